@@ -1,0 +1,6 @@
+//! FHIR itself, nothing of ours: definitions, codecs, validation, OperationOutcome.
+
+pub mod definitions;
+pub mod outcome;
+pub mod validate;
+pub mod xml;

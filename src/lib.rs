@@ -1,0 +1,19 @@
+//! Candor: a FHIR R4 server that gives patients their record the moment it is final, and can prove
+//! why anything was held back.
+//!
+//! `ARCHITECTURE.md` draws the path a record takes; the modules below are listed bottom to top, and
+//! a module uses only those above it in this list.
+
+pub mod clock;
+pub mod config;
+pub mod fhir;
+pub mod fhirpath;
+pub mod keys;
+pub mod release;
+pub mod visibility;
+pub mod search;
+pub mod store;
+pub mod smart;
+pub mod rest;
+pub mod app;
+pub mod cli;

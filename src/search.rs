@@ -1,0 +1,3 @@
+//! Search: index rows from resources ([`extract`]), and queries from URLs (parse -> plan -> SQL).
+
+pub mod extract;
