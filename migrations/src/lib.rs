@@ -1,1 +1,60 @@
+//! Candor's schema. Each step is plain SQL that SQLite and PostgreSQL both run; the words in
+//! `{braces}` are the few that differ. Expand first, contract in a later release: an older server
+//! must be able to run on the schema of the next.
 
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
+
+/// All steps, in order.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(Step { name: "0001_records", sql: include_str!("../sql/0001_records.sql") }),
+        ]
+    }
+}
+
+struct Step {
+    name: &'static str,
+    sql: &'static str,
+}
+
+impl MigrationName for Step {
+    fn name(&self) -> &str {
+        self.name
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Step {
+    async fn up(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        let sql = dialect(self.sql, connection.get_database_backend());
+        connection.execute_unprepared(&sql).await?;
+        Ok(())
+    }
+}
+
+/// Puts a step's SQL into the database's own words.
+fn dialect(sql: &str, backend: DbBackend) -> String {
+    let words = match backend {
+        DbBackend::Postgres => [
+            ("{blob}", "BYTEA"),
+            ("{without_rowid}", ""),
+            ("{collate}", "COLLATE \"C\""),
+            ("{only postgres}", ""),
+            ("{only sqlite}", "-- "),
+        ],
+        _ => [
+            ("{blob}", "BLOB"),
+            ("{without_rowid}", "WITHOUT ROWID"),
+            ("{collate}", ""),
+            ("{only postgres}", "-- "),
+            ("{only sqlite}", ""),
+        ],
+    };
+    words.iter().fold(sql.to_owned(), |sql, (from, to)| sql.replace(from, to))
+}
