@@ -10,6 +10,7 @@ pub mod fhir;
 pub mod fhirpath;
 pub mod keys;
 pub mod release;
+pub mod sql;
 pub mod visibility;
 pub mod search;
 pub mod store;

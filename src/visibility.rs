@@ -1,1 +1,307 @@
-//! (being built)
+//! Who asks ([`Viewer`]) and what therefore exists for them ([`Visibility`]).
+//!
+//! Everything that narrows what a viewer sees lowers into [`Visibility`]: scopes, the patient
+//! compartment, holds. It has one constructor, and no query over resources runs without one.
+//! A withheld resource is absent: the predicate is part of the query, never a filter over results.
+
+pub mod predicate;
+pub mod scope;
+
+use crate::clock::Millis;
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::keys::Keys;
+use scope::{Context, Scopes};
+
+/// What kind of person or system asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ViewerClass {
+    /// The hospital's own systems (EHR feeds, backends): no holds apply.
+    System,
+    Patient,
+    Representative,
+    Clinician,
+    Payer,
+    Researcher,
+    /// Any other third party.
+    Other,
+    /// Release staff of the hospital: see what is held, to work on it.
+    Staff,
+    Auditor,
+    Admin,
+}
+
+impl ViewerClass {
+    /// The name in tokens, the configuration and `$release-decision?viewer=`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Patient => "patient",
+            Self::Representative => "representative",
+            Self::Clinician => "clinician",
+            Self::Payer => "payer",
+            Self::Researcher => "researcher",
+            Self::Other => "other",
+            Self::Staff => "staff",
+            Self::Auditor => "auditor",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The class with this [`name`](Self::name).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::System,
+            Self::Patient,
+            Self::Representative,
+            Self::Clinician,
+            Self::Payer,
+            Self::Researcher,
+            Self::Other,
+            Self::Staff,
+            Self::Auditor,
+            Self::Admin,
+        ]
+        .into_iter()
+        .find(|class| class.name() == name)
+    }
+
+    /// Whether this viewer is the patient or acts for the patient.
+    #[must_use]
+    pub fn is_patient_side(self) -> bool {
+        matches!(self, Self::Patient | Self::Representative)
+    }
+}
+
+/// Audience numbers of hold rows; any other number is the key of one person, organization or app.
+pub mod audience {
+    /// The patient and everyone who acts for the patient.
+    pub const PATIENT_SIDE: i64 = 1;
+    /// The patient alone.
+    pub const PATIENT: i64 = 2;
+    /// Any representative.
+    pub const REPRESENTATIVE: i64 = 3;
+    pub const CLINICIAN: i64 = 4;
+    pub const PAYER: i64 = 5;
+    pub const RESEARCHER: i64 = 6;
+    pub const OTHER: i64 = 7;
+}
+
+/// Who asks: built once for each request, from a token or a session.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    pub class: ViewerClass,
+    /// `Patient/x`, `RelatedPerson/x`, `Practitioner/x`; none for systems.
+    pub person: Option<String>,
+    /// Id of the patient in context: the one whose record a patient or representative opened, or
+    /// that an EHR launch named.
+    pub patient: Option<String>,
+    /// The OAuth client. Directives name it as `Device/{client_device}`.
+    pub client_id: String,
+    /// Id of the Device resource that stands for the client, where one does.
+    pub client_device: Option<String>,
+    pub scopes: Scopes,
+}
+
+/// What exists for a viewer at an instant.
+#[derive(Clone, Debug)]
+pub struct Visibility {
+    class: ViewerClass,
+    /// Now: holds that began by now count.
+    now: Millis,
+    /// The instant that the first page of a search saw: holds that end after it count still.
+    instant: Millis,
+    /// None: this viewer is not subject to holds.
+    audiences: Option<Vec<i64>>,
+    /// Key of the person, for hold rows that exempt one; -1 for nobody.
+    person: i64,
+    /// Key of the patient in context.
+    patient: Option<i64>,
+    patient_id: Option<String>,
+    scopes: Scopes,
+}
+
+/// One way in which a viewer may see resources of a type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Branch {
+    /// Only resources about this patient (key); none: about anyone.
+    pub patient: Option<i64>,
+    /// Search narrowing of a granular scope, a query string such as `category=system|code`.
+    pub narrowing: Option<String>,
+}
+
+impl Visibility {
+    /// The only constructor. `instant` is `now`, or the instant fixed by a page's cursor.
+    #[must_use]
+    pub fn of(viewer: &Viewer, keys: &Keys, now: Millis, instant: Millis) -> Self {
+        let class = viewer.class;
+        let mut audiences = match class {
+            ViewerClass::System | ViewerClass::Staff | ViewerClass::Auditor | ViewerClass::Admin => {
+                None
+            }
+            ViewerClass::Patient => Some(vec![audience::PATIENT_SIDE, audience::PATIENT]),
+            ViewerClass::Representative => {
+                Some(vec![audience::PATIENT_SIDE, audience::REPRESENTATIVE])
+            }
+            ViewerClass::Clinician => Some(vec![audience::CLINICIAN]),
+            ViewerClass::Payer => Some(vec![audience::PAYER]),
+            ViewerClass::Researcher => Some(vec![audience::RESEARCHER]),
+            ViewerClass::Other => Some(vec![audience::OTHER]),
+        };
+        let key_of = |reference: &str| {
+            reference.split_once('/').map(|(type_name, id)| keys.reference(type_name, id))
+        };
+        let person = viewer.person.as_deref().and_then(key_of);
+        if let Some(list) = &mut audiences {
+            list.extend(person);
+            list.extend(viewer.client_device.as_deref().map(|id| keys.reference("Device", id)));
+        }
+        Self {
+            class,
+            now,
+            instant: instant.min(now),
+            audiences,
+            person: person.unwrap_or(-1),
+            patient: viewer.patient.as_deref().map(|id| keys.reference("Patient", id)),
+            patient_id: viewer.patient.clone(),
+            scopes: viewer.scopes.clone(),
+        }
+    }
+
+    /// The ways in which resources of `type_id` may be read or searched; empty: not at all.
+    /// Branches add up. A branch without limits stands alone.
+    #[must_use]
+    pub fn branches(&self, type_id: TypeId, access: Access) -> Vec<Branch> {
+        let mut branches: Vec<Branch> = Vec::new();
+        for grant in self.scopes.grants() {
+            if !grant.covers(type_id) || !grant.allows(access) {
+                continue;
+            }
+            let bound = match grant.context {
+                Context::System => false,
+                Context::Patient => true,
+                Context::User => self.class.is_patient_side(),
+            };
+            let patient = if bound && !is_about_nobody(type_id) {
+                // A patient scope without a patient in context opens nothing.
+                let Some(patient) = self.patient else { continue };
+                Some(patient)
+            } else {
+                None
+            };
+            let branch = Branch { patient, narrowing: grant.narrowing.clone() };
+            if branch.patient.is_none() && branch.narrowing.is_none() {
+                return vec![branch];
+            }
+            if !branches.contains(&branch) {
+                branches.push(branch);
+            }
+        }
+        // A branch without narrowing swallows the narrowed ones of the same patient.
+        let whole: Vec<Option<i64>> = branches
+            .iter()
+            .filter(|branch| branch.narrowing.is_none())
+            .map(|branch| branch.patient)
+            .collect();
+        branches.retain(|branch| {
+            branch.narrowing.is_none() || !whole.iter().any(|patient| *patient == branch.patient)
+        });
+        branches
+    }
+
+    /// Whether any scope opens this access to the type at all; false is 403.
+    #[must_use]
+    pub fn allows(&self, type_id: TypeId, access: Access) -> bool {
+        !self.branches(type_id, access).is_empty()
+    }
+
+    /// The viewer's class.
+    #[must_use]
+    pub fn class(&self) -> ViewerClass {
+        self.class
+    }
+
+    /// Now, as this request sees it.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.now
+    }
+
+    /// The instant that a cursor of this search fixes.
+    #[must_use]
+    pub fn instant(&self) -> Millis {
+        self.instant
+    }
+
+    /// Id of the patient in context.
+    #[must_use]
+    pub fn patient_id(&self) -> Option<&str> {
+        self.patient_id.as_deref()
+    }
+
+    /// Key of the patient in context.
+    #[must_use]
+    pub fn patient_key(&self) -> Option<i64> {
+        self.patient
+    }
+
+    /// Whether holds apply to this viewer.
+    #[must_use]
+    pub fn is_subject_to_holds(&self) -> bool {
+        self.audiences.is_some()
+    }
+}
+
+/// What a request wants to do with a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    Create,
+    Read,
+    Update,
+    Delete,
+    Search,
+}
+
+/// Types whose resources are about nobody: definitions, terminology, the hospital's directory.
+/// A patient's app may read them; every other type it sees only where it is about the patient.
+#[must_use]
+pub fn is_about_nobody(type_id: TypeId) -> bool {
+    const NAMES: &[&str] = &[
+        "ActivityDefinition",
+        "CapabilityStatement",
+        "ChargeItemDefinition",
+        "CodeSystem",
+        "CompartmentDefinition",
+        "ConceptMap",
+        "Endpoint",
+        "EventDefinition",
+        "GraphDefinition",
+        "HealthcareService",
+        "ImplementationGuide",
+        "InsurancePlan",
+        "Library",
+        "Location",
+        "Measure",
+        "Medication",
+        "MedicationKnowledge",
+        "MessageDefinition",
+        "NamingSystem",
+        "ObservationDefinition",
+        "OperationDefinition",
+        "Organization",
+        "OrganizationAffiliation",
+        "PlanDefinition",
+        "Practitioner",
+        "PractitionerRole",
+        "Questionnaire",
+        "SearchParameter",
+        "SpecimenDefinition",
+        "StructureDefinition",
+        "StructureMap",
+        "Substance",
+        "TerminologyCapabilities",
+        "ValueSet",
+    ];
+    NAMES.binary_search(&definitions().type_name(type_id)).is_ok()
+}

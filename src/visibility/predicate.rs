@@ -1,0 +1,42 @@
+//! Lowering of holds into SQL.
+
+use super::{Branch, Visibility};
+use crate::sql::Sql;
+
+/// Low bits of a surrogate id that number the rendition.
+pub const RENDITION_MASK: i64 = 15;
+
+impl Visibility {
+    /// The predicate under which the row with surrogate id `id` (an SQL expression) exists for
+    /// this viewer. Always non-empty: who is not subject to holds sees what was written, never a
+    /// redacted rendition.
+    pub fn holds_predicate(&self, sql: &mut Sql, id: &str) -> String {
+        let Some(audiences) = &self.audiences else {
+            return format!("({id} & {RENDITION_MASK}) = 0");
+        };
+        let audiences = sql.bind_list(audiences.iter().copied());
+        let person = sql.bind(self.person);
+        let now = sql.bind(self.now);
+        let instant = sql.bind(self.instant);
+        let active = format!(
+            "h.audience IN {audiences} AND h.exempt <> {person} AND h.starts <= {now} AND h.ends > {instant}"
+        );
+        // A rendition is seen when an active row shows it and no other active row disagrees; the
+        // base when there is no active row at all.
+        format!(
+            "CASE WHEN ({id} & {RENDITION_MASK}) = 0 \
+             THEN NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = {id} AND {active}) \
+             ELSE EXISTS (SELECT 1 FROM hold h WHERE h.doc = ({id} & ~{RENDITION_MASK}) \
+                  AND h.shown = ({id} & {RENDITION_MASK}) AND {active}) \
+              AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = ({id} & ~{RENDITION_MASK}) \
+                  AND h.shown <> ({id} & {RENDITION_MASK}) AND {active}) END"
+        )
+    }
+
+    /// The patient part of a branch over the row alias `row`; None when the branch has no limit.
+    pub fn patient_predicate(branch: &Branch, sql: &mut Sql, row: &str) -> Option<String> {
+        let patient = branch.patient?;
+        let patient = sql.bind(patient);
+        Some(format!("{row}.patient = {patient}"))
+    }
+}
