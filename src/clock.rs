@@ -33,7 +33,10 @@ impl Clock {
 
     /// Milliseconds since the epoch.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the machine's clock"
+    )]
     pub fn now(&self) -> Millis {
         match &self.0 {
             Some(fixed) => fixed.load(Ordering::SeqCst),

@@ -25,7 +25,11 @@ impl Keys {
     #[must_use]
     pub fn reference(&self, type_name: &str, id: &str) -> i64 {
         let key = self.hash(&[b"r", type_name.as_bytes(), b"/", id.as_bytes()]);
-        if (-1024..1024).contains(&key) { key + 4096 } else { key }
+        if (-1024..1024).contains(&key) {
+            key + 4096
+        } else {
+            key
+        }
     }
 
     /// The key of a code, case-sensitive (`Coding.code`, identifier value, unit code).
@@ -40,7 +44,10 @@ impl Keys {
         if uri.is_empty() {
             return 0;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "32 of 64 good bits are good bits")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "32 of 64 good bits are good bits"
+        )]
         let key = self.hash(&[b"s", uri.as_bytes()]) as i32;
         if key == 0 { 1 } else { key }
     }

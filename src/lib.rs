@@ -4,17 +4,17 @@
 //! `ARCHITECTURE.md` draws the path a record takes; the modules below are listed bottom to top, and
 //! a module uses only those above it in this list.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod fhir;
 pub mod fhirpath;
 pub mod keys;
 pub mod release;
-pub mod sql;
-pub mod visibility;
-pub mod search;
-pub mod store;
-pub mod smart;
 pub mod rest;
-pub mod app;
-pub mod cli;
+pub mod search;
+pub mod smart;
+pub mod sql;
+pub mod store;
+pub mod visibility;

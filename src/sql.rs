@@ -13,7 +13,10 @@ impl Sql {
     /// A statement that starts with `text`.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), values: Vec::new() }
+        Self {
+            text: text.into(),
+            values: Vec::new(),
+        }
     }
 
     /// Appends SQL text.
@@ -32,7 +35,11 @@ impl Sql {
     /// matches nothing.
     pub fn bind_list<V: Into<Value>>(&mut self, values: impl IntoIterator<Item = V>) -> String {
         let list: Vec<String> = values.into_iter().map(|value| self.bind(value)).collect();
-        if list.is_empty() { "(NULL)".to_owned() } else { format!("({})", list.join(", ")) }
+        if list.is_empty() {
+            "(NULL)".to_owned()
+        } else {
+            format!("({})", list.join(", "))
+        }
     }
 
     /// The finished statement for a database.

@@ -137,9 +137,10 @@ impl Visibility {
     pub fn of(viewer: &Viewer, keys: &Keys, now: Millis, instant: Millis) -> Self {
         let class = viewer.class;
         let mut audiences = match class {
-            ViewerClass::System | ViewerClass::Staff | ViewerClass::Auditor | ViewerClass::Admin => {
-                None
-            }
+            ViewerClass::System
+            | ViewerClass::Staff
+            | ViewerClass::Auditor
+            | ViewerClass::Admin => None,
             ViewerClass::Patient => Some(vec![audience::PATIENT_SIDE, audience::PATIENT]),
             ViewerClass::Representative => {
                 Some(vec![audience::PATIENT_SIDE, audience::REPRESENTATIVE])
@@ -150,12 +151,19 @@ impl Visibility {
             ViewerClass::Other => Some(vec![audience::OTHER]),
         };
         let key_of = |reference: &str| {
-            reference.split_once('/').map(|(type_name, id)| keys.reference(type_name, id))
+            reference
+                .split_once('/')
+                .map(|(type_name, id)| keys.reference(type_name, id))
         };
         let person = viewer.person.as_deref().and_then(key_of);
         if let Some(list) = &mut audiences {
             list.extend(person);
-            list.extend(viewer.client_device.as_deref().map(|id| keys.reference("Device", id)));
+            list.extend(
+                viewer
+                    .client_device
+                    .as_deref()
+                    .map(|id| keys.reference("Device", id)),
+            );
         }
         Self {
             class,
@@ -163,7 +171,10 @@ impl Visibility {
             instant: instant.min(now),
             audiences,
             person: person.unwrap_or(-1),
-            patient: viewer.patient.as_deref().map(|id| keys.reference("Patient", id)),
+            patient: viewer
+                .patient
+                .as_deref()
+                .map(|id| keys.reference("Patient", id)),
             patient_id: viewer.patient.clone(),
             scopes: viewer.scopes.clone(),
         }
@@ -185,12 +196,17 @@ impl Visibility {
             };
             let patient = if bound && !is_about_nobody(type_id) {
                 // A patient scope without a patient in context opens nothing.
-                let Some(patient) = self.patient else { continue };
+                let Some(patient) = self.patient else {
+                    continue;
+                };
                 Some(patient)
             } else {
                 None
             };
-            let branch = Branch { patient, narrowing: grant.narrowing.clone() };
+            let branch = Branch {
+                patient,
+                narrowing: grant.narrowing.clone(),
+            };
             if branch.patient.is_none() && branch.narrowing.is_none() {
                 return vec![branch];
             }
@@ -303,5 +319,7 @@ pub fn is_about_nobody(type_id: TypeId) -> bool {
         "TerminologyCapabilities",
         "ValueSet",
     ];
-    NAMES.binary_search(&definitions().type_name(type_id)).is_ok()
+    NAMES
+        .binary_search(&definitions().type_name(type_id))
+        .is_ok()
 }

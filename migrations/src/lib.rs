@@ -2,6 +2,7 @@
 //! `{braces}` are the few that differ. Expand first, contract in a later release: an older server
 //! must be able to run on the schema of the next.
 
+pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
@@ -11,9 +12,10 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
-            Box::new(Step { name: "0001_records", sql: include_str!("../sql/0001_records.sql") }),
-        ]
+        vec![Box::new(Step {
+            name: "0001_records",
+            sql: include_str!("../sql/0001_records.sql"),
+        })]
     }
 }
 
@@ -30,7 +32,10 @@ impl MigrationName for Step {
 
 #[async_trait::async_trait]
 impl MigrationTrait for Step {
-    #[expect(elided_lifetimes_in_paths, reason = "the trait's own signature elides it")]
+    #[expect(
+        elided_lifetimes_in_paths,
+        reason = "the trait's own signature elides it"
+    )]
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let connection = manager.get_connection();
         let sql = dialect(self.sql, connection.get_database_backend());
@@ -57,5 +62,7 @@ fn dialect(sql: &str, backend: DbBackend) -> String {
             ("{only sqlite}", ""),
         ],
     };
-    words.iter().fold(sql.to_owned(), |sql, (from, to)| sql.replace(from, to))
+    words
+        .iter()
+        .fold(sql.to_owned(), |sql, (from, to)| sql.replace(from, to))
 }

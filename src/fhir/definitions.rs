@@ -72,18 +72,26 @@ impl Definitions {
     /// The name of a resource type; empty for a number that is none.
     #[must_use]
     pub fn type_name(&self, id: TypeId) -> &str {
-        usize::try_from(id).ok().and_then(|at| self.types.get(at)).map_or("", String::as_str)
+        usize::try_from(id)
+            .ok()
+            .and_then(|at| self.types.get(at))
+            .map_or("", String::as_str)
     }
 
     /// All concrete resource types with their numbers.
     pub fn types(&self) -> impl Iterator<Item = (TypeId, &str)> {
-        (0..).zip(self.types.iter().map(String::as_str)).filter(|(_, name)| !name.is_empty())
+        (0..)
+            .zip(self.types.iter().map(String::as_str))
+            .filter(|(_, name)| !name.is_empty())
     }
 
     /// The search parameters of a type, those of every resource included.
     #[must_use]
     pub fn search_params(&self, type_id: TypeId) -> &[SearchParam] {
-        usize::try_from(type_id).ok().and_then(|at| self.params.get(at)).map_or(&[], Vec::as_slice)
+        usize::try_from(type_id)
+            .ok()
+            .and_then(|at| self.params.get(at))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// One search parameter of a type by its code.

@@ -20,7 +20,12 @@ impl Issue {
     /// An `error` without a location.
     #[must_use]
     pub fn error(code: &'static str, diagnostics: impl Into<String>) -> Self {
-        Self { severity: "error", code, diagnostics: diagnostics.into(), expression: String::new() }
+        Self {
+            severity: "error",
+            code,
+            diagnostics: diagnostics.into(),
+            expression: String::new(),
+        }
     }
 
     /// The same issue at a FHIRPath location.

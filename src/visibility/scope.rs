@@ -60,7 +60,10 @@ impl Grant {
             return None;
         }
         let mut order = "cruds".chars();
-        if !letters.chars().all(|letter| order.any(|next| next == letter)) {
+        if !letters
+            .chars()
+            .all(|letter| order.any(|next| next == letter))
+        {
             return None;
         }
         let has = |letter| letters.contains(letter);
@@ -109,7 +112,10 @@ impl Scopes {
     pub fn parse(text: &str) -> Self {
         Self {
             text: text.to_owned(),
-            grants: text.split_ascii_whitespace().filter_map(Grant::parse).collect(),
+            grants: text
+                .split_ascii_whitespace()
+                .filter_map(Grant::parse)
+                .collect(),
         }
     }
 
@@ -143,7 +149,14 @@ mod tests {
         assert!(scope("patient/*.read").is_some_and(|g| g.allows(Access::Search)));
         assert!(scope("system/*.*").is_some_and(|g| g.allows(Access::Delete)));
         assert!(scope("user/*.write").is_some_and(|g| !g.allows(Access::Read)));
-        for bad in ["patient/*.sr", "patient/*.", "patient/*", "patient/*.rr", "patient/*.x", "openid"] {
+        for bad in [
+            "patient/*.sr",
+            "patient/*.",
+            "patient/*",
+            "patient/*.rr",
+            "patient/*.x",
+            "openid",
+        ] {
             assert_eq!(scope(bad), None, "{bad}");
         }
     }

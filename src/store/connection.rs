@@ -1,0 +1,206 @@
+//! Connections: one file of SQLite, or PostgreSQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use migrations::{Migrator, MigratorTrait};
+use rand::Rng as _;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::StoreError;
+use crate::clock::Clock;
+use crate::keys::Keys;
+use crate::sql::Sql;
+
+/// How to open a store.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// `sqlite://path/file.db` (created if absent), `sqlite::memory:` is refused, or `postgres://…`.
+    pub url: String,
+    /// This server's FHIR base, `http://127.0.0.1:8080/fhir/r4`, without a slash at the end.
+    pub base: String,
+    pub clock: Clock,
+    /// Connections for reading (and on PostgreSQL for writing).
+    pub connections: u32,
+}
+
+/// An open database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+    /// SQLite has one writer: waiting here is fair, waiting on its lock is not.
+    turn: Option<Arc<Mutex<()>>>,
+    backend: DbBackend,
+    keys: Keys,
+    base: Arc<str>,
+    clock: Clock,
+}
+
+/// An open write transaction. Dropped without [`WriteTx::commit`], it never happened.
+#[derive(Debug)]
+pub struct WriteTx {
+    transaction: DatabaseTransaction,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl WriteTx {
+    /// What to run statements on.
+    #[must_use]
+    pub fn connection(&self) -> &DatabaseTransaction {
+        &self.transaction
+    }
+
+    /// Makes it happen, durably.
+    pub async fn commit(self) -> Result<(), DbErr> {
+        self.transaction.commit().await
+    }
+}
+
+impl Store {
+    /// Opens the database and brings its schema up to date.
+    pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
+        let is_sqlite = options.url.starts_with("sqlite:");
+        let (reader, writer) = if is_sqlite {
+            let writer = Database::connect(sqlite_options(&options.url, 1)).await?;
+            let reader =
+                Database::connect(sqlite_options(&options.url, options.connections)).await?;
+            (reader, writer)
+        } else {
+            let mut connect = ConnectOptions::new(&options.url);
+            connect
+                .max_connections(options.connections)
+                .acquire_timeout(Duration::from_secs(10))
+                .test_before_acquire(false)
+                .sqlx_logging(false);
+            let pool = Database::connect(connect).await?;
+            (pool.clone(), pool)
+        };
+        let backend = writer.get_database_backend();
+        Migrator::up(&writer, None).await?;
+        let secret = database_secret(&writer, backend).await?;
+        Ok(Self {
+            reader,
+            writer,
+            turn: is_sqlite.then(|| Arc::new(Mutex::new(()))),
+            backend,
+            keys: Keys::new(secret),
+            base: options.base.trim_end_matches('/').into(),
+            clock: options.clock.clone(),
+        })
+    }
+
+    /// Where to run queries.
+    #[must_use]
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Begins a write transaction: on SQLite the only one, waiting for its turn.
+    pub async fn begin(&self) -> Result<WriteTx, StoreError> {
+        let turn = match &self.turn {
+            Some(turn) => Some(turn.clone().lock_owned().await),
+            None => None,
+        };
+        let transaction = self
+            .writer
+            .begin_with_options(TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            })
+            .await?;
+        Ok(WriteTx {
+            transaction,
+            _turn: turn,
+        })
+    }
+
+    /// Which of the two databases this is.
+    #[must_use]
+    pub fn backend(&self) -> DbBackend {
+        self.backend
+    }
+
+    /// The hashes of this database.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// This server's FHIR base URL, without a slash at the end.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The server's clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Closes the connections; on SQLite this folds the write-ahead log into the file.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.writer.close().await?;
+        self.reader.close().await?;
+        Ok(())
+    }
+}
+
+fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
+    let mut connect = ConnectOptions::new(url);
+    connect
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(30))
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|sqlite| {
+            use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+            sqlite
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                // FULL: an acknowledged write survives a power cut, not only a killed process.
+                .synchronous(SqliteSynchronous::Full)
+                // `candor import` may hold the write lock of a running server for a while.
+                .busy_timeout(Duration::from_secs(60))
+                .foreign_keys(false)
+                .statement_cache_capacity(500)
+                .pragma("cache_size", "-65536")
+                .pragma("mmap_size", "268435456")
+                .pragma("temp_store", "memory")
+        });
+    connect
+}
+
+/// The secret behind [`Keys`], made on first use.
+async fn database_secret(
+    connection: &DatabaseConnection,
+    backend: DbBackend,
+) -> Result<[u8; 16], StoreError> {
+    let mut fresh = [0_u8; 16];
+    rand::rng().fill_bytes(&mut fresh);
+    let mut insert = Sql::default();
+    let value = insert.bind(BASE64.encode(fresh));
+    insert.push(&format!(
+        "INSERT INTO meta (name, value) VALUES ('key-secret', {value}) ON CONFLICT (name) DO NOTHING"
+    ));
+    connection.execute_raw(insert.statement(backend)).await?;
+    let select = Sql::new("SELECT value FROM meta WHERE name = 'key-secret'").statement(backend);
+    let row = connection
+        .query_one_raw(select)
+        .await?
+        .ok_or(StoreError::Corrupt("key-secret"))?;
+    let text: String = row.try_get_by_index(0)?;
+    BASE64
+        .decode(text)
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(StoreError::Corrupt("key-secret"))
+}

@@ -1,0 +1,45 @@
+//! What can go wrong in the store.
+
+use thiserror::Error;
+
+use crate::fhir::outcome::Issue;
+
+/// The store's one error type. `rest::error` maps it to HTTP once.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// No such resource for this viewer: unknown, withheld, or about somebody else. 404.
+    #[error("the resource does not exist")]
+    NotFound,
+    /// It was deleted, and this viewer may know that. 410.
+    #[error("the resource was deleted")]
+    Gone,
+    /// `If-Match` named another version. 412.
+    #[error("the resource has another version than the one named in If-Match")]
+    VersionConflict,
+    /// A conditional interaction matched more than one resource. 412.
+    #[error("the condition matches more than one resource")]
+    MultipleMatches,
+    /// The request contradicts itself or the record; the issues say how. 400, 409 or 422.
+    #[error("the request was refused")]
+    Refused { status: u16, issues: Vec<Issue> },
+    /// Two writers met; trying again will do. 409.
+    #[error("another write to the same resource came first")]
+    Race,
+    /// The database failed. 503, never a 404.
+    #[error("the database failed")]
+    Database(#[from] sea_orm::DbErr),
+    /// What is stored cannot be what we stored. 503.
+    #[error("a stored value is not what was written: {0}")]
+    Corrupt(&'static str),
+}
+
+impl StoreError {
+    /// A refusal with one issue.
+    #[must_use]
+    pub fn refused(status: u16, issue: Issue) -> Self {
+        Self::Refused {
+            status,
+            issues: vec![issue],
+        }
+    }
+}
