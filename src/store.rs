@@ -5,6 +5,12 @@
 
 pub mod connection;
 pub mod error;
+pub mod history;
+pub mod read;
+pub mod write;
 
 pub use connection::{Store, StoreOptions};
 pub use error::StoreError;
+pub use history::{HistoryEntry, HistoryPage, HistoryQuery, HistoryScope};
+pub use read::{Narrow, Stored};
+pub use write::{Method, Op, Origin, Outcome, Writer};

@@ -40,3 +40,24 @@ impl Visibility {
         Some(format!("{row}.patient = {patient}"))
     }
 }
+
+impl Visibility {
+    /// The predicate under which an older version (`version` is an alias of `history`, `doc` the
+    /// base's surrogate id) exists for this viewer, on top of the resource itself existing. For
+    /// whom holds apply, an older version stays hidden while anything of the resource is held back
+    /// now, and until the holds that stood when it was replaced would have ended.
+    pub fn old_version_predicate(&self, sql: &mut Sql, version: &str, doc: &str) -> String {
+        let Some(audiences) = &self.audiences else {
+            return "1 = 1".to_owned();
+        };
+        let audiences = sql.bind_list(audiences.iter().copied());
+        let person = sql.bind(self.person);
+        let now = sql.bind(self.now);
+        let instant = sql.bind(self.instant);
+        format!(
+            "{version}.hidden_until <= {instant} AND NOT EXISTS (SELECT 1 FROM hold h \
+             WHERE h.doc = {doc} AND h.audience IN {audiences} AND h.exempt <> {person} \
+             AND h.starts <= {now} AND h.ends > {instant})"
+        )
+    }
+}

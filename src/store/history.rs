@@ -1,0 +1,181 @@
+//! History of an instance, a type or the whole system, newest first.
+
+use bytes::Bytes;
+use sea_orm::{ConnectionTrait, QueryResult};
+
+use super::{Method, Narrow, Store, StoreError};
+use crate::clock::Millis;
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::sql::Sql;
+use crate::visibility::{Access, Visibility};
+
+/// Whose history.
+#[derive(Clone, Copy, Debug)]
+pub enum HistoryScope<'a> {
+    Instance(TypeId, &'a str),
+    Type(TypeId),
+    System,
+}
+
+/// What of it.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryQuery<'a> {
+    pub scope: HistoryScope<'a>,
+    /// `_since`: only versions created at or after this instant.
+    pub since: Option<Millis>,
+    /// At most this many entries.
+    pub count: u32,
+    /// Continue after this (updated, surrogate id, version).
+    pub after: Option<(Millis, i64, i32)>,
+}
+
+/// One version.
+#[derive(Clone, Debug)]
+pub struct HistoryEntry {
+    pub type_id: TypeId,
+    pub id: String,
+    pub version: i32,
+    pub updated: Millis,
+    pub method: Method,
+    /// None for a deletion.
+    pub body: Option<Bytes>,
+    pub doc: i64,
+}
+
+/// A page of versions and whether there are more.
+#[derive(Clone, Debug)]
+pub struct HistoryPage {
+    pub entries: Vec<HistoryEntry>,
+    pub more: bool,
+}
+
+impl Store {
+    /// A page of history. For an instance of which nothing is visible: [`StoreError::NotFound`].
+    pub async fn history(
+        &self,
+        visibility: &Visibility,
+        narrow: Narrow,
+        query: &HistoryQuery<'_>,
+    ) -> Result<HistoryPage, StoreError> {
+        let types: Vec<TypeId> = match query.scope {
+            HistoryScope::Instance(type_id, _) | HistoryScope::Type(type_id) => vec![type_id],
+            HistoryScope::System => definitions()
+                .types()
+                .map(|(type_id, _)| type_id)
+                .filter(|type_id| visibility.allows(*type_id, Access::Search))
+                .collect(),
+        };
+        let mut sql = Sql::default();
+        let mut limits = String::new();
+        if let HistoryScope::Instance(type_id, id) = query.scope {
+            let key = sql.bind(self.keys().reference(definitions().type_name(type_id), id));
+            let fhir_id = sql.bind(id);
+            limits.push_str(&format!(" AND r.key = {key} AND r.fhir_id = {fhir_id}"));
+        }
+        // The same predicate for every type unless scopes differ: one OR over groups of types.
+        let mut groups: Vec<(Vec<crate::visibility::Branch>, Vec<TypeId>)> = Vec::new();
+        for type_id in types {
+            let branches = visibility.branches(type_id, Access::Search);
+            match groups.iter_mut().find(|(own, _)| {
+                *own == branches && branches.iter().all(|branch| branch.narrowing.is_none())
+            }) {
+                Some((_, members)) => members.push(type_id),
+                None => groups.push((branches, vec![type_id])),
+            }
+        }
+        let mut ways = Vec::new();
+        for (branches, members) in &groups {
+            for branch in branches {
+                let list: Vec<String> = members.iter().map(ToString::to_string).collect();
+                let mut way = format!("r.type IN ({})", list.join(", "));
+                if let Some(patient) = Visibility::patient_predicate(branch, &mut sql, "r") {
+                    way.push_str(&format!(" AND {patient}"));
+                }
+                if let (Some(narrowing), Some(type_id)) = (&branch.narrowing, members.first()) {
+                    let narrowed = narrow(self.keys(), *type_id, narrowing, &mut sql, "r")?;
+                    way.push_str(&format!(" AND ({narrowed})"));
+                }
+                ways.push(format!("({way})"));
+            }
+        }
+        if ways.is_empty() {
+            return Ok(HistoryPage {
+                entries: Vec::new(),
+                more: false,
+            });
+        }
+        let ways = ways.join(" OR ");
+        let holds = visibility.holds_predicate(&mut sql, "r.id");
+        let open = visibility.old_version_predicate(&mut sql, "v", "r.id");
+        let mut window = String::new();
+        if let Some(since) = query.since {
+            let since = sql.bind(since);
+            window.push_str(&format!(" AND x.updated >= {since}"));
+        }
+        if let Some((updated, doc, version)) = query.after {
+            let updated = sql.bind(updated);
+            let doc = sql.bind(doc);
+            let version = sql.bind(version);
+            window.push_str(&format!(
+                " AND (x.updated < {updated} OR (x.updated = {updated} AND (x.id < {doc} \
+                 OR (x.id = {doc} AND x.version < {version}))))"
+            ));
+        }
+        let count = sql.bind(i64::from(query.count) + 1);
+        sql.text = format!(
+            "SELECT x.type, x.fhir_id, x.version, x.updated, x.method, x.body, x.id, x.packed FROM (\
+             SELECT r.type, r.fhir_id, r.version, r.updated, r.method, r.body, r.id, 0 AS packed \
+             FROM resource r WHERE ({ways}) AND {holds}{limits} \
+             UNION ALL \
+             SELECT r.type, r.fhir_id, v.version, v.updated, v.method, v.body, r.id, 1 AS packed \
+             FROM resource r JOIN history v ON v.doc = r.id \
+             WHERE r.rendition = 0 AND ({ways}) AND {holds} AND {open}{limits}) x \
+             WHERE 1 = 1{window} \
+             ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}"
+        );
+        let rows = self
+            .reader()
+            .query_all_raw(sql.statement(self.backend()))
+            .await?;
+        let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+        let first_page = query.after.is_none() && query.since.is_none();
+        if entries.is_empty() && first_page && matches!(query.scope, HistoryScope::Instance(..)) {
+            return Err(StoreError::NotFound);
+        }
+        let wanted = usize::try_from(query.count).unwrap_or(usize::MAX);
+        let more = entries.len() > wanted;
+        entries.truncate(wanted);
+        Ok(HistoryPage { entries, more })
+    }
+}
+
+fn entry(row: &QueryResult) -> Result<HistoryEntry, StoreError> {
+    let body: Option<Vec<u8>> = row.try_get_by_index(5)?;
+    let packed: i32 = row.try_get_by_index(7)?;
+    let body = match body {
+        Some(body) if packed == 1 => Some(expand(&body)?),
+        other => other.map(Bytes::from),
+    };
+    let method: i16 = row.try_get_by_index(4)?;
+    Ok(HistoryEntry {
+        type_id: row.try_get_by_index(0)?,
+        id: row.try_get_by_index(1)?,
+        version: row.try_get_by_index(2)?,
+        updated: row.try_get_by_index(3)?,
+        method: Method::from_number(method),
+        body,
+        doc: row.try_get_by_index(6)?,
+    })
+}
+
+/// The bytes of an old version as history keeps them.
+pub(super) fn pack(body: &[u8]) -> Result<Vec<u8>, StoreError> {
+    zstd::bulk::compress(body, 3).map_err(|_| StoreError::Corrupt("history body"))
+}
+
+/// The bytes of an old version as they left.
+pub(super) fn expand(packed: &[u8]) -> Result<Bytes, StoreError> {
+    zstd::stream::decode_all(packed)
+        .map(Bytes::from)
+        .map_err(|_| StoreError::Corrupt("history body"))
+}
