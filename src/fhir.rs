@@ -1,6 +1,7 @@
 //! FHIR itself, nothing of ours: definitions, codecs, validation, OperationOutcome.
 
 pub mod definitions;
+pub mod json;
 pub mod outcome;
 pub mod validate;
 pub mod xml;
