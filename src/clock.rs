@@ -60,6 +60,16 @@ impl Clock {
     }
 }
 
+/// The machine's clock, for what is not part of the record's time: surrogate ids, durations.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the machine's clock"
+)]
+pub fn machine_now() -> Millis {
+    Timestamp::now().as_millisecond()
+}
+
 /// A FHIR `instant` in UTC with milliseconds, `2026-11-10T15:00:00.000Z`.
 #[must_use]
 pub fn instant(at: Millis) -> String {

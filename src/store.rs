@@ -3,14 +3,23 @@
 //! Reads go through a [`Visibility`](crate::visibility::Visibility); writes decide release and
 //! write the index in the same transaction (design.md section 3).
 
+mod apply;
 pub mod connection;
+mod decide;
 pub mod error;
 pub mod history;
+mod index;
+pub mod ledger;
 pub mod read;
+mod rows;
+mod surrogate;
+#[cfg(test)]
+mod tests;
 pub mod write;
 
 pub use connection::{Store, StoreOptions};
 pub use error::StoreError;
 pub use history::{HistoryEntry, HistoryPage, HistoryQuery, HistoryScope};
+pub use ledger::{LedgerCheck, LedgerEntry};
 pub use read::{Narrow, Stored};
 pub use write::{Method, Op, Origin, Outcome, Writer};

@@ -175,15 +175,18 @@ CREATE TABLE release_dependency (
 CREATE INDEX release_dependency_doc ON release_dependency (doc);
 
 -- Append-only, hash-chained: hash = SHA-256 over seq, at, kind, body and prev (src/store/ledger.rs).
+-- subject: the surrogate id that a decision is about, 0 for an entry that sums up a transaction.
 CREATE TABLE ledger (
-    seq  BIGINT NOT NULL PRIMARY KEY,
-    at   BIGINT NOT NULL,
-    kind TEXT   NOT NULL,
-    body TEXT   NOT NULL,
-    prev TEXT   NOT NULL,
-    hash TEXT   NOT NULL
+    seq     BIGINT NOT NULL PRIMARY KEY,
+    at      BIGINT NOT NULL,
+    subject BIGINT NOT NULL,
+    kind    TEXT   NOT NULL,
+    body    TEXT   NOT NULL,
+    prev    TEXT   NOT NULL,
+    hash    TEXT   NOT NULL
 );
 CREATE INDEX ledger_at ON ledger (at, seq);
+CREATE INDEX ledger_subject ON ledger (subject, seq);
 CREATE TABLE ledger_head (
     one  SMALLINT NOT NULL PRIMARY KEY,
     seq  BIGINT   NOT NULL,

@@ -34,6 +34,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A failed insert: a key that is there already means that another writer came first.
+    pub(super) fn from_insert(error: sea_orm::DbErr) -> Self {
+        match error.sql_err() {
+            Some(sea_orm::SqlErr::UniqueConstraintViolation(_)) => Self::Race,
+            _ => Self::Database(error),
+        }
+    }
+
     /// A refusal with one issue.
     #[must_use]
     pub fn refused(status: u16, issue: Issue) -> Self {

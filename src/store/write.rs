@@ -1,5 +1,5 @@
 //! The write path: bodies, versions, index rows, release decisions and the ledger, in one
-//! transaction.
+//! transaction. This file has its words; `apply` has its steps.
 
 use bytes::Bytes;
 use sea_orm::DatabaseTransaction;
@@ -83,7 +83,7 @@ pub struct Outcome {
     pub updated: Millis,
     /// Whether the resource did not exist (or was deleted) before.
     pub created: bool,
-    /// As stored; None for a deletion. A deletion of what did not exist has version 0.
+    /// As stored; None for a deletion. A deletion of what never existed has version 0.
     pub body: Option<Bytes>,
 }
 
@@ -91,9 +91,9 @@ pub struct Outcome {
 /// at once. Dropped before [`Writer::commit`], nothing happened.
 #[derive(Debug)]
 pub struct Writer<'s> {
-    store: &'s Store,
-    tx: WriteTx,
-    origin: Origin,
+    pub(super) store: &'s Store,
+    pub(super) tx: WriteTx,
+    pub(super) origin: Origin,
 }
 
 impl Store {
@@ -106,8 +106,18 @@ impl Store {
         })
     }
 
-    /// One batch of writes, all or nothing.
+    /// One batch of writes, all or nothing. Two writers that meet are tried again, a few times.
     pub async fn write(&self, origin: Origin, ops: Vec<Op>) -> Result<Vec<Outcome>, StoreError> {
+        for _ in 0..3 {
+            match self.write_once(origin, ops.clone()).await {
+                Err(StoreError::Race) => {}
+                result => return result,
+            }
+        }
+        self.write_once(origin, ops).await
+    }
+
+    async fn write_once(&self, origin: Origin, ops: Vec<Op>) -> Result<Vec<Outcome>, StoreError> {
         let mut writer = self.writer(origin).await?;
         let outcomes = writer.apply(ops).await?;
         writer.commit().await?;
@@ -120,12 +130,6 @@ impl Writer<'_> {
     #[must_use]
     pub fn connection(&self) -> &DatabaseTransaction {
         self.tx.connection()
-    }
-
-    /// Applies all writes; each resource at most once. An error leaves nothing.
-    pub async fn apply(&mut self, _ops: Vec<Op>) -> Result<Vec<Outcome>, StoreError> {
-        let _ = (self.store, self.origin);
-        Err(StoreError::Corrupt("being built"))
     }
 
     /// Makes it happen, durably.

@@ -1,0 +1,547 @@
+//! The steps of a write: load what stands, stamp and version, lock, keep the old, store the new,
+//! index it, decide, enter it in the ledger.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use sea_orm::{ConnectionTrait, DbBackend};
+use serde_json::Value;
+
+use super::decide::{Changed, Decider};
+use super::index::IndexWriter;
+use super::rows::{Insert, Kind};
+use super::write::{Method, Op, Outcome, Writer};
+use super::{StoreError, history, ledger, surrogate};
+use crate::clock::{self, Millis};
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::fhir::json;
+use crate::fhir::outcome::Issue;
+use crate::keys::Keys;
+use crate::search::extract::{self, IndexRows};
+use crate::sql::Sql;
+
+/// A resource as it stands, deleted ones included.
+#[derive(Clone, Debug)]
+pub(super) struct Current {
+    pub(super) doc: i64,
+    pub(super) key: i64,
+    pub(super) type_id: TypeId,
+    pub(super) id: String,
+    pub(super) patient: i64,
+    pub(super) version: i32,
+    pub(super) updated: Millis,
+    pub(super) method: i16,
+    pub(super) deleted: bool,
+    pub(super) body: Option<Vec<u8>>,
+}
+
+/// A write whose place is known.
+struct Plan {
+    type_id: TypeId,
+    id: String,
+    key: i64,
+    doc: i64,
+    version: i32,
+    method: Method,
+    created: bool,
+    old: Option<Current>,
+    old_value: Option<Value>,
+    new: Option<Value>,
+    body: Option<Bytes>,
+    rows: IndexRows,
+    patients: Vec<i64>,
+    /// Nothing to do: a deletion of what is not there.
+    idle: bool,
+}
+
+impl Writer<'_> {
+    /// Applies all writes; each resource at most once. An error leaves nothing.
+    pub async fn apply(&mut self, ops: Vec<Op>) -> Result<Vec<Outcome>, StoreError> {
+        let now = self.store.clock().now();
+        let keys = *self.store.keys();
+        let mut wanted = Vec::with_capacity(ops.len());
+        let mut seen = HashSet::new();
+        for op in &ops {
+            let key = keys.reference(definitions().type_name(op.type_id), &op.id);
+            if !seen.insert(key) {
+                let text = "The same resource is written twice in one transaction";
+                return Err(StoreError::refused(400, Issue::error("invalid", text)));
+            }
+            wanted.push(key);
+        }
+        let mut currents = load(self.connection(), &wanted, true).await?;
+        let mut plans = Vec::with_capacity(ops.len());
+        for (op, key) in ops.into_iter().zip(wanted) {
+            plans.push(plan(
+                op,
+                key,
+                currents.remove(&key),
+                now,
+                &keys,
+                self.store.base(),
+            )?);
+        }
+        self.inherit_patients(&mut plans).await?;
+        self.lock_patients(&plans).await?;
+        self.keep_old(&plans).await?;
+        self.store_new(&plans, now).await?;
+        self.index(&plans).await?;
+
+        let mut outcomes = Vec::with_capacity(plans.len());
+        let mut changed = Vec::with_capacity(plans.len());
+        for plan in plans {
+            outcomes.push(Outcome {
+                type_id: plan.type_id,
+                id: plan.id.clone(),
+                version: plan.version,
+                updated: now,
+                created: plan.created,
+                body: plan.body,
+            });
+            if !plan.idle {
+                changed.push(Changed {
+                    doc: plan.doc,
+                    key: plan.key,
+                    type_id: plan.type_id,
+                    id: plan.id,
+                    version: plan.version,
+                    patients: plan.patients,
+                    old: plan.old_value,
+                    new: plan.new,
+                });
+            }
+        }
+        let entries = Decider::new(self.store, self.connection(), self.origin, now)
+            .after(changed)
+            .await?;
+        ledger::append(self.connection(), now, entries).await?;
+        Ok(outcomes)
+    }
+
+    /// Provenance is about whom its targets are about, Binary about whom its security context is.
+    async fn inherit_patients(&self, plans: &mut [Plan]) -> Result<(), StoreError> {
+        let keys = self.store.keys();
+        let mut asked: HashMap<usize, Vec<i64>> = HashMap::new();
+        for (at, plan) in plans.iter().enumerate() {
+            let Some(resource) = plan.new.as_ref().filter(|_| plan.patients.is_empty()) else {
+                continue;
+            };
+            let targets: Vec<i64> = inherits_from(definitions().type_name(plan.type_id), resource)
+                .into_iter()
+                .filter_map(|reference| local_key(keys, self.store.base(), reference))
+                .collect();
+            if !targets.is_empty() {
+                asked.insert(at, targets);
+            }
+        }
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let here: HashMap<i64, Vec<i64>> = plans
+            .iter()
+            .map(|plan| (plan.key, plan.patients.clone()))
+            .collect();
+        let outside: Vec<i64> = asked
+            .values()
+            .flatten()
+            .copied()
+            .filter(|key| !here.contains_key(key))
+            .collect();
+        let there = load(self.connection(), &outside, false).await?;
+        for (at, targets) in asked {
+            let mut patients = Vec::new();
+            for target in targets {
+                let found = here
+                    .get(&target)
+                    .cloned()
+                    .or_else(|| there.get(&target).map(|current| vec![current.patient]));
+                for patient in found.unwrap_or_default() {
+                    if patient != 0 && !patients.contains(&patient) {
+                        patients.push(patient);
+                    }
+                }
+            }
+            if let Some(plan) = plans.get_mut(at) {
+                plan.patients = patients;
+            }
+        }
+        Ok(())
+    }
+
+    /// Release decisions about one patient are made one transaction at a time: otherwise a hold
+    /// and a new version of what it holds could pass each other unseen. SQLite has one writer.
+    async fn lock_patients(&self, plans: &[Plan]) -> Result<(), StoreError> {
+        let on = self.connection();
+        if on.get_database_backend() != DbBackend::Postgres {
+            return Ok(());
+        }
+        let mut locks: Vec<i64> = plans
+            .iter()
+            .flat_map(|plan| {
+                plan.patients
+                    .iter()
+                    .copied()
+                    .chain(plan.old.as_ref().map(|old| old.patient))
+            })
+            .filter(|patient| *patient != 0)
+            .collect();
+        locks.sort_unstable();
+        locks.dedup();
+        for patient in locks {
+            lock(on, patient).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves what is replaced into history, with the time until which it stays hidden.
+    async fn keep_old(&self, plans: &[Plan]) -> Result<(), StoreError> {
+        let on = self.connection();
+        let replaced: Vec<&Plan> = plans
+            .iter()
+            .filter(|plan| plan.old.is_some() && !plan.idle)
+            .collect();
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        let docs: Vec<i64> = replaced.iter().map(|plan| plan.doc).collect();
+        let mut sql = Sql::default();
+        let list = in_list(&mut sql, on.get_database_backend(), &docs);
+        sql.text = format!("SELECT doc, MAX(ends) FROM hold WHERE doc {list} GROUP BY doc");
+        let mut hidden: HashMap<i64, Millis> = HashMap::new();
+        for row in on
+            .query_all_raw(sql.statement(on.get_database_backend()))
+            .await?
+        {
+            hidden.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        }
+        let mut insert = Insert::new(
+            "history",
+            &[
+                ("doc", Kind::Big),
+                ("version", Kind::Int),
+                ("type", Kind::Small),
+                ("patient", Kind::Big),
+                ("updated", Kind::Big),
+                ("method", Kind::Small),
+                ("hidden_until", Kind::Big),
+                ("body", Kind::Blob),
+            ],
+            "",
+        );
+        for plan in replaced {
+            let Some(old) = &plan.old else { continue };
+            let body = old.body.as_deref().map(history::pack).transpose()?;
+            insert.push([
+                old.doc.into(),
+                old.version.into(),
+                old.type_id.into(),
+                old.patient.into(),
+                old.updated.into(),
+                old.method.into(),
+                hidden.get(&old.doc).copied().unwrap_or(0).into(),
+                body.into(),
+            ]);
+        }
+        insert.run(on).await?;
+        Ok(())
+    }
+
+    async fn store_new(&self, plans: &[Plan], now: Millis) -> Result<(), StoreError> {
+        let on = self.connection();
+        let backend = on.get_database_backend();
+        let mut insert = resource_insert();
+        for plan in plans.iter().filter(|plan| !plan.idle) {
+            let patient = plan.patients.first().copied().unwrap_or(0);
+            let deleted = i16::from(plan.body.is_none());
+            let body = plan.body.as_ref().map(|body| body.to_vec());
+            if plan.old.is_some() {
+                // A deletion keeps the patient: who may see the deletion is who could see the resource.
+                let patient = match (&plan.old, &plan.body) {
+                    (Some(old), None) => old.patient,
+                    _ => patient,
+                };
+                let mut sql = Sql::default();
+                let values = [
+                    ("patient", sql.bind(patient)),
+                    ("version", sql.bind(plan.version)),
+                    ("updated", sql.bind(now)),
+                    ("method", sql.bind(plan.method.number())),
+                    ("deleted", sql.bind(deleted)),
+                    ("body", sql.bind(body)),
+                ];
+                let sets: Vec<String> = values
+                    .iter()
+                    .map(|(name, place)| format!("{name} = {place}"))
+                    .collect();
+                let doc = sql.bind(plan.doc);
+                sql.text = format!("UPDATE resource SET {} WHERE id = {doc}", sets.join(", "));
+                on.execute_raw(sql.statement(backend)).await?;
+            } else {
+                insert.push([
+                    plan.doc.into(),
+                    plan.type_id.into(),
+                    0_i16.into(),
+                    plan.key.into(),
+                    patient.into(),
+                    plan.version.into(),
+                    now.into(),
+                    plan.method.number().into(),
+                    deleted.into(),
+                    plan.id.as_str().into(),
+                    body.into(),
+                ]);
+            }
+        }
+        insert.run(on).await.map_err(StoreError::from_insert)
+    }
+
+    async fn index(&self, plans: &[Plan]) -> Result<(), StoreError> {
+        let mut writer = IndexWriter::new();
+        let nothing = IndexRows::default();
+        for plan in plans.iter().filter(|plan| !plan.idle) {
+            match (&plan.old, &plan.old_value) {
+                (Some(old), Some(value)) => {
+                    let rows =
+                        extract::extract(old.type_id, value, self.store.keys(), self.store.base());
+                    let patients = stored_patients(self.store.keys(), old.patient, &rows);
+                    let new = if plan.new.is_some() {
+                        &plan.rows
+                    } else {
+                        &nothing
+                    };
+                    writer.replace(
+                        plan.type_id,
+                        plan.doc,
+                        (&patients, &rows),
+                        (&plan.patients, new),
+                    );
+                }
+                _ => writer.add(plan.type_id, plan.doc, &plan.patients, &plan.rows),
+            }
+        }
+        Ok(writer.run(self.connection()).await?)
+    }
+}
+
+/// The insert into `resource`, for bases and renditions.
+pub(super) fn resource_insert() -> Insert {
+    Insert::new(
+        "resource",
+        &[
+            ("id", Kind::Big),
+            ("type", Kind::Small),
+            ("rendition", Kind::Small),
+            ("key", Kind::Big),
+            ("patient", Kind::Big),
+            ("version", Kind::Int),
+            ("updated", Kind::Big),
+            ("method", Kind::Small),
+            ("deleted", Kind::Small),
+            ("fhir_id", Kind::Text),
+            ("body", Kind::Blob),
+        ],
+        "",
+    )
+}
+
+/// Waits until no other transaction decides about this key (a patient, a study), PostgreSQL only.
+pub(super) async fn lock(on: &impl ConnectionTrait, key: i64) -> Result<(), StoreError> {
+    if on.get_database_backend() == DbBackend::Postgres {
+        let mut sql = Sql::default();
+        let key = sql.bind(key);
+        sql.text = format!("SELECT pg_advisory_xact_lock({key})");
+        on.execute_raw(sql.statement(DbBackend::Postgres)).await?;
+    }
+    Ok(())
+}
+
+/// The patients under which a stored resource's index rows stand: those that extraction finds, else
+/// the one it inherited.
+pub(super) fn stored_patients(keys: &Keys, column: i64, rows: &IndexRows) -> Vec<i64> {
+    if rows.patients.is_empty() {
+        return if column == 0 {
+            Vec::new()
+        } else {
+            vec![column]
+        };
+    }
+    rows.patients
+        .iter()
+        .map(|id| keys.reference("Patient", id))
+        .collect()
+}
+
+/// `column IN (these)`, one statement text for any number of values.
+pub(super) fn in_list(sql: &mut Sql, backend: DbBackend, values: &[i64]) -> String {
+    use sea_orm::Value as Sea;
+    use sea_orm::sea_query::ArrayType;
+    if backend == DbBackend::Postgres {
+        let list = values.iter().map(|value| Sea::from(*value)).collect();
+        let place = sql.bind(Sea::Array(ArrayType::BigInt, Some(Box::new(list))));
+        format!("= ANY({place})")
+    } else {
+        let list: Vec<String> = values.iter().map(ToString::to_string).collect();
+        let place = sql.bind(format!("[{}]", list.join(",")));
+        format!("IN (SELECT value FROM json_each({place}))")
+    }
+}
+
+/// What stands under these keys, deleted resources included; `for_update` locks the rows.
+pub(super) async fn load(
+    on: &impl ConnectionTrait,
+    keys: &[i64],
+    for_update: bool,
+) -> Result<HashMap<i64, Current>, StoreError> {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let backend = on.get_database_backend();
+    let mut sql = Sql::default();
+    let list = in_list(&mut sql, backend, keys);
+    let lock = if for_update && backend == DbBackend::Postgres {
+        "ORDER BY key FOR UPDATE"
+    } else {
+        ""
+    };
+    sql.text = format!("SELECT {CURRENT} FROM resource WHERE key {list} AND rendition = 0 {lock}");
+    let rows = on.query_all_raw(sql.statement(backend)).await?;
+    rows.iter()
+        .map(|row| current(row).map(|current| (current.key, current)))
+        .collect()
+}
+
+/// Columns that [`current`] reads, in its order.
+pub(super) const CURRENT: &str =
+    "id, key, type, fhir_id, patient, version, updated, method, deleted, body";
+
+pub(super) fn current(row: &sea_orm::QueryResult) -> Result<Current, StoreError> {
+    let deleted: i16 = row.try_get_by_index(8)?;
+    Ok(Current {
+        doc: row.try_get_by_index(0)?,
+        key: row.try_get_by_index(1)?,
+        type_id: row.try_get_by_index(2)?,
+        id: row.try_get_by_index(3)?,
+        patient: row.try_get_by_index(4)?,
+        version: row.try_get_by_index(5)?,
+        updated: row.try_get_by_index(6)?,
+        method: row.try_get_by_index(7)?,
+        deleted: deleted != 0,
+        body: row.try_get_by_index(9)?,
+    })
+}
+
+impl Current {
+    /// The body as a tree; None when deleted.
+    pub(super) fn value(&self) -> Result<Option<Value>, StoreError> {
+        self.body
+            .as_deref()
+            .map(|body| {
+                serde_json::from_slice(body).map_err(|_| StoreError::Corrupt("resource body"))
+            })
+            .transpose()
+    }
+}
+
+fn plan(
+    op: Op,
+    key: i64,
+    old: Option<Current>,
+    now: Millis,
+    keys: &Keys,
+    base: &str,
+) -> Result<Plan, StoreError> {
+    if let Some(current) = &old
+        && (current.id != op.id || current.type_id != op.type_id)
+    {
+        // Two ids with one 64-bit key: refuse the newcomer rather than mix two resources up.
+        let text = "This id cannot be used here; choose another";
+        return Err(StoreError::refused(409, Issue::error("conflict", text)));
+    }
+    let stands = old.as_ref().is_some_and(|current| !current.deleted);
+    if let Some(version) = op.if_match
+        && !old
+            .as_ref()
+            .is_some_and(|current| !current.deleted && current.version == version)
+    {
+        return Err(StoreError::VersionConflict);
+    }
+    if op.must_be_new && stands {
+        return Err(StoreError::VersionConflict);
+    }
+    let idle = op.resource.is_none() && !stands;
+    let old_value = old.as_ref().map(Current::value).transpose()?.flatten();
+    let before = old.as_ref().map_or(0, |current| current.version);
+    let version = if idle { before } else { before + 1 };
+    let mut new = op.resource;
+    let mut body = None;
+    let mut rows = IndexRows::default();
+    let mut patients = Vec::new();
+    if let Some(resource) = &mut new {
+        json::stamp(resource, &op.id, i64::from(version), &clock::instant(now));
+        body = Some(Bytes::from(json::to_bytes(resource)));
+        rows = extract::extract(op.type_id, resource, keys, base);
+        for param in &rows.failed {
+            tracing::warn!(
+                resource_type = op.type_id,
+                param,
+                "a search parameter could not be evaluated"
+            );
+        }
+        patients = rows
+            .patients
+            .iter()
+            .map(|id| keys.reference("Patient", id))
+            .collect();
+    }
+    Ok(Plan {
+        type_id: op.type_id,
+        key,
+        doc: old
+            .as_ref()
+            .map_or_else(surrogate::mint, |current| current.doc),
+        id: op.id,
+        version,
+        method: op.method,
+        created: new.is_some() && !stands,
+        old,
+        old_value,
+        new,
+        body,
+        rows,
+        patients,
+        idle,
+    })
+}
+
+/// References from which a resource takes its patient when it names none itself.
+pub(super) fn inherits_from<'v>(type_name: &str, resource: &'v Value) -> Vec<&'v str> {
+    let text = |value: &'v Value| value.get("reference").and_then(Value::as_str);
+    match type_name {
+        "Provenance" => resource
+            .get("target")
+            .and_then(Value::as_array)
+            .map(|targets| targets.iter().filter_map(text).collect())
+            .unwrap_or_default(),
+        "Binary" => resource
+            .get("securityContext")
+            .and_then(text)
+            .into_iter()
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The key of a reference to this server, versioned or absolute ones included.
+pub(super) fn local_key(keys: &Keys, base: &str, reference: &str) -> Option<i64> {
+    let local = reference
+        .strip_prefix(base)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(reference);
+    let mut parts = local.split('/');
+    let (type_name, id) = (parts.next()?, parts.next()?);
+    definitions().type_id(type_name)?;
+    match parts.next() {
+        None | Some("_history") => Some(keys.reference(type_name, id)),
+        Some(_) => None,
+    }
+}

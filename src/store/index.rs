@@ -1,0 +1,381 @@
+//! Writing and unwriting the index rows of a resource (or of a rendition of one).
+
+use std::collections::BTreeSet;
+
+use sea_orm::{ConnectionTrait, DbErr, Value};
+
+use super::rows::{Insert, Kind};
+use crate::fhir::definitions::TypeId;
+use crate::search::extract::IndexRows;
+use crate::sql::Sql;
+
+/// Index rows that one transaction adds and removes.
+#[derive(Debug)]
+pub(super) struct IndexWriter {
+    tokens: Insert,
+    strings: Insert,
+    dates: Insert,
+    numbers: Insert,
+    quantities: Insert,
+    uris: Insert,
+    references: Insert,
+    composites: Insert,
+    removals: Vec<Sql>,
+}
+
+impl IndexWriter {
+    pub(super) fn new() -> Self {
+        use Kind::{Big, Double, Int, Small, Text};
+        // A process of an older or newer release may have left a row behind: conflicts are equal rows.
+        const ONCE: &str = "ON CONFLICT DO NOTHING";
+        Self {
+            tokens: Insert::new(
+                "idx_token",
+                &[
+                    ("type", Small),
+                    ("param", Small),
+                    ("code", Big),
+                    ("id", Big),
+                    ("system", Int),
+                    ("patient", Big),
+                ],
+                ONCE,
+            ),
+            strings: Insert::new(
+                "idx_string",
+                &[
+                    ("type", Small),
+                    ("param", Small),
+                    ("norm", Text),
+                    ("id", Big),
+                    ("patient", Big),
+                    ("exact", Text),
+                ],
+                "",
+            ),
+            dates: Insert::new(
+                "idx_date",
+                &[
+                    ("type", Small),
+                    ("param", Small),
+                    ("low", Big),
+                    ("id", Big),
+                    ("high", Big),
+                    ("patient", Big),
+                ],
+                ONCE,
+            ),
+            numbers: Insert::new(
+                "idx_number",
+                &[
+                    ("type", Small),
+                    ("param", Small),
+                    ("low", Double),
+                    ("high", Double),
+                    ("id", Big),
+                    ("patient", Big),
+                ],
+                ONCE,
+            ),
+            quantities: Insert::new(
+                "idx_quantity",
+                &[
+                    ("type", Small),
+                    ("param", Small),
+                    ("low", Double),
+                    ("high", Double),
+                    ("code", Big),
+                    ("system", Int),
+                    ("id", Big),
+                    ("patient", Big),
+                ],
+                ONCE,
+            ),
+            uris: Insert::new(
+                "idx_uri",
+                &[
+                    ("type", Small),
+                    ("param", Small),
+                    ("value", Text),
+                    ("id", Big),
+                    ("patient", Big),
+                ],
+                "",
+            ),
+            references: Insert::new(
+                "idx_reference",
+                &[
+                    ("target", Big),
+                    ("type", Small),
+                    ("param", Small),
+                    ("id", Big),
+                    ("target_type", Small),
+                    ("patient", Big),
+                ],
+                ONCE,
+            ),
+            composites: Insert::new(
+                "idx_composite",
+                &[
+                    ("type", Small),
+                    ("param", Small),
+                    ("code", Big),
+                    ("id", Big),
+                    ("system", Int),
+                    ("code2", Big),
+                    ("system2", Int),
+                    ("low", Double),
+                    ("high", Double),
+                    ("text", Text),
+                    ("patient", Big),
+                ],
+                "",
+            ),
+            removals: Vec::new(),
+        }
+    }
+
+    /// Adds all rows of a resource; once for each patient it is about, with 0 when about none.
+    pub(super) fn add(&mut self, type_id: TypeId, id: i64, patients: &[i64], rows: &IndexRows) {
+        for patient in each(patients) {
+            for row in &rows.tokens {
+                self.add_token(type_id, id, patient, row);
+            }
+            for row in &rows.strings {
+                self.strings.push([
+                    type_id.into(),
+                    row.param.into(),
+                    row.norm.as_str().into(),
+                    id.into(),
+                    patient.into(),
+                    row.exact.as_str().into(),
+                ]);
+            }
+            for row in &rows.dates {
+                self.dates.push([
+                    type_id.into(),
+                    row.param.into(),
+                    row.low.into(),
+                    id.into(),
+                    row.high.into(),
+                    patient.into(),
+                ]);
+            }
+            for row in &rows.numbers {
+                self.numbers.push([
+                    type_id.into(),
+                    row.param.into(),
+                    row.low.into(),
+                    row.high.into(),
+                    id.into(),
+                    patient.into(),
+                ]);
+            }
+            for row in &rows.quantities {
+                self.quantities.push([
+                    type_id.into(),
+                    row.param.into(),
+                    row.low.into(),
+                    row.high.into(),
+                    row.code.into(),
+                    row.system.into(),
+                    id.into(),
+                    patient.into(),
+                ]);
+            }
+            for row in &rows.uris {
+                self.uris.push([
+                    type_id.into(),
+                    row.param.into(),
+                    row.value.as_str().into(),
+                    id.into(),
+                    patient.into(),
+                ]);
+            }
+            for row in &rows.references {
+                self.references.push([
+                    row.target.into(),
+                    type_id.into(),
+                    row.param.into(),
+                    id.into(),
+                    row.target_type.into(),
+                    patient.into(),
+                ]);
+            }
+            for row in &rows.composites {
+                self.composites.push([
+                    type_id.into(),
+                    row.param.into(),
+                    row.code.into(),
+                    id.into(),
+                    row.system.into(),
+                    row.code2.into(),
+                    row.system2.into(),
+                    row.low.into(),
+                    row.high.into(),
+                    row.text.as_str().into(),
+                    patient.into(),
+                ]);
+            }
+        }
+    }
+
+    fn add_token(
+        &mut self,
+        type_id: TypeId,
+        id: i64,
+        patient: i64,
+        row: &crate::search::extract::TokenRow,
+    ) {
+        self.tokens.push([
+            type_id.into(),
+            row.param.into(),
+            row.code.into(),
+            id.into(),
+            row.system.into(),
+            patient.into(),
+        ]);
+    }
+
+    /// Removes all rows of a resource. The rows are those of its stored body: extraction is a pure
+    /// function, so what was written is known and needs no index of its own to be found.
+    pub(super) fn remove(&mut self, type_id: TypeId, id: i64, patients: &[i64], rows: &IndexRows) {
+        for patient in each(patients) {
+            self.remove_keyed(
+                "idx_token",
+                &["type", "param", "code", "id", "system", "patient"],
+                rows.tokens.iter().map(|row| {
+                    vec![
+                        type_id.into(),
+                        row.param.into(),
+                        row.code.into(),
+                        id.into(),
+                        row.system.into(),
+                        patient.into(),
+                    ]
+                }),
+            );
+            self.remove_keyed(
+                "idx_date",
+                &["type", "param", "low", "id", "high", "patient"],
+                rows.dates.iter().map(|row| {
+                    vec![
+                        type_id.into(),
+                        row.param.into(),
+                        row.low.into(),
+                        id.into(),
+                        row.high.into(),
+                        patient.into(),
+                    ]
+                }),
+            );
+            // Doubles come back as they went in, but equality on them is asked for as a span.
+            for row in &rows.numbers {
+                self.remove_span("idx_number", type_id, row.param, row.low, id);
+            }
+            for row in &rows.quantities {
+                self.remove_span("idx_quantity", type_id, row.param, row.low, id);
+            }
+        }
+        for table in ["idx_string", "idx_uri", "idx_reference", "idx_composite"] {
+            let any = match table {
+                "idx_string" => !rows.strings.is_empty(),
+                "idx_uri" => !rows.uris.is_empty(),
+                "idx_reference" => !rows.references.is_empty(),
+                _ => !rows.composites.is_empty(),
+            };
+            if any {
+                let mut sql = Sql::default();
+                let id = sql.bind(id);
+                sql.text = format!("DELETE FROM {table} WHERE id = {id}");
+                self.removals.push(sql);
+            }
+        }
+    }
+
+    /// Turns the rows `old` into `new`, touching only what differs where that is cheap to tell.
+    pub(super) fn replace(
+        &mut self,
+        type_id: TypeId,
+        id: i64,
+        old: (&[i64], &IndexRows),
+        new: (&[i64], &IndexRows),
+    ) {
+        if old.0 != new.0 {
+            self.remove(type_id, id, old.0, old.1);
+            self.add(type_id, id, new.0, new.1);
+            return;
+        }
+        let mut gone = old.1.clone();
+        let mut come = new.1.clone();
+        let before: BTreeSet<_> = old.1.tokens.iter().collect();
+        let after: BTreeSet<_> = new.1.tokens.iter().collect();
+        gone.tokens.retain(|row| !after.contains(row));
+        come.tokens.retain(|row| !before.contains(row));
+        let before: BTreeSet<_> = old.1.dates.iter().collect();
+        let after: BTreeSet<_> = new.1.dates.iter().collect();
+        gone.dates.retain(|row| !after.contains(row));
+        come.dates.retain(|row| !before.contains(row));
+        macro_rules! whole {
+            ($($list:ident),*) => {$(
+                if gone.$list == come.$list {
+                    gone.$list.clear();
+                    come.$list.clear();
+                }
+            )*};
+        }
+        whole!(strings, numbers, quantities, uris, references, composites);
+        self.remove(type_id, id, old.0, &gone);
+        self.add(type_id, id, new.0, &come);
+    }
+
+    fn remove_keyed(
+        &mut self,
+        table: &str,
+        columns: &[&str],
+        rows: impl Iterator<Item = Vec<Value>>,
+    ) {
+        for row in rows {
+            let mut sql = Sql::default();
+            let parts: Vec<String> = columns
+                .iter()
+                .zip(row)
+                .map(|(column, value)| format!("{column} = {}", sql.bind(value)))
+                .collect();
+            sql.text = format!("DELETE FROM {table} WHERE {}", parts.join(" AND "));
+            self.removals.push(sql);
+        }
+    }
+
+    fn remove_span(&mut self, table: &str, type_id: TypeId, param: i16, low: f64, id: i64) {
+        let mut sql = Sql::default();
+        let low = sql.bind(low);
+        let id = sql.bind(id);
+        sql.text = format!(
+            "DELETE FROM {table} WHERE type = {type_id} AND param = {param} AND low = {low} AND id = {id}"
+        );
+        self.removals.push(sql);
+    }
+
+    /// Removes, then adds.
+    pub(super) async fn run(self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let backend = on.get_database_backend();
+        for removal in self.removals {
+            on.execute_raw(removal.statement(backend)).await?;
+        }
+        self.tokens.run(on).await?;
+        self.strings.run(on).await?;
+        self.dates.run(on).await?;
+        self.numbers.run(on).await?;
+        self.quantities.run(on).await?;
+        self.uris.run(on).await?;
+        self.references.run(on).await?;
+        self.composites.run(on).await
+    }
+}
+
+/// The patient column of each copy of a row.
+fn each(patients: &[i64]) -> impl Iterator<Item = i64> {
+    let none = patients.is_empty().then_some(0);
+    patients.iter().copied().chain(none)
+}
