@@ -1,1 +1,200 @@
-//! (being built)
+//! The running server: what its parts share, how they are wired, how it starts and stops.
+
+pub mod guards;
+pub mod health;
+pub mod test_clock;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::routing::get;
+use axum::{Router, middleware};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::decompression::RequestDecompressionLayer;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::observe;
+use crate::store::{Store, StoreOptions};
+
+/// Where the FHIR API lives under the public URL.
+pub const FHIR_PATH: &str = "/fhir/r4";
+
+/// What the parts of the server share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub config: Arc<Config>,
+    pub store: Store,
+    /// The public URL without a slash at the end; the FHIR base is this and [`FHIR_PATH`].
+    pub public_url: Arc<str>,
+}
+
+impl App {
+    /// Opens the configured database for a server reached as `public_url`.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or migrated.
+    pub async fn open(
+        config: Arc<Config>,
+        public_url: String,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let store = Store::open(&StoreOptions {
+            url: config.database_url.clone(),
+            base: format!("{public_url}{FHIR_PATH}"),
+            clock,
+            connections: config.limits.connections,
+        })
+        .await
+        .context(
+            "The database of database_url (CANDOR_DATABASE_URL) could not be opened. Check that it exists, that its server runs and that this user may write to it",
+        )?;
+        Ok(Self {
+            config,
+            store,
+            public_url: public_url.into(),
+        })
+    }
+
+    /// The whole router, guards and all.
+    pub fn router(&self) -> Router {
+        let body_limit = usize::try_from(self.config.limits.body_megabytes)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(1 << 20);
+        let mut router = Router::new()
+            .route("/health/live", get(health::live))
+            .route("/health/ready", get(health::ready))
+            .route("/metrics", get(health::metrics));
+        if self.store.clock().is_test() {
+            router = router.route("/_test/clock", get(test_clock::show).put(test_clock::set));
+        }
+        router
+            .fallback(guards::unknown_route)
+            .with_state(self.clone())
+            .layer(
+                // The first is outermost.
+                ServiceBuilder::new()
+                    .layer(middleware::from_fn(observe::requests::observe))
+                    .layer(middleware::from_fn(guards::outcome_for_errors))
+                    .layer(CatchPanicLayer::custom(guards::answer_panic))
+                    .layer(middleware::from_fn_with_state(
+                        Duration::from_secs(self.config.limits.request_seconds.into()),
+                        guards::time_limit,
+                    ))
+                    // Inside out: what the limit measures is the decompressed body.
+                    .layer(RequestDecompressionLayer::new())
+                    .layer(DefaultBodyLimit::max(body_limit)),
+            )
+    }
+}
+
+/// A server that answers. Dropped without [`Server::stop`], it is cut off.
+#[derive(Debug)]
+pub struct Server {
+    app: App,
+    address: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinHandle<std::io::Result<()>>,
+    upkeep: JoinHandle<()>,
+}
+
+impl Server {
+    /// Binds, opens the database and answers from then on.
+    ///
+    /// # Errors
+    /// When the address is taken, the database cannot be opened, or a test clock would be reachable
+    /// from outside this machine.
+    pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Self> {
+        if clock.is_test() && !config.bind.ip().is_loopback() {
+            bail!(
+                "--test-clock lets anyone set the time, and with it what is released, so it needs a loopback address. Set CANDOR_BIND=127.0.0.1:8080 or leave the flag out (bind is {})",
+                config.bind
+            );
+        }
+        let listener = TcpListener::bind(config.bind).await.with_context(|| {
+            format!(
+                "Could not listen on {} (bind, CANDOR_BIND). Is another server running there?",
+                config.bind
+            )
+        })?;
+        Self::start_on(listener, config, clock).await
+    }
+
+    /// [`Server::start`] on a listener that is bound already.
+    ///
+    /// # Errors
+    /// When the database cannot be opened.
+    pub async fn start_on(
+        listener: TcpListener,
+        config: Config,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        observe::metrics::start();
+        let address = listener.local_addr()?;
+        let public_url = config.public_url(address);
+        let app = App::open(Arc::new(config), public_url, clock).await?;
+        let router = app.router();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                axum::serve(
+                    listener,
+                    router.into_make_service_with_connect_info::<SocketAddr>(),
+                )
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .await
+            }
+        });
+        Ok(Self {
+            app,
+            address,
+            stop,
+            serving,
+            upkeep: tokio::spawn(observe::metrics::upkeep()),
+        })
+    }
+
+    /// The address really bound.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the server's parts share.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Takes no more connections, lets requests in flight finish for as long as the configuration
+    /// says, then closes the database.
+    ///
+    /// # Errors
+    /// When the database could not be closed in good order.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.upkeep.abort();
+        let patience = Duration::from_secs(self.app.config.limits.shutdown_seconds.into());
+        let mut serving = self.serving;
+        match tokio::time::timeout(patience, &mut serving).await {
+            Ok(ended) => ended??,
+            Err(_) => {
+                tracing::warn!("requests were still in flight and are cut off");
+                serving.abort();
+            }
+        }
+        self.app.store.close().await?;
+        Ok(())
+    }
+}
+
+/// The state of every handler of this module.
+type AppState = State<App>;

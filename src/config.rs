@@ -1,1 +1,420 @@
-//! (being built)
+//! What the hospital decides about this server: a TOML file, then the environment over it.
+//!
+//! [`Config::load`] gives a configuration that was checked as a whole, or every problem at once,
+//! each with what to do about it. Unknown keys and unknown `CANDOR_…` variables are problems: a
+//! misspelt switch must not fall back to its default in silence.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Format as _, Serialized, Toml};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use url::Url;
+
+/// The whole configuration. Field names are the keys of the file; `docs/configuration.md` lists
+/// them with their environment variables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `sqlite://file.db` (relative to the working directory, created if absent) or `postgres://…`.
+    pub database_url: String,
+    /// Address and port to listen on.
+    pub bind: SocketAddr,
+    /// What the outside world calls this server, without `/fhir/r4`. Absent: `http://` and `bind`,
+    /// which only a loopback address may leave out.
+    pub public_url: Option<String>,
+    /// Levels, as `tracing-subscriber` filters have them: `info`, `candor=debug,warn`.
+    pub log: String,
+    /// One JSON object a line, or text for people.
+    pub log_format: LogFormat,
+    pub release: Release,
+    pub limits: Limits,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Json,
+    Text,
+}
+
+/// What steers release (release-contract.md, "Switches"). Changing it is an event in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Release {
+    /// Whose law applies: `US` for federal law alone, or a state, `US-KY`.
+    pub jurisdiction: String,
+    /// IANA name of the zone in which "the third day after" is counted.
+    pub timezone: String,
+    /// Packs switched against their default, by pack id (`KY`, `TX`, …).
+    pub packs: BTreeMap<String, PackSwitch>,
+}
+
+/// One pack, switched on or off by somebody who answers for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackSwitch {
+    pub on: bool,
+    /// Name of the person who signed it off.
+    pub signed_by: String,
+}
+
+/// What one request may cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Largest request body, in 2^20 bytes, after decompression.
+    pub body_megabytes: u32,
+    /// Longest time for one request, its body included.
+    pub request_seconds: u32,
+    /// How long requests in flight may still take after the signal to stop.
+    pub shutdown_seconds: u32,
+    /// Database connections.
+    pub connections: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            database_url: "sqlite://candor.db".to_owned(),
+            bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            public_url: None,
+            log: "info".to_owned(),
+            log_format: LogFormat::default(),
+            release: Release::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Release {
+    fn default() -> Self {
+        Self {
+            jurisdiction: "US".to_owned(),
+            timezone: "America/New_York".to_owned(),
+            packs: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_megabytes: 64,
+            request_seconds: 60,
+            shutdown_seconds: 30,
+            connections: 8,
+        }
+    }
+}
+
+/// Everything that is wrong with a configuration, one problem a line.
+#[derive(Debug, Error)]
+pub struct ConfigError(Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "The configuration cannot be used:")?;
+        for problem in &self.0 {
+            write!(formatter, "\n- {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Environment variables and the keys they set.
+const VARIABLES: &[(&str, &str)] = &[
+    ("CANDOR_DATABASE_URL", "database_url"),
+    ("CANDOR_BIND", "bind"),
+    ("CANDOR_PUBLIC_URL", "public_url"),
+    ("CANDOR_LOG", "log"),
+    ("CANDOR_LOG_FORMAT", "log_format"),
+    ("CANDOR_JURISDICTION", "release.jurisdiction"),
+    ("CANDOR_TIMEZONE", "release.timezone"),
+    ("CANDOR_BODY_MEGABYTES", "limits.body_megabytes"),
+    ("CANDOR_REQUEST_SECONDS", "limits.request_seconds"),
+    ("CANDOR_SHUTDOWN_SECONDS", "limits.shutdown_seconds"),
+    ("CANDOR_CONNECTIONS", "limits.connections"),
+];
+
+impl Config {
+    /// Reads `file` if one is named, puts this process's environment over it, and checks the result.
+    ///
+    /// # Errors
+    /// Every problem found, each saying what to fix.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let text = match file {
+            Some(path) => Some((
+                path.to_owned(),
+                std::fs::read_to_string(path)
+                    .map_err(|error| ConfigError(vec![format!("{}: {error}", path.display())]))?,
+            )),
+            None => None,
+        };
+        Self::from_parts(
+            text,
+            std::env::vars_os().filter_map(|(name, value)| {
+                Some((
+                    name.into_string().ok()?,
+                    value.to_string_lossy().into_owned(),
+                ))
+            }),
+        )
+    }
+
+    /// [`Config::load`] with the file's text (its path is for messages) and the environment given.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_parts(
+        file: Option<(PathBuf, String)>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        let mut origin = "the environment".to_owned();
+        if let Some((path, text)) = file {
+            origin = format!("{} or the environment", path.display());
+            figment = figment.merge(Toml::string(&text));
+        }
+        for (name, value) in environment {
+            // CANDOR_CONFIG names the file (cli), CANDOR_TEST_… speaks to the test suite.
+            if !name.starts_with("CANDOR_")
+                || name == "CANDOR_CONFIG"
+                || name.starts_with("CANDOR_TEST_")
+            {
+                continue;
+            }
+            let Some((_, key)) = VARIABLES.iter().find(|(known, _)| *known == name) else {
+                let known: Vec<&str> = VARIABLES.iter().map(|(known, _)| *known).collect();
+                problems.push(format!(
+                    "{name} is no variable of Candor. Unset it, or use one of {}.",
+                    known.join(", ")
+                ));
+                continue;
+            };
+            figment = if let (true, Ok(number)) = (key.starts_with("limits."), value.parse::<u32>())
+            {
+                figment.merge(Serialized::default(key, number))
+            } else {
+                figment.merge(Serialized::default(key, value))
+            };
+        }
+        match figment.extract::<Self>() {
+            Ok(config) => {
+                config.check(&mut problems);
+                if problems.is_empty() {
+                    return Ok(config);
+                }
+            }
+            Err(errors) => problems.extend(errors.into_iter().map(|error| {
+                let key = error.path.join(".");
+                let at = if key.is_empty() {
+                    String::new()
+                } else {
+                    format!("{key}: ")
+                };
+                format!("{at}{} (in {origin}).", error.kind)
+            })),
+        }
+        Err(ConfigError(problems))
+    }
+
+    /// The public base, without a slash at the end, given the address really bound.
+    #[must_use]
+    pub fn public_url(&self, bound: SocketAddr) -> String {
+        match &self.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{bound}"),
+        }
+    }
+
+    /// The time zone of release delays.
+    #[must_use]
+    pub fn time_zone(&self) -> TimeZone {
+        // `check` refused a configuration whose zone is unknown.
+        TimeZone::get(&self.release.timezone).unwrap_or(TimeZone::UTC)
+    }
+
+    fn check(&self, problems: &mut Vec<String>) {
+        let url = &self.database_url;
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() || path.starts_with(":memory:") {
+                problems.push(
+                    "database_url: name a file, as in sqlite:///var/lib/candor/candor.db; a database in memory would forget the record.".to_owned(),
+                );
+            }
+        } else if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            // The value may hold a password, so the message does not repeat it.
+            problems.push(
+                "database_url: begin it with sqlite:// or postgres://, as in postgres://candor@localhost/candor.".to_owned(),
+            );
+        }
+        match &self.public_url {
+            Some(text) => match Url::parse(text) {
+                Ok(url)
+                    if matches!(url.scheme(), "http" | "https")
+                        && url.has_host()
+                        && url.query().is_none()
+                        && url.fragment().is_none()
+                        && !url.path().trim_end_matches('/').ends_with("/fhir/r4") => {}
+                _ => problems.push(format!(
+                    "public_url: {text:?} must be an http(s) URL without query, fragment and /fhir/r4, as in https://records.example.org."
+                )),
+            },
+            None if !self.bind.ip().is_loopback() => problems.push(format!(
+                "public_url: {} is reachable from outside, so say by which URL apps reach it, as in CANDOR_PUBLIC_URL=https://records.example.org.",
+                self.bind
+            )),
+            None => {}
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
+            problems.push(format!(
+                "log: {error}. Use a level (error, warn, info, debug, trace) or a list such as candor=debug,warn."
+            ));
+        }
+        self.release.check(problems);
+        self.limits.check(problems);
+    }
+}
+
+impl Release {
+    fn check(&self, problems: &mut Vec<String>) {
+        let state = self.jurisdiction.strip_prefix("US-");
+        if self.jurisdiction != "US" && !state.is_some_and(|state| STATES.contains(&state)) {
+            problems.push(format!(
+                "release.jurisdiction: {:?} is unknown. Use US for federal law alone, or US- and a state's two letters, as in US-KY.",
+                self.jurisdiction
+            ));
+        }
+        if TimeZone::get(&self.timezone).is_err() {
+            problems.push(format!(
+                "release.timezone: {:?} is no IANA time zone. Use a name such as America/Chicago.",
+                self.timezone
+            ));
+        }
+        for (id, switch) in &self.packs {
+            if switch.signed_by.trim().is_empty() {
+                problems.push(format!(
+                    "release.packs.{id}.signed_by: name the person who signed off that this pack is {}.",
+                    if switch.on { "on" } else { "off" }
+                ));
+            }
+        }
+    }
+}
+
+impl Limits {
+    fn check(&self, problems: &mut Vec<String>) {
+        for (key, value, most) in [
+            ("body_megabytes", self.body_megabytes, 1024),
+            ("request_seconds", self.request_seconds, 3600),
+            ("shutdown_seconds", self.shutdown_seconds, 3600),
+            ("connections", self.connections, 1000),
+        ] {
+            if !(1..=most).contains(&value) {
+                problems.push(format!("limits.{key}: {value} must be from 1 to {most}."));
+            }
+        }
+    }
+}
+
+/// States, the District and the territories, by USPS code.
+const STATES: &[&str] = &[
+    "AL", "AK", "AS", "AZ", "AR", "CA", "CO", "CT", "DC", "DE", "FL", "GA", "GU", "HI", "IA", "ID",
+    "IL", "IN", "KS", "KY", "LA", "MA", "MD", "ME", "MI", "MN", "MO", "MP", "MS", "MT", "NC", "ND",
+    "NE", "NH", "NJ", "NM", "NV", "NY", "OH", "OK", "OR", "PA", "PR", "RI", "SC", "SD", "TN", "TX",
+    "UT", "VA", "VI", "VT", "WA", "WI", "WV", "WY",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        Config::from_parts(
+            Some((PathBuf::from("candor.toml"), file.to_owned())),
+            environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        )
+        .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn environment_wins_over_file_and_file_over_defaults() {
+        let config = load(
+            "bind = '127.0.0.1:9000'\n[release]\njurisdiction = 'US-TX'\n[limits]\nconnections = 3",
+            &[
+                ("CANDOR_JURISDICTION", "US-KY"),
+                ("CANDOR_BODY_MEGABYTES", "5"),
+                ("CANDOR_TEST_POSTGRES", "x"),
+                ("HOME", "/root"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.bind.port(), 9000);
+        assert_eq!(config.release.jurisdiction, "US-KY");
+        assert_eq!(config.release.timezone, "America/New_York");
+        assert_eq!(
+            (config.limits.connections, config.limits.body_megabytes),
+            (3, 5)
+        );
+        assert_eq!(config.database_url, "sqlite://candor.db");
+        assert_eq!(config.public_url(config.bind), "http://127.0.0.1:9000");
+    }
+
+    #[test]
+    fn unknown_keys_and_variables_are_named() {
+        let message = load("bindd = 'x'", &[]).unwrap_err();
+        assert!(message.contains("bindd"), "{message}");
+        let message = load("[release]\njurisdicton = 'US'", &[]).unwrap_err();
+        assert!(message.contains("jurisdicton"), "{message}");
+        let message = load("", &[("CANDOR_BINDD", "x")]).unwrap_err();
+        assert!(message.contains("CANDOR_BINDD is no variable"), "{message}");
+    }
+
+    #[test]
+    fn every_problem_is_said_at_once() {
+        let message = load(
+            "bind = '0.0.0.0:80'\ndatabase_url = 'mysql://root:hunter2@x'\n\
+             [release]\njurisdiction = 'KY'\ntimezone = 'Mars/Olympus'\n\
+             packs.TX = { on = false, signed_by = ' ' }\n[limits]\nbody_megabytes = 0",
+            &[],
+        )
+        .unwrap_err();
+        for part in [
+            "database_url",
+            "public_url",
+            "release.jurisdiction",
+            "release.timezone",
+            "release.packs.TX.signed_by",
+            "limits.body_megabytes",
+        ] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+
+    #[test]
+    fn a_public_url_is_a_plain_base() {
+        for bad in [
+            "records.example.org",
+            "https://x/?a",
+            "https://x/fhir/r4",
+            "ftp://x",
+        ] {
+            assert!(load("", &[("CANDOR_PUBLIC_URL", bad)]).is_err(), "{bad}");
+        }
+        let config = load("", &[("CANDOR_PUBLIC_URL", "https://x/candor/")]).unwrap();
+        assert_eq!(config.public_url(config.bind), "https://x/candor");
+    }
+}

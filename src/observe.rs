@@ -1,0 +1,6 @@
+//! What the operator sees: log lines and metrics, neither with anything about a patient
+//! (`docs/logging.md` lists what may be said).
+
+pub mod logging;
+pub mod metrics;
+pub mod requests;
