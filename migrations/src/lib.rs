@@ -12,10 +12,16 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Step {
-            name: "0001_records",
-            sql: include_str!("../sql/0001_records.sql"),
-        })]
+        vec![
+            Box::new(Step {
+                name: "0001_records",
+                sql: include_str!("../sql/0001_records.sql"),
+            }),
+            Box::new(Step {
+                name: "0003_import",
+                sql: include_str!("../sql/0003_import.sql"),
+            }),
+        ]
     }
 }
 
