@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::mem;
 
-use serde::de::{DeserializeSeed, Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value, json};
 
 use crate::fhir::outcome::Issue;
