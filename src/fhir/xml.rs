@@ -1,8 +1,9 @@
 //! FHIR XML in and out (<https://hl7.org/fhir/R4/xml.html>), through fhirbolt's `Element`.
 //!
-//! fhirbolt knows R4's element order and types, and does the translation; this adapter guards it,
-//! because alone it damages narrative, wraps large integers round, drops unknown attributes and
-//! miscounts where resources are nested oddly (ADR on the codec has the list).
+//! fhirbolt (0.4) knows R4's element order and types, and does the translation; this adapter
+//! guards it, because alone it trims blanks inside narratives, wraps integers beyond 32 bits round,
+//! wants `resourceType` first, drops unknown attributes, takes scalars for arrays, loses line breaks
+//! of attributes to other readers, and miscounts where a nested resource is empty.
 //!
 //! ```text
 //! in:  bytes -> scan (checks, narrative cut out) -> fhirbolt XML -> Element -> tree -> JSON value
