@@ -126,6 +126,30 @@ pub struct Binding {
     pub name: &'static str,
     /// (system, its codes). Empty when the set cannot be enumerated (MIME types, UCUM, ...).
     pub systems: Vec<(&'static str, FastSet<&'static str>)>,
+    /// What its codes look like, when that is all that can be told.
+    pub format: Option<CodeFormat>,
+}
+
+/// The look of codes whose list lies outside the packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeFormat {
+    /// BCP 13.
+    MimeType,
+    /// BCP 47.
+    Language,
+    /// ISO 4217.
+    Currency,
+}
+
+impl CodeFormat {
+    fn of(value_set: &str) -> Option<Self> {
+        match value_set {
+            "mimetypes" | "http://www.rfc-editor.org/bcp/bcp13.txt" => Some(Self::MimeType),
+            "all-languages" => Some(Self::Language),
+            "currencies" => Some(Self::Currency),
+            _ => None,
+        }
+    }
 }
 
 /// All types of R4.
@@ -238,6 +262,7 @@ impl Elements {
             bindings.push(Binding {
                 name,
                 systems: Vec::new(),
+                format: CodeFormat::of(name),
             });
             next
         })
@@ -281,8 +306,8 @@ impl Elements {
     }
 }
 
-/// `value` and `dateTime` -> `valueDateTime`. Interned: there are about 300 different ones, read
-/// once for the life of the process.
+/// `value` and `dateTime` -> `valueDateTime`. Leaked: some 2 000 short names, made once for the life
+/// of the process.
 fn choice_name(stem: &str, type_name: &str) -> &'static str {
     let mut letters = type_name.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{DeriveError, FHIR, Package, list, text};
 
 const REGEX: &str = "http://hl7.org/fhir/StructureDefinition/regex";
+const MAX_VALUE_SET: &str = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet";
 const FHIR_TYPE: &str = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type";
 
 /// One element as written: name, `min..max`, types, required value set, flags.
@@ -231,19 +232,21 @@ fn element_types(element: &Value, path: &str) -> Result<Vec<String>, DeriveError
     Ok(names)
 }
 
-/// The value set of a required binding: the tail of R4's own, the canonical URL of others; without
-/// the version.
+/// The value set that codes must be from: a required binding's, or the largest one that another
+/// binding may be widened to. The tail of R4's own, the canonical URL of others; no version.
 fn required_binding(element: &Value) -> String {
-    let Some(binding) = element
-        .get("binding")
-        .filter(|one| text(one, "strength") == "required")
-    else {
+    let Some(binding) = element.get("binding") else {
         return String::new();
     };
-    let url = text(binding, "valueSet")
-        .split('|')
-        .next()
-        .unwrap_or_default();
+    let set = if text(binding, "strength") == "required" {
+        text(binding, "valueSet")
+    } else {
+        list(binding, "extension")
+            .iter()
+            .find(|extension| text(extension, "url") == MAX_VALUE_SET)
+            .map_or("", |extension| text(extension, "valueCanonical"))
+    };
+    let url = set.split('|').next().unwrap_or_default();
     url.strip_prefix(FHIR)
         .and_then(|rest| rest.strip_prefix("ValueSet/"))
         .unwrap_or(url)
