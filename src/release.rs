@@ -1,1 +1,71 @@
-//! (being built)
+//! The release engine: what of a record its patient, and anyone else, may see now.
+//!
+//! Pure: facts and the time go in, a [`Decision`] comes out; there is no I/O here. The store gathers
+//! [`Facts`] (with [`needs`] and [`evidence`] saying which), turns the decision into hold rows and
+//! stored renditions, and asks again when something that [`steers`] it changes.
+//!
+//! Release is the presumption. Rules are data (`fhir-profiles/release`, one file for each law);
+//! what a rule's `match.predicate` names is code, one file for each family below.
+//! `docs/release-engine.md` explains the whole.
+
+mod abuse;
+mod case;
+mod codes;
+mod decision;
+mod derived;
+mod facts;
+mod links;
+mod merge;
+mod needs;
+mod policy;
+mod psychotherapy;
+mod redact;
+mod research;
+mod resource;
+mod results;
+mod rules;
+mod time;
+pub mod vocabulary;
+
+#[cfg(test)]
+mod tests;
+
+pub use abuse::suspended;
+pub use decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteKind, Redaction};
+pub use facts::{Facts, Input, Lookup, Referrer, Withheld};
+pub use links::references;
+pub use needs::{Affects, Links, Needs, Steering, evidence, needs, steers};
+pub use policy::{PackSwitch, PolicyContext, policy_summary};
+pub use redact::redact;
+pub use resource::{is_final, patient_of};
+pub use rules::{PolicyError, RuleSet};
+
+use crate::clock::Millis;
+use case::Case;
+use rules::Predicate;
+
+/// Decides who may see `facts.target`, and from when.
+///
+/// The stages of release-policy.md 8.3: every active rule looks at the facts in the order of its
+/// class (not EHI, law, the patient's directives, exceptions), a rule without its evidence does not
+/// hold, overrides remove only the rules that list them, and what remains is merged for each
+/// audience (withhold over redact over release; delays to the latest of the valid instants).
+#[must_use]
+pub fn decide(facts: &Facts<'_>, now: Millis) -> Decision {
+    let mut case = Case::new(facts, now);
+    for rule in facts.context.active() {
+        match rule.predicate {
+            Predicate::NotShare | Predicate::PatientDelay | Predicate::Hold => {}
+            // R00 is the presumption itself; R02 is kept by the types R01 may match.
+            Predicate::Always | Predicate::PsychotherapyAdjacent => {}
+            Predicate::PsychotherapyNote => psychotherapy::apply(&mut case, rule),
+            Predicate::SensitiveResult => results::apply(&mut case, rule),
+            Predicate::ResearchSuspension => research::suspension(&mut case, rule),
+            Predicate::ResearchBlinding => research::blinding(&mut case, rule),
+            Predicate::RepresentativeSuspended => abuse::apply(&mut case, rule),
+            Predicate::Segmentation => derived::apply(&mut case, rule),
+        }
+    }
+    results::alert_without_jurisdiction(&mut case);
+    case.decision()
+}

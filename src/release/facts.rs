@@ -1,0 +1,79 @@
+//! What the engine is told.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::decision::{Audience, Mode};
+use super::policy::PolicyContext;
+use crate::clock::Millis;
+
+/// A resource of the patient that steers decisions: a hold, a directive, a research subject.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// `Task/abc`.
+    pub reference: &'a str,
+    pub resource: &'a Value,
+    /// When this server stored this version of it.
+    pub stored_at: Millis,
+    /// Came from a feed that cannot be refused (batch import, HL7 v2).
+    pub fed: bool,
+}
+
+/// A resource that refers to the target: a report naming it as result, media, imaging study or
+/// attachment.
+#[derive(Clone, Copy, Debug)]
+pub struct Referrer<'a> {
+    /// `DiagnosticReport/abc`.
+    pub reference: &'a str,
+    pub resource: &'a Value,
+    /// When this server first stored a final status of the referrer.
+    pub first_final: Option<Millis>,
+}
+
+/// One hold row of a resource that the target refers to, or that refers to the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    /// `Observation/abc`, the resource that is held.
+    pub reference: String,
+    pub audience: Audience,
+    pub exempt: Option<String>,
+    pub starts: Millis,
+    pub ends: Millis,
+    pub mode: Mode,
+    pub rules: Vec<String>,
+    /// True where the audience sees a redacted rendition instead of nothing.
+    pub partial: bool,
+}
+
+/// Resources by reference, as gathered before deciding.
+pub trait Lookup {
+    /// The resource `Type/id`; none if it does not exist or was deleted.
+    fn resource(&self, reference: &str) -> Option<&Value>;
+}
+
+impl Lookup for HashMap<String, Value> {
+    fn resource(&self, reference: &str) -> Option<&Value> {
+        self.get(reference)
+    }
+}
+
+/// Everything a decision rests on.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// The resource being decided, as stored (with id and meta).
+    pub target: &'a Value,
+    /// `DiagnosticReport/abc`.
+    pub target_ref: &'a str,
+    /// When this server first stored a final status of it; none if it never did, or does now.
+    pub first_final: Option<Millis>,
+    /// Every input of the target's patient ([`crate::release::steers`] tells what is one).
+    pub inputs: &'a [Input<'a>],
+    /// What [`crate::release::needs`] and [`crate::release::evidence`] named.
+    pub linked: &'a dyn Lookup,
+    /// Resources that refer to the target, if [`crate::release::needs`] asked for them.
+    pub referrers: &'a [Referrer<'a>],
+    /// Hold rows of what the target refers to; for a Binary, those of its referrers.
+    pub withheld_targets: &'a [Withheld],
+    pub context: &'a PolicyContext,
+}

@@ -1,0 +1,262 @@
+//! Making a rendition: the resource without some of its parts, as if it had never had them.
+//!
+//! Nothing marks the place: no tag, no data-absent-reason, because withheld means absent.
+
+mod contained;
+mod required;
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::decision::Redaction;
+use super::resource::type_of;
+use super::vocabulary::{ACT_CODE, OBSERVATION_VALUE};
+
+/// The resource without what `redaction` names, and without what would give it away: references to
+/// withheld resources wherever they stand (with the smallest element that cannot do without one),
+/// contained resources reached only through them, the narrative, a report's conclusion and
+/// attachments where a result went, sensitivity labels.
+///
+/// None if a required element would be left empty: then the whole resource is withheld.
+#[must_use]
+pub fn redact(resource: &Value, redaction: &Redaction) -> Option<Value> {
+    let mut gone: HashSet<String> = HashSet::new();
+    loop {
+        let mut cut = Cut {
+            redaction,
+            gone: &gone,
+            lost: HashSet::new(),
+        };
+        let (mut result, changed) = cut.resource(resource, "")?;
+        let lost = cut.lost;
+        if lost.iter().any(|id| !gone.contains(id)) {
+            // Contained resources that cannot stand take the references to them along.
+            gone.extend(lost);
+            continue;
+        }
+        if changed {
+            contained::drop_unreached(resource, &mut result);
+            strip_labels(&mut result);
+        }
+        return Some(result);
+    }
+}
+
+struct Cut<'a> {
+    redaction: &'a Redaction,
+    /// `#id` of contained resources that are to go.
+    gone: &'a HashSet<String>,
+    /// `#id` of contained resources found unable to stand.
+    lost: HashSet<String>,
+}
+
+/// An element after cutting: what is left, and whether anything went.
+type Left = Option<(Value, bool)>;
+
+impl Cut<'_> {
+    fn resource(&mut self, resource: &Value, pointer: &str) -> Left {
+        let type_name = type_of(resource);
+        let map = resource.as_object()?;
+        let (mut left, changed) = self.object(map, pointer, type_name)?;
+        if type_name == "DiagnosticReport" && changed {
+            let lost_result = ["result", "media", "imagingStudy"]
+                .iter()
+                .any(|key| left.get(*key) != map.get(*key));
+            if lost_result {
+                // Written about all results together: the withheld one cannot be told apart.
+                for key in [
+                    "conclusion",
+                    "_conclusion",
+                    "conclusionCode",
+                    "presentedForm",
+                ] {
+                    left.shift_remove(key);
+                }
+            }
+        }
+        Some((Value::Object(left), changed))
+    }
+
+    fn object(
+        &mut self,
+        map: &Map<String, Value>,
+        pointer: &str,
+        path: &str,
+    ) -> Option<(Map<String, Value>, bool)> {
+        let mut left = Map::with_capacity(map.len());
+        let mut changed = false;
+        let mut shadows = Vec::new();
+        for (key, value) in map {
+            let at = format!("{pointer}/{key}");
+            let whole = self.redaction.pointers.contains(&at);
+            let kept = if whole {
+                None
+            } else if key == "contained" {
+                self.contained(value, &at)
+            } else {
+                self.value(value, &at, &format!("{path}.{key}"))
+            };
+            match kept {
+                Some((value, within)) => {
+                    changed |= within;
+                    if within
+                        && let (Some(before), Some(after)) = (map[key].as_array(), value.as_array())
+                        && after.len() < before.len()
+                        && before.iter().all(|one| !one.is_object())
+                    {
+                        shadows.push((format!("_{key}"), at));
+                    }
+                    left.insert(key.clone(), value);
+                }
+                None => {
+                    changed = true;
+                    shadows.push((format!("_{key}"), String::new()));
+                }
+            }
+        }
+        if !changed {
+            return Some((left, false));
+        }
+        for (shadow, at) in shadows {
+            self.cut_shadow(&mut left, &shadow, &at);
+        }
+        // A narrative was written about all of its element.
+        if left
+            .get("text")
+            .is_some_and(|text| text.get("div").is_some())
+        {
+            left.shift_remove("text");
+        }
+        if path.ends_with("xtension") && left.keys().all(|key| key == "url" || key == "id") {
+            return None;
+        }
+        let standing = required::elements(path)
+            .all(|element| !required::present(map, element) || required::present(&left, element));
+        let empty = left.keys().all(|key| key == "id");
+        (standing && !empty).then_some((left, true))
+    }
+
+    fn value(&mut self, value: &Value, pointer: &str, path: &str) -> Left {
+        match value {
+            Value::Object(map) => {
+                let names = |key: &str| map.get(key).and_then(Value::as_str);
+                if names("reference").is_some_and(|reference| self.is_withheld(reference))
+                    || (!path.ends_with("xtension")
+                        && names("url").is_some_and(|url| self.is_withheld(url)))
+                {
+                    return None;
+                }
+                self.object(map, pointer, path)
+                    .map(|(map, changed)| (Value::Object(map), changed))
+            }
+            Value::Array(items) => {
+                let mut left = Vec::with_capacity(items.len());
+                let mut changed = false;
+                for (place, item) in items.iter().enumerate() {
+                    let at = format!("{pointer}/{place}");
+                    let whole = self.redaction.pointers.contains(&at);
+                    match if whole {
+                        None
+                    } else {
+                        self.value(item, &at, path)
+                    } {
+                        Some((item, within)) => {
+                            changed |= within;
+                            left.push(item);
+                        }
+                        None => changed = true,
+                    }
+                }
+                (!left.is_empty() || items.is_empty()).then_some((Value::Array(left), changed))
+            }
+            Value::String(text) => {
+                let uri =
+                    path.ends_with("Uri") || path.ends_with("Url") || path.ends_with("Canonical");
+                (!(uri && self.is_withheld(text))).then(|| (value.clone(), false))
+            }
+            _ => Some((value.clone(), false)),
+        }
+    }
+
+    fn contained(&mut self, value: &Value, pointer: &str) -> Left {
+        let items = value.as_array()?;
+        let mut left = Vec::with_capacity(items.len());
+        let mut changed = false;
+        for (place, item) in items.iter().enumerate() {
+            let at = format!("{pointer}/{place}");
+            let id = item
+                .get("id")
+                .and_then(Value::as_str)
+                .map(|id| format!("#{id}"));
+            let whole = self.redaction.pointers.contains(&at)
+                || id.as_ref().is_some_and(|id| self.gone.contains(id));
+            match if whole {
+                None
+            } else {
+                self.resource(item, &at)
+            } {
+                Some((item, within)) => {
+                    changed |= within;
+                    left.push(item);
+                }
+                None => {
+                    changed = true;
+                    self.lost.extend(id);
+                }
+            }
+        }
+        (!left.is_empty()).then_some((Value::Array(left), changed))
+    }
+
+    /// `_given` follows `given`: gone with it, or without the same places.
+    fn cut_shadow(&self, left: &mut Map<String, Value>, shadow: &str, at: &str) {
+        if at.is_empty() {
+            left.shift_remove(shadow);
+        } else if let Some(Value::Array(items)) = left.get_mut(shadow) {
+            let mut place = 0;
+            items.retain(|_| {
+                let cut = self.redaction.pointers.contains(&format!("{at}/{place}"));
+                place += 1;
+                !cut
+            });
+        }
+    }
+
+    /// Whether a reference or URL names a withheld resource. Absolute ones are matched by their
+    /// end: dropping one too many is safe, leaving one is not.
+    fn is_withheld(&self, reference: &str) -> bool {
+        if reference.starts_with('#') {
+            return self.gone.contains(reference);
+        }
+        let bare = reference
+            .split_once("/_history/")
+            .map_or(reference, |(bare, _)| bare);
+        let mut slashes = bare.rmatch_indices('/').map(|(at, _)| at);
+        let tail = match (slashes.next(), slashes.next()) {
+            (Some(_), Some(before)) => &bare[before + 1..],
+            _ => bare,
+        };
+        self.redaction.references.contains(tail)
+    }
+}
+
+/// Labels of topic and policy, and the marks of redaction itself, would say what is missing.
+fn strip_labels(resource: &mut Value) {
+    let Some(meta) = resource.get_mut("meta").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let Some(Value::Array(labels)) = meta.get_mut("security") else {
+        return;
+    };
+    labels.retain(|label| {
+        let system = label
+            .get("system")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        system != ACT_CODE && system != OBSERVATION_VALUE
+    });
+    if labels.is_empty() {
+        meta.shift_remove("security");
+    }
+}

@@ -1,0 +1,242 @@
+//! State packs: sensitive results that a law keeps from the patient for a time (release-policy.md
+//! 3.2). Which results, how long and who may end it are the rule's data.
+
+use serde_json::Value;
+
+use super::case::{Case, Claim, finalized};
+use super::codes;
+use super::decision::NoteKind;
+use super::needs::{is_result, orders, task_code};
+use super::resource::{
+    codings, each, extensions, has_code, plain, reference, references, text, type_of,
+};
+use super::rules::{Predicate, Rule};
+use super::time::Edge;
+use super::vocabulary::{RELEASE_FLAG, RELEASE_FLAG_SYSTEM};
+use crate::clock::{FOREVER, Millis};
+
+/// A result that started a rule: the target, or a report that names it.
+struct Source<'a> {
+    resource: &'a Value,
+    reference: &'a str,
+    first_final: Option<Millis>,
+}
+
+pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
+    if !is_result(case.type_name) {
+        return;
+    }
+    let facts = case.facts;
+    let own = Source {
+        resource: facts.target,
+        reference: facts.target_ref,
+        first_final: facts.first_final,
+    };
+    if rule.types.iter().any(|one| one == case.type_name) && triggers(case, rule, own.resource) {
+        delay(case, rule, &own);
+        if rule.related && case.type_name == "DiagnosticReport" {
+            for result in results(facts.target) {
+                case.pass_on(result);
+            }
+        }
+    }
+    if !rule.related {
+        return;
+    }
+    for referrer in facts.referrers {
+        let report = Source {
+            resource: referrer.resource,
+            reference: referrer.reference,
+            first_final: referrer.first_final,
+        };
+        if type_of(report.resource) == "DiagnosticReport"
+            && results(report.resource).any(|result| result == facts.target_ref)
+        {
+            case.depend(report.reference);
+            if triggers(case, rule, report.resource) {
+                delay(case, rule, &report);
+            }
+        }
+    }
+}
+
+/// Without a jurisdiction nothing is delayed, but somebody must hear of it.
+pub(crate) fn alert_without_jurisdiction(case: &mut Case<'_>) {
+    let context = case.facts.context;
+    if context.jurisdiction().is_some() || !is_result(case.type_name) {
+        return;
+    }
+    let target = case.facts.target;
+    let packs = context
+        .implemented()
+        .filter(|rule| rule.predicate == Predicate::SensitiveResult);
+    for rule in packs {
+        if rule.types.iter().any(|one| one == case.type_name) && triggers(case, rule, target) {
+            let detail = "released: no jurisdiction is configured, a state law may require a delay";
+            case.note(NoteKind::JurisdictionUnknown, rule, &[], detail);
+            return;
+        }
+    }
+}
+
+/// What a report is made of.
+pub(crate) fn results(report: &Value) -> impl Iterator<Item = &str> {
+    references(report, "result")
+        .chain(references(report, "imagingStudy"))
+        .chain(each(report, "media").filter_map(|media| reference(media, "link")))
+}
+
+/// Whether the law speaks of this resource: a flag on it or its order, or its codes.
+fn triggers<'a>(case: &mut Case<'a>, rule: &Rule, resource: &'a Value) -> bool {
+    let mut found = rule.any_of.iter().any(|condition| {
+        if let Some(flag) = &condition.flag {
+            return flagged(resource, flag);
+        }
+        let codes = ["category", "code", "type"]
+            .into_iter()
+            .flat_map(|key| codings(resource, key));
+        condition
+            .value_set
+            .as_deref()
+            .is_some_and(|set| codes::contains(set, codes))
+            && (!condition.positive || is_positive(resource))
+    });
+    // Orders are looked at in any case, so that a flag set later is noticed.
+    let orders: Vec<&str> = orders(resource).collect();
+    for order in orders {
+        if let Some(order) = case.resolve(resource, order) {
+            let mut flags = rule.any_of.iter().filter_map(|one| one.flag.as_deref());
+            found |= flags.any(|flag| flagged(order, flag));
+        }
+    }
+    found
+}
+
+fn flagged(resource: &Value, flag: &str) -> bool {
+    extensions(resource, RELEASE_FLAG)
+        .any(|one| has_code(one, "valueCoding", RELEASE_FLAG_SYSTEM, flag))
+}
+
+fn delay(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) {
+    let context = case.facts.context;
+    let Some(until) = rule.until else { return };
+    let at = finalized(source.resource, source.first_final, case.now, &case.facts);
+    if !in_force(rule, at.unwrap_or(case.now), case) {
+        return;
+    }
+    // Not final yet: the law's clock has not begun, and it does not allow disclosure before.
+    let ends = at
+        .map_or(Some(FOREVER), |at| until.from(at, context.zone()))
+        .unwrap_or(FOREVER);
+    let ends = overridden(case, rule, source).map_or(ends, |directed| ends.min(directed));
+    for audience in &rule.audiences {
+        case.claim(rule, audience, Claim::withhold(ends), &[source.reference]);
+    }
+}
+
+/// Whether the rule was law on the local day of `at`.
+fn in_force(rule: &Rule, at: Millis, case: &Case<'_>) -> bool {
+    let Ok(instant) = jiff::Timestamp::from_millisecond(at) else {
+        return true;
+    };
+    let day = instant.to_zoned(case.facts.context.zone().clone()).date();
+    rule.effective.0.is_none_or(|from| from <= day) && rule.effective.1.is_none_or(|to| day <= to)
+}
+
+/// When a clinician directed the release of the result, its report or its order (Task
+/// `release-now`); none if nobody did, or the law knows no early release.
+fn overridden(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<Millis> {
+    let facts = case.facts;
+    let mut earliest = None;
+    for input in facts.inputs {
+        let task = input.resource;
+        if task_code(task) != Some("release-now") {
+            continue;
+        }
+        let Some(focus) = reference(task, "focus") else {
+            continue;
+        };
+        let meant = focus == source.reference
+            || focus == facts.target_ref
+            || orders(source.resource).any(|order| order == focus);
+        let status = text(task, "status").unwrap_or_default();
+        if !meant
+            || matches!(
+                status,
+                "draft" | "rejected" | "cancelled" | "failed" | "entered-in-error"
+            )
+        {
+            continue;
+        }
+        let by = reference(task, "requester").unwrap_or_default();
+        let allowed = rule
+            .overridable_by
+            .iter()
+            .any(|who| who.ends_with("_provider"));
+        if !allowed {
+            let detail = "the law gives no early release";
+            case.note(NoteKind::OverrideRefused, rule, &[input.reference], detail);
+        } else if !by.starts_with("Practitioner") {
+            let detail = "early release needs a treating or ordering Practitioner as requester";
+            case.note(NoteKind::OverrideRefused, rule, &[input.reference], detail);
+        } else {
+            let written = case.time(text(task, "authoredOn"), Edge::Start);
+            let at = written.map_or(input.stored_at, |at| at.max(input.stored_at));
+            case.note(
+                NoteKind::Overridden,
+                rule,
+                &[input.reference, by],
+                "early release",
+            );
+            earliest = Some(earliest.map_or(at, |before: Millis| before.min(at)));
+        }
+    }
+    earliest
+}
+
+/// Whether a result says positive, detected or reactive, in a code or in words.
+fn is_positive(resource: &Value) -> bool {
+    const CODES: [(&str, &str); 9] = [
+        ("http://snomed.info/sct", "10828004"),
+        ("http://snomed.info/sct", "260373001"),
+        ("http://snomed.info/sct", "11214006"),
+        ("http://loinc.org", "LA6576-8"),
+        ("http://loinc.org", "LA11882-0"),
+        ("http://loinc.org", "LA15255-5"),
+        (
+            "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation",
+            "POS",
+        ),
+        (
+            "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation",
+            "DET",
+        ),
+        (
+            "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation",
+            "RR",
+        ),
+    ];
+    let keys = ["valueCodeableConcept", "interpretation", "conclusionCode"];
+    if keys
+        .iter()
+        .any(|key| codings(resource, key).any(|code| CODES.contains(&code)))
+    {
+        return true;
+    }
+    let concept = resource
+        .get("valueCodeableConcept")
+        .and_then(|value| text(value, "text"));
+    [concept, text(resource, "valueString")]
+        .into_iter()
+        .flatten()
+        .any(|words| {
+            let words = plain(words);
+            let negated = [" not ", " non ", " nonreactive ", " no "]
+                .iter()
+                .any(|no| words.contains(no));
+            !negated
+                && [" positive ", " detected ", " reactive "]
+                    .iter()
+                    .any(|yes| words.contains(yes))
+        })
+}

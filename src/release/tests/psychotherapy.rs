@@ -1,0 +1,164 @@
+use serde_json::{Value, json};
+
+use super::kit::{T0, World, has_note, practitioner, psychotherapy_note};
+use crate::clock::FOREVER;
+use crate::release::vocabulary::PSYCHOTHERAPY_ATTESTATION;
+use crate::release::{Audience, NoteKind};
+
+fn noted(author: Value) -> World {
+    World::federal(psychotherapy_note()).link(author)
+}
+
+#[test]
+fn case_6_and_7_an_attested_note_is_absent_for_everybody_but_its_author() {
+    let world = noted(practitioner("psych", "Licensed clinical psychologist"));
+    let decision = world.decide(T0);
+    for group in [
+        Audience::Patient,
+        Audience::Representatives,
+        Audience::Clinicians,
+        Audience::Payers,
+        Audience::Researchers,
+        Audience::ThirdParties,
+    ] {
+        assert!(world.hidden(&group, T0), "{group:?}");
+    }
+    assert!(decision.holds.iter().all(|span| span.ends == FOREVER));
+    let exempt: Vec<_> = decision
+        .holds
+        .iter()
+        .filter_map(|span| span.exempt.as_deref())
+        .collect();
+    assert_eq!(exempt, ["Practitioner/psych"], "clinicians only");
+    assert!(
+        decision
+            .entries
+            .iter()
+            .all(|note| note.ib_path == "not_ehi")
+    );
+    assert_eq!(decision.dependents, ["Binary/psy-text"]);
+    assert_eq!(decision.depends_on, ["Practitioner/psych"]);
+}
+
+#[test]
+fn case_8_a_social_worker_without_a_mental_health_qualification_makes_no_psychotherapy_note() {
+    let world = noted(practitioner("psych", "Social worker"));
+    assert!(world.decide(T0).holds.is_empty());
+    assert!(has_note(&world.decide(T0), NoteKind::PsyClaimUnsupported));
+}
+
+#[test]
+fn qualifications_are_read_from_codes_degrees_roles_and_words() {
+    let nucc = json!([{"code": {"coding": [
+        {"system": "http://nucc.org/provider-taxonomy", "code": "2084P0800X"}]}}]);
+    let cases = [
+        (practitioner("psych", "Psychiatrist"), true),
+        (practitioner("psych", "LCSW"), true),
+        (practitioner("psych", "Marriage and family therapist"), true),
+        (practitioner("psych", "PMHNP-BC"), true),
+        (practitioner("psych", "MD, dermatology"), false),
+        (practitioner("psych", "Physical therapist"), false),
+        (
+            json!({"resourceType": "Practitioner", "id": "psych", "qualification": nucc}),
+            true,
+        ),
+        (
+            json!({"resourceType": "Practitioner", "id": "psych"}),
+            false,
+        ),
+    ];
+    for (author, held) in cases {
+        let world = noted(author.clone());
+        assert_eq!(world.hidden(&Audience::Patient, T0), held, "{author}");
+    }
+    let mut expired = practitioner("psych", "Psychiatrist");
+    expired["qualification"][0]["period"] = json!({"end": "2020-01-01"});
+    assert!(noted(expired).sees(&Audience::Patient, T0));
+}
+
+#[test]
+fn a_role_speaks_for_its_practitioner() {
+    let mut note = psychotherapy_note();
+    note["extension"][0]["extension"][0]["valueReference"]["reference"] =
+        json!("PractitionerRole/r");
+    let role = json!({
+        "resourceType": "PractitionerRole", "id": "r",
+        "practitioner": {"reference": "Practitioner/psych"},
+        "specialty": [{"text": "Psychiatry"}],
+    });
+    let world = World::federal(note.clone()).link(role.clone());
+    assert!(world.hidden(&Audience::Patient, T0));
+    let mut plain = role;
+    plain["specialty"] = json!([{"text": "General practice"}]);
+    let through = World::federal(note)
+        .link(plain)
+        .link(practitioner("psych", "Psychologist"));
+    assert!(through.hidden(&Audience::Patient, T0));
+    let exempt = through
+        .decide(T0)
+        .holds
+        .iter()
+        .find_map(|span| span.exempt.clone());
+    assert_eq!(exempt.as_deref(), Some("Practitioner/psych"));
+}
+
+#[test]
+fn an_unknown_author_fails_closed() {
+    let world = World::federal(psychotherapy_note());
+    assert!(world.hidden(&Audience::Patient, T0));
+    assert!(has_note(&world.decide(T0), NoteKind::AuthorUnresolved));
+    assert_eq!(world.decide(T0).depends_on, ["Practitioner/psych"]);
+}
+
+#[test]
+fn every_part_of_the_attestation_is_needed() {
+    let author = practitioner("psych", "Psychiatrist");
+    for place in 0..4 {
+        let mut note = psychotherapy_note();
+        note["extension"][0]["extension"]
+            .as_array_mut()
+            .unwrap()
+            .remove(place);
+        let world = World::federal(note).link(author.clone());
+        assert!(world.sees(&Audience::Patient, T0), "part {place}");
+        assert!(has_note(&world.decide(T0), NoteKind::PsyClaimUnsupported));
+    }
+    for place in 1..3 {
+        let mut note = psychotherapy_note();
+        note["extension"][0]["extension"][place]["valueBoolean"] = json!(false);
+        assert!(
+            World::federal(note)
+                .link(author.clone())
+                .sees(&Audience::Patient, T0)
+        );
+    }
+    let mut unlabelled = psychotherapy_note();
+    unlabelled["meta"] = json!({});
+    assert!(
+        World::federal(unlabelled)
+            .link(author)
+            .sees(&Audience::Patient, T0)
+    );
+}
+
+#[test]
+fn case_5_a_label_alone_releases() {
+    let mut note = psychotherapy_note();
+    note["extension"] = json!([]);
+    let world = World::federal(note);
+    assert!(world.decide(T0).holds.is_empty());
+    assert!(has_note(&world.decide(T0), NoteKind::PsyClaimUnsupported));
+}
+
+#[test]
+fn case_9_a_therapy_visit_is_released_whatever_it_claims() {
+    let note = psychotherapy_note();
+    let visit = json!({
+        "resourceType": "Encounter", "id": "visit", "status": "finished",
+        "meta": note["meta"], "extension": note["extension"],
+        "class": {"code": "AMB"},
+        "subject": {"reference": "Patient/p"},
+    });
+    assert!(World::federal(visit).decide(T0).holds.is_empty());
+    assert!(note["extension"][0]["url"] == json!(PSYCHOTHERAPY_ATTESTATION));
+}
