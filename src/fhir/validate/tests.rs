@@ -738,6 +738,20 @@ fn narrative() {
 }
 
 #[test]
+fn hostile_narrative_costs_little() {
+    let attributes: String = (0..200_000).map(|at| format!(" a{at}=''")).collect();
+    for bad in [
+        format!("<div{attributes}>x</div>"),
+        "<div>".repeat(500_000),
+        format!("<div>{}</div>", "&".repeat(1_000_000)),
+        format!("<div><a href='{}'>x</a>", "&#32;".repeat(200_000)),
+        format!("<div>{}", "<!--".repeat(200_000)),
+    ] {
+        assert!(xhtml::check(&bad).is_err());
+    }
+}
+
+#[test]
 fn messages_do_not_repeat_what_was_sent() {
     let secret = "s".repeat(5000);
     let bad = patient(json!({

@@ -69,6 +69,8 @@ const ACTIVE: [&str; 18] = [
     "applet", "audio", "base", "body", "button", "embed", "form", "frame", "frameset", "head",
     "html", "iframe", "input", "link", "object", "script", "select", "video",
 ];
+/// Attributes of one tag: a bound for the search for repeated ones.
+const MAX_ATTRIBUTES: usize = 32;
 const XHTML: &str = "http://www.w3.org/1999/xhtml";
 
 /// Checks a narrative. A remark is for what is against the letter and does no harm.
@@ -185,6 +187,9 @@ impl<'a> Scan<'a> {
                 return Err("A tag in the narrative is not well-formed".to_owned());
             }
             let (attribute, value, after) = attribute(spaced)?;
+            if seen.len() == MAX_ATTRIBUTES {
+                return Err("A tag in the narrative has too many attributes".to_owned());
+            }
             if seen.contains(&attribute) {
                 return Err("A tag in the narrative repeats an attribute".to_owned());
             }
