@@ -1,6 +1,7 @@
 //! The command line. One file for each command; what they print on standard output is for people
 //! and scripts, log lines go to standard error.
 
+pub mod derive;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ struct Arguments {
 enum Command {
     /// Run the server until SIGINT or SIGTERM.
     Serve(serve::Serve),
+    #[command(hide = true)]
+    Derive(derive::Derive),
 }
 
 /// Runs the program with this process's arguments.
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match arguments.command {
             Command::Serve(serve) => serve.run(config).await,
+            Command::Derive(derive) => derive.run(),
         }
     });
     match result {
