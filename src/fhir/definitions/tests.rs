@@ -80,7 +80,7 @@ fn counts() {
         .sum::<usize>()
         - own;
     assert_eq!((own, shared), (1715, 9 * 146 + 143));
-    assert_eq!(all.elements().counts(), (682, 224));
+    assert_eq!(all.elements().counts(), (682, 226));
     assert_eq!(
         all.us_core_profiles()
             .iter()
