@@ -2,6 +2,7 @@
 //! and scripts, log lines go to standard error.
 
 pub mod derive;
+pub mod import;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ struct Arguments {
 enum Command {
     /// Run the server until SIGINT or SIGTERM.
     Serve(serve::Serve),
+    /// Load files into the database, whether or not a server runs on it.
+    Import(import::Import),
     #[command(hide = true)]
     Derive(derive::Derive),
 }
@@ -35,10 +38,14 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config = match Config::load(arguments.config.as_deref()) {
+    let mut config = match Config::load(arguments.config.as_deref()) {
         Ok(config) => config,
         Err(error) => return fail(&error.into()),
     };
+    if !matches!(arguments.command, Command::Serve(_)) && config.log == Config::default().log {
+        // A command that ends says what it did; only trouble needs a log line.
+        config.log = "warn".to_owned();
+    }
     observe::logging::start(&config);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -50,6 +57,7 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match arguments.command {
             Command::Serve(serve) => serve.run(config).await,
+            Command::Import(import) => import.run(config).await,
             Command::Derive(derive) => derive.run(),
         }
     });
@@ -57,6 +65,20 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => fail(&error),
     }
+}
+
+/// A command's own output.
+///
+/// # Errors
+/// When standard output is closed.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        out.write_all(b"\n")?;
+    }
+    Ok(out.flush()?)
 }
 
 /// Says on standard error what went wrong, with its causes.

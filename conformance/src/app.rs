@@ -41,7 +41,11 @@ impl BackendKey {
             "iss": client_id, "sub": client_id, "aud": audience,
             "exp": now + 240, "iat": now, "jti": uuid::Uuid::new_v4().to_string(),
         });
-        Ok(jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ec_der(&self.pkcs8))?)
+        Ok(jsonwebtoken::encode(
+            &header,
+            &claims,
+            &EncodingKey::from_ec_der(&self.pkcs8),
+        )?)
     }
 }
 
@@ -64,9 +68,14 @@ pub async fn discover(client: &reqwest::Client, fhir: &str) -> Result<Endpoints>
         .await?;
     let url = |name: &str| -> Result<Url> {
         let text = document.get(name).and_then(Value::as_str);
-        Ok(Url::parse(text.with_context(|| format!("{name} is missing"))?)?)
+        Ok(Url::parse(
+            text.with_context(|| format!("{name} is missing"))?,
+        )?)
     };
-    Ok(Endpoints { authorize: url("authorization_endpoint")?, token: url("token_endpoint")? })
+    Ok(Endpoints {
+        authorize: url("authorization_endpoint")?,
+        token: url("token_endpoint")?,
+    })
 }
 
 /// A token by `client_credentials`.
@@ -83,8 +92,14 @@ pub async fn backend_token(
         .form(&[
             ("grant_type", "client_credentials"),
             ("scope", scope),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-            ("client_assertion", &key.assertion(client_id, endpoints.token.as_str(), now)?),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+            (
+                "client_assertion",
+                &key.assertion(client_id, endpoints.token.as_str(), now)?,
+            ),
         ])
         .send()
         .await?;
@@ -95,7 +110,9 @@ async fn access_token(answer: reqwest::Response) -> Result<String> {
     let status = answer.status();
     let body: Value = answer.json().await?;
     let token = body.get("access_token").and_then(Value::as_str);
-    Ok(token.with_context(|| format!("no access token: {status} {body}"))?.to_owned())
+    Ok(token
+        .with_context(|| format!("no access token: {status} {body}"))?
+        .to_owned())
 }
 
 /// An app's launch: signs in as a person, allows everything asked for, exchanges the code.
@@ -140,7 +157,9 @@ impl Launch<'_> {
                     .context("a redirect without a location")?;
                 let next = at.join(location)?;
                 if next.as_str().starts_with(self.redirect) {
-                    return self.exchange(&browser, &next, verifier.secret(), state.secret()).await;
+                    return self
+                        .exchange(&browser, &next, verifier.secret(), state.secret())
+                        .await;
                 }
                 at = next;
                 answer = browser.get(at.clone()).send().await?;
@@ -152,7 +171,10 @@ impl Launch<'_> {
                 .into_iter()
                 .find(|form| form.of_kind("password").is_some())
                 .or_else(|| {
-                    html::forms(&page).into_iter().rev().find(|form| !form.fields.is_empty())
+                    html::forms(&page)
+                        .into_iter()
+                        .rev()
+                        .find(|form| !form.fields.is_empty())
                 })
                 .with_context(|| format!("no form to fill in ({status}): {page}"))?;
             let target = at.join(&form.action)?;
@@ -182,11 +204,17 @@ impl Launch<'_> {
             return fields;
         }
         // Consent: everything stays ticked, and the button that allows is pressed.
-        for field in form.fields.iter().filter(|field| field.kind == "checkbox" && !field.checked) {
+        for field in form
+            .fields
+            .iter()
+            .filter(|field| field.kind == "checkbox" && !field.checked)
+        {
             fields.push((field.name.clone(), field.value.clone()));
         }
         let buttons = form.fields.iter().filter(|field| field.kind == "submit");
-        let allow = buttons.clone().find(|button| button.value.contains("allow") && !button.value.contains("don"));
+        let allow = buttons
+            .clone()
+            .find(|button| button.value.contains("allow") && !button.value.contains("don"));
         if let Some(button) = allow.or_else(|| buttons.clone().last()) {
             fields.push((button.name.clone(), button.value.clone()));
         }
@@ -201,8 +229,16 @@ impl Launch<'_> {
         state: &str,
     ) -> Result<String> {
         let pairs: Vec<(String, String)> = back.query_pairs().into_owned().collect();
-        let value = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value);
-        ensure!(value("state").map(String::as_str) == Some(state), "another state came back");
+        let value = |name: &str| {
+            pairs
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value)
+        };
+        ensure!(
+            value("state").map(String::as_str) == Some(state),
+            "another state came back"
+        );
         let code = value("code").with_context(|| format!("no code came back: {pairs:?}"))?;
         let answer = browser
             .post(self.endpoints.token.clone())

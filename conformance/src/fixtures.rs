@@ -14,7 +14,9 @@ pub struct Chart {
 
 impl Chart {
     pub fn new(case: &str) -> Self {
-        Self { case: case.to_owned() }
+        Self {
+            case: case.to_owned(),
+        }
     }
 
     pub fn id(&self, name: &str) -> String {
@@ -96,7 +98,12 @@ impl Chart {
     }
 
     pub fn lab(&self, name: &str, loinc: &str, issued: &str) -> Value {
-        self.report(name, ("http://terminology.hl7.org/CodeSystem/v2-0074", "LAB"), loinc, issued)
+        self.report(
+            name,
+            ("http://terminology.hl7.org/CodeSystem/v2-0074", "LAB"),
+            loinc,
+            issued,
+        )
     }
 
     /// A hold with everything that makes one valid.
@@ -214,7 +221,9 @@ impl Chart {
                 "reference": {"reference": format!("RelatedPerson/{}", self.id(related))}}],
             "securityLabel": [{"system": format!("{CB}/CodeSystem/proxy-level"), "code": "full"}],
         }));
-        consent.as_object_mut().map(|object| object.remove("extension"));
+        consent
+            .as_object_mut()
+            .map(|object| object.remove("extension"));
         consent
     }
 }

@@ -70,9 +70,9 @@ fn form(text: &str) -> Form {
                         name,
                         kind,
                         value: attribute(own, "value").unwrap_or_default(),
-                        checked: own.split_ascii_whitespace().any(|word| {
-                            word == "checked" || word.starts_with("checked=")
-                        }),
+                        checked: own
+                            .split_ascii_whitespace()
+                            .any(|word| word == "checked" || word.starts_with("checked=")),
                     },
                 ));
             }
@@ -89,7 +89,11 @@ fn form(text: &str) -> Form {
 fn attribute(tag: &str, name: &str) -> Option<String> {
     let pattern = format!("{name}=\"");
     let at = tag.match_indices(&pattern).find(|(at, _)| {
-        *at > 0 && tag.as_bytes().get(at - 1).is_some_and(u8::is_ascii_whitespace)
+        *at > 0
+            && tag
+                .as_bytes()
+                .get(at - 1)
+                .is_some_and(u8::is_ascii_whitespace)
     })?;
     let from = &tag[at.0 + pattern.len()..];
     let value = &from[..from.find('"')?];

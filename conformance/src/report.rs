@@ -24,7 +24,10 @@ pub struct Report {
 impl Report {
     /// An empty report that takes only cases whose name contains `only`.
     pub fn new(only: &str) -> Self {
-        Self { only: only.to_owned(), rows: Vec::new() }
+        Self {
+            only: only.to_owned(),
+            rows: Vec::new(),
+        }
     }
 
     /// Whether a case of this name is wanted.
@@ -42,7 +45,12 @@ impl Report {
         let begun = Instant::now();
         let result = body.await;
         let error = result.err().map(|error| format!("{error:#}"));
-        self.rows.push(Row { suite, name: name.to_owned(), error, took: begun.elapsed() });
+        self.rows.push(Row {
+            suite,
+            name: name.to_owned(),
+            error,
+            took: begun.elapsed(),
+        });
     }
 
     pub fn passed(&self) -> usize {
@@ -59,7 +67,10 @@ impl Report {
         for row in &self.rows {
             let mark = if row.error.is_none() { "ok  " } else { "FAIL" };
             let took = row.took.as_millis();
-            text.push_str(&format!("{mark} {:<10} {:<60} {took:>6} ms\n", row.suite, row.name));
+            text.push_str(&format!(
+                "{mark} {:<10} {:<60} {took:>6} ms\n",
+                row.suite, row.name
+            ));
             if let Some(error) = &row.error {
                 text.push_str(&format!("     {error}\n"));
             }

@@ -70,7 +70,10 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server stopped at once: {status}");
             }
-            let ready = client.get(format!("{}/health/ready", self.public)).send().await;
+            let ready = client
+                .get(format!("{}/health/ready", self.public))
+                .send()
+                .await;
             if ready.is_ok_and(|answer| answer.status().is_success()) {
                 return Ok(());
             }
@@ -81,13 +84,19 @@ impl Server {
 
     /// `candor client add …`: what it prints.
     pub async fn add_client(&self, arguments: &[&str]) -> Result<Value> {
-        let text = self.run(&[&["client", "add"], arguments].concat(), "").await?;
+        let text = self
+            .run(&[&["client", "add"], arguments].concat(), "")
+            .await?;
         serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
     }
 
     /// `candor user add …` with a password.
     pub async fn add_user(&self, arguments: &[&str], password: &str) -> Result<()> {
-        self.run(&[&["user", "add"], arguments].concat(), &format!("{password}\n")).await?;
+        self.run(
+            &[&["user", "add"], arguments].concat(),
+            &format!("{password}\n"),
+        )
+        .await?;
         Ok(())
     }
 
@@ -105,12 +114,17 @@ impl Server {
         }
         let output = child.wait_with_output().await?;
         if !output.status.success() {
-            bail!("candor {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            bail!(
+                "candor {arguments:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(String::from_utf8(output.stdout)?)
     }
 }
 
 fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
 }

@@ -67,7 +67,14 @@ impl World {
         let jwks = jwks.to_string_lossy().into_owned();
         let backend = server
             .add_client(&[
-                "--name", "Feed", "--type", "backend", "--jwks", &jwks, "--scope", "system/*.cruds",
+                "--name",
+                "Feed",
+                "--type",
+                "backend",
+                "--jwks",
+                &jwks,
+                "--scope",
+                "system/*.cruds",
             ])
             .await?;
         let app = server
@@ -113,7 +120,11 @@ impl World {
             .json(&json!({"now": instant}))
             .send()
             .await?;
-        ensure!(answer.status().is_success(), "the clock: {}", answer.status());
+        ensure!(
+            answer.status().is_success(),
+            "the clock: {}",
+            answer.status()
+        );
         self.now.set(instant.parse()?);
         self.tokens.borrow_mut().clear();
         Ok(())
@@ -138,15 +149,25 @@ impl World {
                 )
                 .await?
             }
-            Who::Patient(id) => self.sign_in(&fhir, id, &["--role", "patient", "--patient", id]).await?,
+            Who::Patient(id) => {
+                self.sign_in(&fhir, id, &["--role", "patient", "--patient", id])
+                    .await?
+            }
             Who::Representative(patient, related) => {
                 let arguments = [
-                    "--role", "representative", "--patient", patient, "--related-person", related,
+                    "--role",
+                    "representative",
+                    "--patient",
+                    patient,
+                    "--related-person",
+                    related,
                 ];
                 self.sign_in(&fhir, related, &arguments).await?
             }
         };
-        self.tokens.borrow_mut().insert(who.clone(), (now, token.clone()));
+        self.tokens
+            .borrow_mut()
+            .insert(who.clone(), (now, token.clone()));
         Ok(token)
     }
 
@@ -165,7 +186,10 @@ impl World {
             username: &username,
             password: PASSWORD,
         };
-        launch.run().await.with_context(|| format!("signing in as {username}"))
+        launch
+            .run()
+            .await
+            .with_context(|| format!("signing in as {username}"))
     }
 
     /// A request below the FHIR base.
@@ -192,9 +216,18 @@ impl World {
         let headers = answer
             .headers()
             .iter()
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .map(|(name, value)| {
+                (
+                    name.to_string(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
             .collect();
-        Ok(Answer { status, headers, text: answer.text().await? })
+        Ok(Answer {
+            status,
+            headers,
+            text: answer.text().await?,
+        })
     }
 
     pub async fn get(&self, who: &Who, path: &str) -> Result<Answer> {
@@ -204,12 +237,24 @@ impl World {
     /// Writes a resource as the feed does: PUT to its id.
     pub async fn put(&self, resource: &Value) -> Result<()> {
         let answer = self.try_put(resource).await?;
-        ensure!(answer.status.is_success(), "PUT {}: {} {}", reference(resource), answer.status, answer.text);
+        ensure!(
+            answer.status.is_success(),
+            "PUT {}: {} {}",
+            reference(resource),
+            answer.status,
+            answer.text
+        );
         Ok(())
     }
 
     pub async fn try_put(&self, resource: &Value) -> Result<Answer> {
-        self.request(&Who::Feed, Method::PUT, &reference(resource), Some(resource)).await
+        self.request(
+            &Who::Feed,
+            Method::PUT,
+            &reference(resource),
+            Some(resource),
+        )
+        .await
     }
 
     /// Writes several as one batch Bundle.
@@ -232,7 +277,9 @@ impl World {
             other => bail!("read {path}: {other} {}", read.text),
         };
         if !visible {
-            let unknown = self.get(who, &format!("{type_name}/{}", uuid::Uuid::new_v4())).await?;
+            let unknown = self
+                .get(who, &format!("{type_name}/{}", uuid::Uuid::new_v4()))
+                .await?;
             ensure!(
                 read.text == unknown.text && steady(&read) == steady(&unknown),
                 "{path}: withheld does not look like unknown: {} / {}",
@@ -243,33 +290,66 @@ impl World {
         for path in [format!("{path}/_history/1"), format!("{path}/_history")] {
             let answer = self.get(who, &path).await?;
             let there = answer.status.is_success();
-            ensure!(there == visible, "{path}: {} but read says {visible}", answer.status);
+            ensure!(
+                there == visible,
+                "{path}: {} but read says {visible}",
+                answer.status
+            );
         }
-        let mut searches = vec![format!("{type_name}?_id={id}"), format!("{type_name}?_count=200")];
+        let mut searches = vec![
+            format!("{type_name}?_id={id}"),
+            format!("{type_name}?_count=200"),
+        ];
         let patient = patient_of(resource);
         if let Some(patient) = &patient {
             searches.push(format!("{type_name}?patient={patient}&_count=200"));
-            searches.push(format!("{type_name}?patient={patient}&_sort=-_lastUpdated&_count=200"));
+            searches.push(format!(
+                "{type_name}?patient={patient}&_sort=-_lastUpdated&_count=200"
+            ));
         }
         for search in searches {
             let answer = self.get(who, &search).await?;
-            ensure!(answer.status == StatusCode::OK, "{search}: {} {}", answer.status, answer.text);
-            let found = entries(&answer.json()?).iter().any(|entry| reference(entry) == path);
-            ensure!(found == visible, "{search}: found {found}, but read says {visible}");
+            ensure!(
+                answer.status == StatusCode::OK,
+                "{search}: {} {}",
+                answer.status,
+                answer.text
+            );
+            let found = entries(&answer.json()?)
+                .iter()
+                .any(|entry| reference(entry) == path);
+            ensure!(
+                found == visible,
+                "{search}: found {found}, but read says {visible}"
+            );
         }
-        let count = self.get(who, &format!("{type_name}?_id={id}&_summary=count")).await?.json()?;
+        let count = self
+            .get(who, &format!("{type_name}?_id={id}&_summary=count"))
+            .await?
+            .json()?;
         let count = count.get("total").and_then(Value::as_i64);
-        ensure!(count == Some(i64::from(visible)), "{path}: counted {count:?}, read says {visible}");
+        ensure!(
+            count == Some(i64::from(visible)),
+            "{path}: counted {count:?}, read says {visible}"
+        );
         if let Some(patient) = patient
             && type_name != "Patient"
         {
             let query = format!("Patient?_id={patient}&_revinclude={type_name}:patient");
             let answer = self.get(who, &query).await?;
-            let found = entries(&answer.json()?).iter().any(|entry| reference(entry) == path);
-            ensure!(found == visible, "{query}: found {found}, but read says {visible}");
+            let found = entries(&answer.json()?)
+                .iter()
+                .any(|entry| reference(entry) == path);
+            ensure!(
+                found == visible,
+                "{query}: found {found}, but read says {visible}"
+            );
             let query = format!("Patient?_has:{type_name}:patient:_id={id}");
             let found = !entries(&self.get(who, &query).await?.json()?).is_empty();
-            ensure!(found == visible, "{query}: found {found}, but read says {visible}");
+            ensure!(
+                found == visible,
+                "{query}: found {found}, but read says {visible}"
+            );
         }
         Ok(visible)
     }
@@ -278,7 +358,12 @@ impl World {
     pub async fn expect(&self, who: &Who, resource: &Value, visible: bool) -> Result<()> {
         let sees = self.sees(who, resource).await?;
         let verb = if visible { "must see" } else { "must not see" };
-        ensure!(sees == visible, "{who:?} {verb} {} at {}", reference(resource), self.now.get());
+        ensure!(
+            sees == visible,
+            "{who:?} {verb} {} at {}",
+            reference(resource),
+            self.now.get()
+        );
         Ok(())
     }
 
@@ -286,7 +371,12 @@ impl World {
     pub async fn ledger(&self) -> Result<String> {
         let mut text = String::new();
         let answer = self.get(&Who::Feed, "$release-ledger?_count=1000").await?;
-        ensure!(answer.status == StatusCode::OK, "$release-ledger: {} {}", answer.status, answer.text);
+        ensure!(
+            answer.status == StatusCode::OK,
+            "$release-ledger: {} {}",
+            answer.status,
+            answer.text
+        );
         text.push_str(&answer.text);
         Ok(text)
     }
@@ -294,13 +384,20 @@ impl World {
 
 /// `Type/id` of a resource.
 pub fn reference(resource: &Value) -> String {
-    let text = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default();
+    let text = |name: &str| {
+        resource
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     format!("{}/{}", text("resourceType"), text("id"))
 }
 
 /// Id of the patient a resource is about.
 fn patient_of(resource: &Value) -> Option<String> {
-    let named = ["subject", "patient", "for", "individual"].iter().find_map(|name| resource.get(name))?;
+    let named = ["subject", "patient", "for", "individual"]
+        .iter()
+        .find_map(|name| resource.get(name))?;
     let text = named.get("reference")?.as_str()?;
     Some(text.strip_prefix("Patient/")?.to_owned())
 }
