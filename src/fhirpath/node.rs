@@ -208,18 +208,15 @@ impl<'a> Node<'a> {
         let Some(Value::Object(object)) = element.value else {
             // id and extension of a primitive live in its sibling.
             if let Some(Value::Object(sibling)) = element.sibling {
-                append(
-                    sibling.get(&name.plain),
-                    None,
-                    types::of_element(&name.plain),
-                    found,
-                );
+                let type_name = types::of_child(Some("Element"), &name.plain);
+                append(sibling.get(&name.plain), None, type_name, found);
             }
             return;
         };
         let (value, sibling) = (object.get(&name.plain), object.get(&name.sibling));
         if value.is_some() || sibling.is_some() {
-            append(value, sibling, child_type(&name.plain), found);
+            let type_name = types::of_child(element.type_name, &name.plain);
+            append(value, sibling, type_name, found);
         } else if types::is_choice(&name.plain) {
             for (key, value) in object {
                 let plain = key.strip_prefix('_').unwrap_or(key);
@@ -241,7 +238,12 @@ impl<'a> Node<'a> {
         let Some(Value::Object(object)) = element.value else {
             if let Some(Value::Object(sibling)) = element.sibling {
                 for (key, value) in sibling {
-                    append(Some(value), None, child_type(key), found);
+                    append(
+                        Some(value),
+                        None,
+                        types::of_child(Some("Element"), key),
+                        found,
+                    );
                 }
             }
             return;
@@ -249,9 +251,19 @@ impl<'a> Node<'a> {
         for (key, value) in object {
             match key.strip_prefix('_') {
                 Some(plain) if object.contains_key(plain) => {}
-                Some(plain) => append(None, Some(value), child_type(plain), found),
+                Some(plain) => {
+                    append(
+                        None,
+                        Some(value),
+                        types::of_child(element.type_name, plain),
+                        found,
+                    );
+                }
                 None if key == "resourceType" => {}
-                None => append(Some(value), pair(object, key), child_type(key), found),
+                None => {
+                    let type_name = types::of_child(element.type_name, key);
+                    append(Some(value), pair(object, key), type_name, found);
+                }
             }
         }
     }
@@ -394,10 +406,6 @@ fn fits(value: &Value, type_name: &str) -> bool {
         }
         Value::Null | Value::Array(_) => false,
     }
-}
-
-fn child_type(key: &str) -> Option<&'static str> {
-    types::type_of_key(key).or_else(|| types::of_element(key))
 }
 
 /// The sibling of a primitive property; objects have none.

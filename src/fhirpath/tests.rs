@@ -1,6 +1,6 @@
 //! The official suite, the official search parameters, locations, and hostile input.
 
-mod corpus;
+pub(crate) mod corpus;
 mod suite;
 
 use proptest::prelude::*;

@@ -1,6 +1,9 @@
 //! What is known about FHIR's types by name: which are resources, which specialise which, and which
 //! can end the name of a choice element (`value[x]`).
 
+use crate::fhir::definitions::definitions;
+use crate::fhir::definitions::elements::Kind;
+
 /// The data types that a choice element may have, as the ending of its name and as the type's name
 /// (<https://hl7.org/fhir/R4/datatypes.html#open>, and the rest that R4 uses).
 const CHOICE_TYPES: &[(&str, &str)] = &[
@@ -134,156 +137,6 @@ const CHOICE_ELEMENTS: &[&str] = &[
     "when",
 ];
 
-/// Every resource type of R4, sorted.
-const RESOURCES: &[&str] = &[
-    "Account",
-    "ActivityDefinition",
-    "AdverseEvent",
-    "AllergyIntolerance",
-    "Appointment",
-    "AppointmentResponse",
-    "AuditEvent",
-    "Basic",
-    "Binary",
-    "BiologicallyDerivedProduct",
-    "BodyStructure",
-    "Bundle",
-    "CapabilityStatement",
-    "CarePlan",
-    "CareTeam",
-    "CatalogEntry",
-    "ChargeItem",
-    "ChargeItemDefinition",
-    "Claim",
-    "ClaimResponse",
-    "ClinicalImpression",
-    "CodeSystem",
-    "Communication",
-    "CommunicationRequest",
-    "CompartmentDefinition",
-    "Composition",
-    "ConceptMap",
-    "Condition",
-    "Consent",
-    "Contract",
-    "Coverage",
-    "CoverageEligibilityRequest",
-    "CoverageEligibilityResponse",
-    "DetectedIssue",
-    "Device",
-    "DeviceDefinition",
-    "DeviceMetric",
-    "DeviceRequest",
-    "DeviceUseStatement",
-    "DiagnosticReport",
-    "DocumentManifest",
-    "DocumentReference",
-    "EffectEvidenceSynthesis",
-    "Encounter",
-    "Endpoint",
-    "EnrollmentRequest",
-    "EnrollmentResponse",
-    "EpisodeOfCare",
-    "EventDefinition",
-    "Evidence",
-    "EvidenceVariable",
-    "ExampleScenario",
-    "ExplanationOfBenefit",
-    "FamilyMemberHistory",
-    "Flag",
-    "Goal",
-    "GraphDefinition",
-    "Group",
-    "GuidanceResponse",
-    "HealthcareService",
-    "ImagingStudy",
-    "Immunization",
-    "ImmunizationEvaluation",
-    "ImmunizationRecommendation",
-    "ImplementationGuide",
-    "InsurancePlan",
-    "Invoice",
-    "Library",
-    "Linkage",
-    "List",
-    "Location",
-    "Measure",
-    "MeasureReport",
-    "Media",
-    "Medication",
-    "MedicationAdministration",
-    "MedicationDispense",
-    "MedicationKnowledge",
-    "MedicationRequest",
-    "MedicationStatement",
-    "MedicinalProduct",
-    "MedicinalProductAuthorization",
-    "MedicinalProductContraindication",
-    "MedicinalProductIndication",
-    "MedicinalProductIngredient",
-    "MedicinalProductInteraction",
-    "MedicinalProductManufactured",
-    "MedicinalProductPackaged",
-    "MedicinalProductPharmaceutical",
-    "MedicinalProductUndesirableEffect",
-    "MessageDefinition",
-    "MessageHeader",
-    "MolecularSequence",
-    "NamingSystem",
-    "NutritionOrder",
-    "Observation",
-    "ObservationDefinition",
-    "OperationDefinition",
-    "OperationOutcome",
-    "Organization",
-    "OrganizationAffiliation",
-    "Parameters",
-    "Patient",
-    "PaymentNotice",
-    "PaymentReconciliation",
-    "Person",
-    "PlanDefinition",
-    "Practitioner",
-    "PractitionerRole",
-    "Procedure",
-    "Provenance",
-    "Questionnaire",
-    "QuestionnaireResponse",
-    "RelatedPerson",
-    "RequestGroup",
-    "ResearchDefinition",
-    "ResearchElementDefinition",
-    "ResearchStudy",
-    "ResearchSubject",
-    "RiskAssessment",
-    "RiskEvidenceSynthesis",
-    "Schedule",
-    "SearchParameter",
-    "ServiceRequest",
-    "Slot",
-    "Specimen",
-    "SpecimenDefinition",
-    "StructureDefinition",
-    "StructureMap",
-    "Subscription",
-    "Substance",
-    "SubstanceNucleicAcid",
-    "SubstancePolymer",
-    "SubstanceProtein",
-    "SubstanceReferenceInformation",
-    "SubstanceSourceMaterial",
-    "SubstanceSpecification",
-    "SupplyDelivery",
-    "SupplyRequest",
-    "Task",
-    "TerminologyCapabilities",
-    "TestReport",
-    "TestScript",
-    "ValueSet",
-    "VerificationResult",
-    "VisionPrescription",
-];
-
 /// Whether some element of R4 is `name[x]`.
 pub(crate) fn is_choice(name: &str) -> bool {
     CHOICE_ELEMENTS.binary_search(&name).is_ok()
@@ -296,14 +149,6 @@ pub(crate) fn choice_type(name: &str, key: &str) -> Option<&'static str> {
         .binary_search_by_key(&ending, |(ending, _)| ending)
         .ok()?;
     CHOICE_TYPES.get(at).map(|(_, name)| *name)
-}
-
-/// The JSON key of the choice element `name` when it has this type.
-pub(crate) fn choice_key(name: &str, type_name: &str) -> Option<String> {
-    CHOICE_TYPES
-        .iter()
-        .find(|(_, known)| known.eq_ignore_ascii_case(type_name))
-        .map(|(ending, _)| format!("{name}{ending}"))
 }
 
 /// The type that a key spells out, if it is of a choice element.
@@ -325,7 +170,7 @@ pub(crate) fn type_of_key(key: &str) -> Option<&'static str> {
 /// Whether R4 has a resource type of this name.
 #[must_use]
 pub fn is_resource(name: &str) -> bool {
-    RESOURCES.binary_search(&name).is_ok()
+    definitions().type_id(name).is_some()
 }
 
 /// Whether a thing of FHIR type `actual` is a `wanted` too: itself or what it specialises.
@@ -353,24 +198,22 @@ pub(crate) fn specialises(actual: &str, wanted: &str) -> bool {
     }
 }
 
-/// The type of an element by its name alone, for names that mean one thing wherever R4 uses them.
-pub(crate) fn of_element(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "birthDate" | "started" | "approvalDate" | "lastReviewDate" => "date",
-        "authoredOn" | "recordedDate" | "assertedDate" | "dateAsserted" | "effectiveTime" => {
-            "dateTime"
-        }
-        "lastUpdated" | "issued" | "recorded" => "instant",
-        "active" | "experimental" | "userSelected" => "boolean",
-        "status" | "gender" | "use" | "intent" | "language" => "code",
-        "given" | "family" | "prefix" | "suffix" | "display" | "unit" | "linkId" => "string",
-        "url" | "system" | "implicitRules" => "uri",
-        "extension" | "modifierExtension" => "Extension",
-        "coding" | "tag" | "security" => "Coding",
-        "telecom" => "ContactPoint",
-        "meta" => "Meta",
-        _ => return None,
-    })
+/// The type of the property `key` of a `parent` type, as the element tables have it; of a parent
+/// that is not known, only what the name itself spells out.
+pub(crate) fn of_child(parent: Option<&str>, key: &str) -> Option<&'static str> {
+    let elements = definitions().elements();
+    let defined = parent
+        .and_then(|parent| elements.by_name(parent))
+        .map(|(_, parent)| {
+            let property = parent.properties.get(key)?;
+            elements.get(property.type_index)
+        });
+    match defined {
+        Some(Some(one)) if one.kind == Kind::AnyResource => None,
+        Some(Some(one)) => Some(one.name),
+        _ if key == "extension" || key == "modifierExtension" => Some("Extension"),
+        _ => type_of_key(key),
+    }
 }
 
 #[cfg(test)]
@@ -381,7 +224,6 @@ mod tests {
     fn tables_are_sorted() {
         assert!(CHOICE_TYPES.is_sorted());
         assert!(CHOICE_ELEMENTS.is_sorted());
-        assert!(RESOURCES.is_sorted());
     }
 
     #[test]
@@ -391,10 +233,5 @@ mod tests {
         assert_eq!(type_of_key("deceasedDateTime"), Some("dateTime"));
         assert_eq!(type_of_key("valueSet"), None);
         assert_eq!(type_of_key("referenceRange"), None);
-        assert_eq!(choice_key("onset", "Age").as_deref(), Some("onsetAge"));
-        assert_eq!(
-            choice_key("value", "DateTime").as_deref(),
-            Some("valueDateTime")
-        );
     }
 }
