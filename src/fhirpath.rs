@@ -24,17 +24,15 @@ mod temporal;
 mod types;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 use serde_json::Value;
 
-pub(crate) use ast::{Ast, Literal, Operator, TypeSpec};
-pub(crate) use function::Function;
+use ast::Ast;
 pub use node::{Element, Node};
 pub use quantity::Quantity;
 pub use temporal::Time;
 pub use types::is_resource;
-pub(crate) use types::specialises;
 
 use crate::clock::Millis;
 
@@ -152,10 +150,5 @@ impl Expr {
     pub fn locate(&self, resource: &Value, context: &Context) -> Result<Vec<String>, EvalError> {
         let found = self.evaluate(resource, context)?;
         locate::locate(resource, &found)
-    }
-
-    /// Its syntax tree, for who can do better than evaluate it.
-    pub(crate) fn ast(&self) -> &Ast {
-        &self.ast
     }
 }

@@ -142,7 +142,8 @@ CREATE INDEX idx_composite_id ON idx_composite (id, param);
 
 -- Who may not see what, and until when. Only exceptions have rows. shown: the rendition seen instead, 0 = none.
 -- exempt: the key of the one person whom the row does not touch (a note's author), 0 = nobody.
--- mode: 0 notice, 1 pending, 2 conceal (release-policy.md 4.4). rules: JSON array of rule ids.
+-- mode: 1 pending, 2 notice, 3 conceal (release-policy.md 4.4). detail: JSON, the rule ids and the references behind
+-- the keys in audience and exempt.
 CREATE TABLE hold (
     doc      BIGINT   NOT NULL,
     audience BIGINT   NOT NULL,
@@ -152,16 +153,18 @@ CREATE TABLE hold (
     shown    SMALLINT NOT NULL,
     mode     SMALLINT NOT NULL,
     patient  BIGINT   NOT NULL,
-    rules    TEXT     NOT NULL,
+    detail   TEXT     NOT NULL,
     PRIMARY KEY (doc, audience, starts)
 ) {without_rowid};
 CREATE INDEX hold_patient ON hold (patient, doc);
 
 -- Resources that steer decisions about a patient's record: holds (Task), directives (Consent), ResearchSubject,
--- flagged orders, suspended representatives. One probe tells that a patient has none.
+-- flagged orders, suspended representatives. One probe tells that a patient has none. fed: came from a feed that
+-- cannot be refused.
 CREATE TABLE release_input (
     patient BIGINT   NOT NULL,
     doc     BIGINT   NOT NULL,
+    fed     SMALLINT NOT NULL,
     PRIMARY KEY (patient, doc)
 ) {without_rowid};
 CREATE INDEX release_input_doc ON release_input (doc);

@@ -9,15 +9,16 @@ use serde_json::Value;
 
 use super::decide::{Changed, Decider};
 use super::index::IndexWriter;
+use super::indexed::index_rows;
 use super::rows::{Insert, Kind};
 use super::write::{Method, Op, Outcome, Writer};
-use super::{StoreError, history, ledger, surrogate};
+use super::{Store, StoreError, history, ledger, surrogate};
 use crate::clock::{self, Millis};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
 use crate::fhir::outcome::Issue;
 use crate::keys::Keys;
-use crate::search::extract::{self, IndexRows};
+use crate::search::extract::IndexRows;
 use crate::sql::Sql;
 
 /// A resource as it stands, deleted ones included.
@@ -108,6 +109,9 @@ impl Writer<'_> {
                     patients: plan.patients,
                     old: plan.old_value,
                     new: plan.new,
+                    created: plan.old.is_none(),
+                    updated: now,
+                    method: plan.method.number(),
                 });
             }
         }
@@ -169,28 +173,19 @@ impl Writer<'_> {
     }
 
     /// Release decisions about one patient are made one transaction at a time: otherwise a hold
-    /// and a new version of what it holds could pass each other unseen. SQLite has one writer.
+    /// and a new version of what it holds could pass each other unseen. The same goes for what
+    /// decisions rest on without being about a patient.
     async fn lock_patients(&self, plans: &[Plan]) -> Result<(), StoreError> {
-        let on = self.connection();
-        if on.get_database_backend() != DbBackend::Postgres {
-            return Ok(());
+        const RESTS_ON: [&str; 3] = ["Practitioner", "PractitionerRole", "ResearchStudy"];
+        let mut locks = Vec::new();
+        for plan in plans {
+            locks.extend(&plan.patients);
+            locks.extend(plan.old.as_ref().map(|old| old.patient));
+            if RESTS_ON.contains(&definitions().type_name(plan.type_id)) {
+                locks.push(plan.key);
+            }
         }
-        let mut locks: Vec<i64> = plans
-            .iter()
-            .flat_map(|plan| {
-                plan.patients
-                    .iter()
-                    .copied()
-                    .chain(plan.old.as_ref().map(|old| old.patient))
-            })
-            .filter(|patient| *patient != 0)
-            .collect();
-        locks.sort_unstable();
-        locks.dedup();
-        for patient in locks {
-            lock(on, patient).await?;
-        }
-        Ok(())
+        lock_all(self.connection(), locks).await
     }
 
     /// Moves what is replaced into history, with the time until which it stays hidden.
@@ -301,8 +296,7 @@ impl Writer<'_> {
         for plan in plans.iter().filter(|plan| !plan.idle) {
             match (&plan.old, &plan.old_value) {
                 (Some(old), Some(value)) => {
-                    let rows =
-                        extract::extract(old.type_id, value, self.store.keys(), self.store.base());
+                    let rows = index_rows(old.type_id, value, self.store.keys(), self.store.base());
                     let patients = stored_patients(self.store.keys(), old.patient, &rows);
                     let new = if plan.new.is_some() {
                         &plan.rows
@@ -344,14 +338,46 @@ pub(super) fn resource_insert() -> Insert {
     )
 }
 
-/// Waits until no other transaction decides about this key (a patient, a study), PostgreSQL only.
-pub(super) async fn lock(on: &impl ConnectionTrait, key: i64) -> Result<(), StoreError> {
-    if on.get_database_backend() == DbBackend::Postgres {
-        let mut sql = Sql::default();
-        let key = sql.bind(key);
-        sql.text = format!("SELECT pg_advisory_xact_lock({key})");
-        on.execute_raw(sql.statement(DbBackend::Postgres)).await?;
+/// Waits until no other transaction decides about these keys (patients, what decisions rest on);
+/// in one order everywhere. SQLite has one writer, nothing to wait for.
+pub(super) async fn lock_all(
+    on: &impl ConnectionTrait,
+    mut keys: Vec<i64>,
+) -> Result<(), StoreError> {
+    keys.retain(|key| *key != 0);
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.is_empty() || on.get_database_backend() != DbBackend::Postgres {
+        return Ok(());
     }
+    let mut sql = Sql::default();
+    let list = in_list(&mut sql, DbBackend::Postgres, &keys);
+    // OFFSET 0 keeps the order: the lock is taken row by row as the sorted list is read.
+    sql.text = format!(
+        "SELECT pg_advisory_xact_lock(k) FROM (SELECT k FROM UNNEST({}) AS k ORDER BY k OFFSET 0) AS sorted",
+        list.trim_start_matches("= ANY(").trim_end_matches(')')
+    );
+    on.execute_raw(sql.statement(DbBackend::Postgres)).await?;
+    Ok(())
+}
+
+/// Moves a resource that names no patient itself to the record of one.
+pub(super) async fn move_to_patient(
+    store: &Store,
+    on: &impl ConnectionTrait,
+    target: &Current,
+    value: &Value,
+    patient: i64,
+) -> Result<(), StoreError> {
+    let rows = index_rows(target.type_id, value, store.keys(), store.base());
+    let mut writer = IndexWriter::new();
+    writer.remove(target.type_id, target.doc, &[], &rows);
+    writer.add(target.type_id, target.doc, &[patient], &rows);
+    writer.run(on).await?;
+    let mut sql = Sql::default();
+    let (place, doc) = (sql.bind(patient), sql.bind(target.doc));
+    sql.text = format!("UPDATE resource SET patient = {place} WHERE id = {doc}");
+    on.execute_raw(sql.statement(store.backend())).await?;
     Ok(())
 }
 
@@ -479,7 +505,7 @@ fn plan(
     if let Some(resource) = &mut new {
         json::stamp(resource, &op.id, i64::from(version), &clock::instant(now));
         body = Some(Bytes::from(json::to_bytes(resource)));
-        rows = extract::extract(op.type_id, resource, keys, base);
+        rows = index_rows(op.type_id, resource, keys, base);
         for param in &rows.failed {
             tracing::warn!(
                 resource_type = op.type_id,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use migrations::{Migrator, MigratorTrait};
@@ -16,6 +17,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::StoreError;
 use crate::clock::Clock;
 use crate::keys::Keys;
+use crate::release::PolicyContext;
 use crate::sql::Sql;
 
 /// How to open a store.
@@ -41,6 +43,7 @@ pub struct Store {
     keys: Keys,
     base: Arc<str>,
     clock: Clock,
+    policy: Arc<ArcSwap<PolicyContext>>,
 }
 
 /// An open write transaction. Dropped without [`WriteTx::commit`], it never happened.
@@ -84,6 +87,9 @@ impl Store {
         };
         let backend = writer.get_database_backend();
         Migrator::up(&writer, None).await?;
+        // The federal base until `adopt_policy` says otherwise.
+        let policy = PolicyContext::new(Some("US"), "America/New_York", &[], 0)
+            .map_err(|_| StoreError::Corrupt("release rules"))?;
         let secret = database_secret(&writer, backend).await?;
         Ok(Self {
             reader,
@@ -93,6 +99,7 @@ impl Store {
             keys: Keys::new(secret),
             base: options.base.trim_end_matches('/').into(),
             clock: options.clock.clone(),
+            policy: Arc::new(ArcSwap::from_pointee(policy)),
         })
     }
 
@@ -143,6 +150,44 @@ impl Store {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> PolicyContext {
+        PolicyContext::clone(&self.policy.load())
+    }
+
+    pub(super) fn set_policy(&self, policy: PolicyContext) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// A value of the table `meta`.
+    pub(super) async fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let mut sql = Sql::default();
+        let name = sql.bind(name);
+        sql.text = format!("SELECT value FROM meta WHERE name = {name}");
+        let row = self
+            .reader
+            .query_one_raw(sql.statement(self.backend))
+            .await?;
+        Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
+    }
+
+    pub(super) async fn set_meta(
+        &self,
+        on: &impl ConnectionTrait,
+        name: &str,
+        value: &str,
+    ) -> Result<(), StoreError> {
+        let mut sql = Sql::default();
+        let (name, value) = (sql.bind(name), sql.bind(value));
+        sql.text = format!(
+            "INSERT INTO meta (name, value) VALUES ({name}, {value}) \
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        );
+        on.execute_raw(sql.statement(self.backend)).await?;
+        Ok(())
     }
 
     /// Closes the connections; on SQLite this folds the write-ahead log into the file.

@@ -1,13 +1,26 @@
 //! Release decisions in the transaction of what changed them.
+//!
+//! A write changes what it wrote; what it wrote may steer decisions about other resources (a hold,
+//! a directive, a study), be what they depend on (an author's qualification), or be referred to by
+//! them (a result that is held takes its reference out of the report). All of that is decided again
+//! here, before the transaction commits. For a resource that nothing of the kind touches, deciding
+//! costs a few comparisons and no query of its own.
 
-use sea_orm::DatabaseTransaction;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde_json::{Value, json};
 
+use super::apply::{self, Current, in_list};
+use super::gather::{Gathered, StoredInput};
+use super::holds::{self, HoldRow};
 use super::ledger::NewEntry;
 use super::write::Origin;
 use super::{Store, StoreError};
-use crate::clock::Millis;
+use crate::clock::{self, Millis};
 use crate::fhir::definitions::{TypeId, definitions};
+use crate::release::{self, Affects, Decision, Facts, Links};
+use crate::sql::Sql;
 
 /// A resource that this transaction wrote.
 #[derive(Debug)]
@@ -22,14 +35,26 @@ pub(super) struct Changed {
     pub(super) old: Option<Value>,
     /// None: deleted.
     pub(super) new: Option<Value>,
+    pub(super) created: bool,
+    pub(super) updated: Millis,
+    pub(super) method: i16,
 }
+
+/// How often one resource is decided again in one transaction before it is left as it is: decisions
+/// follow references, and references can go in circles.
+const MOST_VISITS: u8 = 4;
 
 /// Decides what a transaction changed, and what depends on it.
 pub(super) struct Decider<'t> {
-    store: &'t Store,
-    on: &'t DatabaseTransaction,
+    pub(super) store: &'t Store,
+    pub(super) on: &'t DatabaseTransaction,
     origin: Origin,
-    now: Millis,
+    pub(super) now: Millis,
+    pub(super) gathered: Gathered,
+    work: VecDeque<i64>,
+    visits: HashMap<i64, u8>,
+    released: Vec<String>,
+    entries: Vec<NewEntry>,
 }
 
 impl<'t> Decider<'t> {
@@ -44,29 +69,509 @@ impl<'t> Decider<'t> {
             on,
             origin,
             now,
+            gathered: Gathered::default(),
+            work: VecDeque::new(),
+            visits: HashMap::new(),
+            released: Vec::new(),
+            entries: Vec::new(),
         }
     }
 
     /// Writes the holds that follow from `changed`; returns what the ledger must say.
-    pub(super) async fn after(self, changed: Vec<Changed>) -> Result<Vec<NewEntry>, StoreError> {
-        let _ = (self.store, self.on, self.origin, self.now);
-        let released: Vec<String> = changed
+    pub(super) async fn after(
+        mut self,
+        changed: Vec<Changed>,
+    ) -> Result<Vec<NewEntry>, StoreError> {
+        let mut patients: BTreeSet<i64> = BTreeSet::new();
+        for one in &changed {
+            patients.extend(one.patients.iter().copied());
+        }
+        self.steer(&changed).await?;
+        self.depends(&changed).await?;
+        let docs: Vec<i64> = changed
             .iter()
-            .filter(|one| one.new.is_some())
-            .map(|one| {
-                let _ = (one.doc, one.key, &one.patients, &one.old);
-                format!(
-                    "{}/{}/_history/{}",
-                    definitions().type_name(one.type_id),
-                    one.id,
-                    one.version
-                )
-            })
+            .filter(|one| !one.created)
+            .map(|one| one.doc)
             .collect();
-        Ok(vec![NewEntry {
-            kind: "released",
-            subject: 0,
-            body: json!({"released": released}),
-        }])
+        let patients: Vec<i64> = patients.into_iter().collect();
+        self.load_patients(&patients, &docs).await?;
+        let created: Vec<i64> = changed
+            .iter()
+            .filter(|one| one.created)
+            .map(|one| one.key)
+            .collect();
+        self.adopt(&created).await?;
+        for one in changed {
+            let Some(value) = one.new else { continue };
+            self.work.push_back(one.doc);
+            let current = Current {
+                doc: one.doc,
+                key: one.key,
+                type_id: one.type_id,
+                patient: one.patients.first().copied().unwrap_or(0),
+                version: one.version,
+                updated: one.updated,
+                method: one.method,
+                deleted: false,
+                body: None,
+                id: one.id,
+            };
+            self.gathered.remember(current, value);
+        }
+        self.run().await
+    }
+
+    /// Decides these resources (surrogate ids) again: the policy changed.
+    pub(super) async fn again(mut self, docs: Vec<i64>) -> Result<Vec<NewEntry>, StoreError> {
+        self.work.extend(docs);
+        self.run().await
+    }
+
+    /// What would be decided now; nothing is written.
+    pub(super) async fn look(
+        mut self,
+        current: &Current,
+        value: &Value,
+        reference: &str,
+    ) -> Result<Decision, StoreError> {
+        self.load_patients(&[current.patient], &[current.doc])
+            .await?;
+        self.decision(current, value, reference).await
+    }
+
+    async fn run(mut self) -> Result<Vec<NewEntry>, StoreError> {
+        while let Some(doc) = self.work.pop_front() {
+            let visits = self.visits.entry(doc).or_insert(0);
+            *visits += 1;
+            if *visits > MOST_VISITS {
+                continue;
+            }
+            self.load_docs(&[doc]).await?;
+            if let Some((current, value)) = self.gathered.take(doc) {
+                let decided = self.decide(&current, &value).await;
+                self.gathered.remember(current, value);
+                decided?;
+            }
+        }
+        if !self.released.is_empty() {
+            let body = json!({"released": self.released});
+            self.entries.push(NewEntry {
+                kind: "released",
+                subject: 0,
+                body,
+            });
+        }
+        Ok(self.entries)
+    }
+
+    /// Keeps `release_input`, refuses what cannot be valid, and finds what the changed inputs steer.
+    async fn steer(&mut self, changed: &[Changed]) -> Result<(), StoreError> {
+        for one in changed {
+            let old = one.old.as_ref().map(release::steers);
+            let new = one.new.as_ref().map(release::steers);
+            let input_of = |steering: &Option<release::Steering>| {
+                steering
+                    .as_ref()
+                    .and_then(|steering| self.key_of(steering.input_of.as_deref()?))
+            };
+            let (was, is) = (input_of(&old), input_of(&new));
+            if let (Some(resource), Some(_), Origin::Api) = (&one.new, is, self.origin) {
+                self.check(resource).await?;
+            }
+            if was.is_some() {
+                let mut sql = Sql::default();
+                let doc = sql.bind(one.doc);
+                sql.text = format!("DELETE FROM release_input WHERE doc = {doc}");
+                self.execute(sql).await?;
+            }
+            if let Some(patient) = is {
+                let fed = i16::from(self.origin == Origin::Feed);
+                let mut sql = Sql::default();
+                let values = [sql.bind(patient), sql.bind(one.doc), sql.bind(fed)];
+                sql.text = format!(
+                    "INSERT INTO release_input (patient, doc, fed) VALUES ({})",
+                    values.join(", ")
+                );
+                self.execute(sql).await?;
+            }
+            for steering in [old, new].into_iter().flatten() {
+                match steering.affects {
+                    // What named it in `depends_on` is found by `depends`.
+                    Affects::Nothing | Affects::DependentsOnly => {}
+                    Affects::Targets(references) => {
+                        let keys: Vec<i64> = references
+                            .iter()
+                            .filter_map(|one| self.key_of(one))
+                            .collect();
+                        let found = apply::load(self.on, &keys, false).await?;
+                        self.work.extend(found.values().map(|current| current.doc));
+                    }
+                    Affects::WholePatient => {
+                        let patient = steering
+                            .input_of
+                            .as_deref()
+                            .and_then(|who| self.key_of(who));
+                        if let Some(patient) = patient {
+                            self.whole_patient(patient).await?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an input whose evidence cannot be valid: 422 with each missing or wrong part.
+    async fn check(&mut self, resource: &Value) -> Result<(), StoreError> {
+        let mut references = release::evidence(resource);
+        for _ in 0..2 {
+            self.load_references(&references).await?;
+            // Evidence of evidence: a PractitionerRole's practitioner.
+            references = references
+                .iter()
+                .filter_map(|reference| self.gathered.value(reference))
+                .flat_map(release::evidence)
+                .collect();
+        }
+        // release::check_input lands with the hold rules.
+        Ok(())
+    }
+
+    /// Adds what was decided with a look at something that has changed.
+    async fn depends(&mut self, changed: &[Changed]) -> Result<(), StoreError> {
+        let keys: Vec<i64> = changed.iter().map(|one| one.key).collect();
+        let mut sql = Sql::default();
+        let list = in_list(&mut sql, self.store.backend(), &keys);
+        sql.text = format!("SELECT doc FROM release_dependency WHERE on_key {list}");
+        for row in self
+            .on
+            .query_all_raw(sql.statement(self.store.backend()))
+            .await?
+        {
+            self.work.push_back(row.try_get_by_index(0)?);
+        }
+        Ok(())
+    }
+
+    /// Adds resources that came before what they take their patient from.
+    async fn adopt(&mut self, created: &[i64]) -> Result<(), StoreError> {
+        if created.is_empty() {
+            return Ok(());
+        }
+        let mut sql = Sql::default();
+        let list = in_list(&mut sql, self.store.backend(), created);
+        let provenance = definitions().type_id("Provenance").unwrap_or(-1);
+        sql.text = format!(
+            "SELECT id FROM idx_reference WHERE target {list} AND type = {provenance} AND patient = 0"
+        );
+        for row in self
+            .on
+            .query_all_raw(sql.statement(self.store.backend()))
+            .await?
+        {
+            self.work.push_back(row.try_get_by_index(0)?);
+        }
+        Ok(())
+    }
+
+    async fn whole_patient(&mut self, patient: i64) -> Result<(), StoreError> {
+        let mut sql = Sql::default();
+        let patient = sql.bind(patient);
+        sql.text = format!(
+            "SELECT id FROM resource WHERE patient = {patient} AND rendition = 0 AND deleted = 0"
+        );
+        for row in self
+            .on
+            .query_all_raw(sql.statement(self.store.backend()))
+            .await?
+        {
+            self.work.push_back(row.try_get_by_index(0)?);
+        }
+        Ok(())
+    }
+
+    /// Decides one resource and writes what follows.
+    async fn decide(&mut self, current: &Current, value: &Value) -> Result<(), StoreError> {
+        let mut current = current.clone();
+        self.inherit(&mut current, value).await?;
+        if current.patient != 0 {
+            self.load_patients(&[current.patient], &[]).await?;
+        }
+        let type_name = definitions().type_name(current.type_id);
+        let reference = format!("{type_name}/{}", current.id);
+        let own: Vec<HoldRow> = self.gathered.holds_of(current.key).to_vec();
+        if self.visits.get(&current.doc) == Some(&1) {
+            let attached = self.attachments(&current, value);
+            let attached = apply::load(self.on, &attached, false).await?;
+            self.work.extend(attached.values().map(|one| one.doc));
+        }
+        let decision = self.decision(&current, value, &reference).await?;
+        let first_visit = self.visits.get(&current.doc) == Some(&1);
+        if decision.holds.is_empty() && decision.entries.is_empty() && own.is_empty() {
+            if first_visit && current.updated == self.now {
+                self.released
+                    .push(format!("{reference}/_history/{}", current.version));
+            }
+            if !decision.depends_on.is_empty() {
+                self.replace_dependencies(current.doc, &decision.depends_on)
+                    .await?;
+            }
+            return self.pass_on(&decision).await;
+        }
+        self.write(&current, &reference, value, &decision, &own, first_visit)
+            .await
+    }
+
+    /// Asks the engine. For an ordinary resource nothing is gathered: a few comparisons, no query.
+    async fn decision(
+        &mut self,
+        current: &Current,
+        value: &Value,
+        reference: &str,
+    ) -> Result<Decision, StoreError> {
+        let store = self.store;
+        let context = store.policy();
+        let needs = release::needs(value, &context);
+        let has_inputs = needs.inputs && !self.gathered.inputs_of(current.patient).is_empty();
+        let any_holds = self.gathered.has_holds();
+        let links = match needs.referrers {
+            Links::No => false,
+            Links::WithInputs => has_inputs,
+            Links::Yes => true,
+        };
+        let references: Vec<String> = if any_holds {
+            release::references(value)
+        } else {
+            Vec::new()
+        };
+        let mut withheld = self.gathered.withheld(&references, |one| self.key_of(one));
+        let referrers = if links {
+            self.referrers(current).await?
+        } else {
+            Vec::new()
+        };
+        // Each round may name more: an input its evidence, a role its practitioner.
+        let mut wanted: Vec<String> = needs.references.clone();
+        for input in self.gathered.inputs_of(current.patient) {
+            wanted.extend(release::evidence(&input.value));
+        }
+        for _ in 0..3 {
+            if wanted.is_empty() {
+                break;
+            }
+            self.load_references(&wanted).await?;
+            wanted = wanted
+                .iter()
+                .filter_map(|one| self.gathered.value(one))
+                .flat_map(release::evidence)
+                .filter(|one| !self.gathered.knows(one))
+                .collect();
+        }
+        for referrer in &referrers {
+            withheld.extend(
+                self.gathered
+                    .withheld(std::slice::from_ref(&referrer.0), |one| self.key_of(one)),
+            );
+        }
+        let first_final = self.first_final(current, value).await?;
+        let mut stored_referrers = Vec::new();
+        for (one, current, value) in &referrers {
+            let first_final = self.first_final(current, value).await?;
+            stored_referrers.push(release::Referrer {
+                reference: one,
+                resource: value,
+                first_final,
+            });
+        }
+        let inputs: Vec<release::Input<'_>> = self
+            .gathered
+            .inputs_of(current.patient)
+            .iter()
+            .map(StoredInput::as_input)
+            .collect();
+        let facts = Facts {
+            target: value,
+            target_ref: reference,
+            first_final,
+            inputs: &inputs,
+            linked: &self.gathered,
+            referrers: &stored_referrers,
+            withheld_targets: &withheld,
+            context: &context,
+        };
+        Ok(release::decide(&facts, self.now))
+    }
+
+    /// Writes holds, renditions, dependencies and the ledger's lines of one decision.
+    async fn write(
+        &mut self,
+        current: &Current,
+        reference: &str,
+        value: &Value,
+        decision: &Decision,
+        own: &[HoldRow],
+        first_visit: bool,
+    ) -> Result<(), StoreError> {
+        let keys = self.store.keys();
+        let outcome = holds::outcome(current.doc, current.key, reference, value, &decision.holds);
+        let same = outcome.rows == own;
+        if !same {
+            holds::replace_rows(self.on, keys, current.doc, current.patient, &outcome.rows).await?;
+        }
+        let had_renditions = own.iter().any(|row| row.shown != 0);
+        if had_renditions || !outcome.renditions.is_empty() {
+            let base = self.store.base();
+            holds::replace_renditions(self.on, keys, base, current, &outcome.renditions).await?;
+        }
+        self.replace_dependencies(current.doc, &decision.depends_on)
+            .await?;
+        self.gathered.set_holds(current.key, outcome.rows);
+        if first_visit || !same {
+            let body = ledger_body(reference, current, decision, &self.store.policy());
+            self.entries.push(NewEntry {
+                kind: "decision",
+                subject: current.doc,
+                body,
+            });
+        }
+        if !same {
+            self.referring(current.key).await?;
+        }
+        self.pass_on(decision).await
+    }
+
+    /// Adds what follows this decision: a flagged report's results, a document's Binary.
+    async fn pass_on(&mut self, decision: &Decision) -> Result<(), StoreError> {
+        let keys: Vec<i64> = decision
+            .dependents
+            .iter()
+            .filter_map(|one| self.key_of(one))
+            .collect();
+        let found = apply::load(self.on, &keys, false).await?;
+        for next in found.values() {
+            self.work.push_back(next.doc);
+        }
+        Ok(())
+    }
+
+    /// Adds everything that refers to a resource whose holds changed.
+    async fn referring(&mut self, key: i64) -> Result<(), StoreError> {
+        let mut sql = Sql::default();
+        let key = sql.bind(key);
+        sql.text = format!("SELECT DISTINCT id FROM idx_reference WHERE target = {key}");
+        let mut seen = HashSet::new();
+        for row in self
+            .on
+            .query_all_raw(sql.statement(self.store.backend()))
+            .await?
+        {
+            let id: i64 = row.try_get_by_index(0)?;
+            if seen.insert(super::surrogate::base_of(id)) {
+                self.work.push_back(super::surrogate::base_of(id));
+            }
+        }
+        Ok(())
+    }
+
+    async fn replace_dependencies(&self, doc: i64, on: &[String]) -> Result<(), StoreError> {
+        let mut sql = Sql::default();
+        let place = sql.bind(doc);
+        sql.text = format!("DELETE FROM release_dependency WHERE doc = {place}");
+        self.execute(sql).await?;
+        let keys: BTreeSet<i64> = on.iter().filter_map(|one| self.key_of(one)).collect();
+        for key in keys {
+            let mut sql = Sql::default();
+            let (key, doc) = (sql.bind(key), sql.bind(doc));
+            sql.text =
+                format!("INSERT INTO release_dependency (on_key, doc) VALUES ({key}, {doc})");
+            self.execute(sql).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn key_of(&self, reference: &str) -> Option<i64> {
+        apply::local_key(self.store.keys(), self.store.base(), reference)
+    }
+
+    pub(super) async fn execute(&self, sql: Sql) -> Result<(), StoreError> {
+        self.on
+            .execute_raw(sql.statement(self.store.backend()))
+            .await?;
+        Ok(())
+    }
+}
+
+/// What the ledger says of one decision: who, what, until when, by which rule; no clinical content.
+pub(super) fn ledger_body(
+    reference: &str,
+    current: &Current,
+    decision: &Decision,
+    context: &release::PolicyContext,
+) -> Value {
+    let holds: Vec<Value> = decision
+        .holds
+        .iter()
+        .map(|span| {
+            let mut row = json!({
+                "audience": audience_name(&span.audience),
+                "effect": match span.effect {
+                    release::Effect::Withhold => "withhold",
+                    release::Effect::Redact(_) => "redact",
+                },
+                "visibility": match span.mode {
+                    release::Mode::Pending => "pending",
+                    release::Mode::Notice => "notice",
+                    release::Mode::Conceal => "conceal",
+                },
+                "rules": span.rules,
+            });
+            if span.starts > 0 {
+                row["from"] = json!(clock::instant(span.starts));
+            }
+            if span.ends != clock::FOREVER {
+                row["until"] = json!(clock::instant(span.ends));
+            }
+            row
+        })
+        .collect();
+    let notes: Vec<Value> = decision
+        .entries
+        .iter()
+        .map(|note| {
+            json!({
+                "kind": note.kind.code(),
+                "rule": note.rule,
+                "basis": note.basis,
+                "ibPath": note.ib_path,
+                "evidence": note.evidence,
+                "detail": note.detail,
+            })
+        })
+        .collect();
+    let mut body = json!({
+        "target": reference,
+        "version": current.version,
+        "policyEpoch": context.epoch(),
+        "outcome": if holds.is_empty() { "release" } else { "hold" },
+        "holds": holds,
+        "notes": notes,
+    });
+    if let Some(at) = decision.finalized_at {
+        body["finalizedAt"] = json!(clock::instant(at));
+    }
+    body
+}
+
+pub(super) fn audience_name(audience: &release::Audience) -> String {
+    use release::Audience as A;
+    match audience {
+        A::PatientSide => "patient-side".to_owned(),
+        A::Patient => "patient".to_owned(),
+        A::Representatives => "representative".to_owned(),
+        A::Clinicians => "clinician".to_owned(),
+        A::Payers => "payer".to_owned(),
+        A::Researchers => "researcher".to_owned(),
+        A::ThirdParties => "other".to_owned(),
+        A::One(reference) => reference.clone(),
     }
 }

@@ -61,3 +61,19 @@ impl Visibility {
         )
     }
 }
+
+impl Visibility {
+    /// The predicate over `hold h` for "something of my patient is held back from me, and I may
+    /// know that"; None for viewers who are not subject to holds or have no patient.
+    pub fn notice_predicate(&self, sql: &mut Sql) -> Option<String> {
+        let audiences = self.audiences.as_ref()?;
+        let patient = self.patient?;
+        let patient = sql.bind(patient);
+        let audiences = sql.bind_list(audiences.iter().copied());
+        let now = sql.bind(self.now);
+        Some(format!(
+            "h.patient = {patient} AND h.audience IN {audiences} AND h.mode IN (1, 2) \
+             AND h.starts <= {now} AND h.ends > {now}"
+        ))
+    }
+}

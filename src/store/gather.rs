@@ -1,0 +1,361 @@
+//! Facts for the release engine: what it asks for, fetched once a transaction and kept in memory.
+
+use std::collections::{HashMap, HashSet};
+
+use sea_orm::ConnectionTrait;
+use serde_json::Value;
+
+use super::StoreError;
+use super::apply::{self, CURRENT, Current, current, in_list};
+use super::decide::Decider;
+use super::history;
+use super::holds::{self, HoldRow};
+use super::indexed::{ATTACHMENT, attachment_urls};
+use crate::clock::Millis;
+use crate::fhir::definitions::definitions;
+use crate::release::{self, Input, Lookup, Withheld};
+use crate::sql::Sql;
+
+/// A resource that steers decisions about its patient.
+#[derive(Clone, Debug)]
+pub(super) struct StoredInput {
+    pub(super) reference: String,
+    pub(super) value: Value,
+    stored_at: Millis,
+    fed: bool,
+}
+
+impl StoredInput {
+    pub(super) fn as_input(&self) -> Input<'_> {
+        Input {
+            reference: &self.reference,
+            resource: &self.value,
+            stored_at: self.stored_at,
+            fed: self.fed,
+        }
+    }
+}
+
+/// What a transaction knows so far.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    docs: HashMap<i64, (Current, Value)>,
+    /// `Type/id` -> surrogate id; None: looked for and not there.
+    references: HashMap<String, Option<i64>>,
+    patients: HashSet<i64>,
+    inputs: HashMap<i64, Vec<StoredInput>>,
+    /// By key of the held resource.
+    holds: HashMap<i64, Vec<HoldRow>>,
+    nothing: Vec<StoredInput>,
+}
+
+impl Lookup for Gathered {
+    fn resource(&self, reference: &str) -> Option<&Value> {
+        self.value(reference)
+    }
+}
+
+impl Gathered {
+    pub(super) fn remember(&mut self, current: Current, value: Value) {
+        let reference = format!(
+            "{}/{}",
+            definitions().type_name(current.type_id),
+            current.id
+        );
+        self.references.insert(reference, Some(current.doc));
+        self.docs.insert(current.doc, (current, value));
+    }
+
+    /// Takes a resource out, to decide it; give it back with [`Gathered::remember`].
+    pub(super) fn take(&mut self, doc: i64) -> Option<(Current, Value)> {
+        self.docs.remove(&doc)
+    }
+
+    pub(super) fn value(&self, reference: &str) -> Option<&Value> {
+        let doc = (*self.references.get(bare(reference))?)?;
+        self.docs.get(&doc).map(|(_, value)| value)
+    }
+
+    pub(super) fn knows(&self, reference: &str) -> bool {
+        self.references.contains_key(bare(reference))
+    }
+
+    pub(super) fn inputs_of(&self, patient: i64) -> &[StoredInput] {
+        self.inputs.get(&patient).unwrap_or(&self.nothing)
+    }
+
+    pub(super) fn has_holds(&self) -> bool {
+        self.holds.values().any(|rows| !rows.is_empty())
+    }
+
+    pub(super) fn holds_of(&self, key: i64) -> &[HoldRow] {
+        self.holds.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn set_holds(&mut self, key: i64, rows: Vec<HoldRow>) {
+        self.holds.insert(key, rows);
+    }
+
+    /// The hold rows of these references.
+    pub(super) fn withheld(
+        &self,
+        references: &[String],
+        key_of: impl Fn(&str) -> Option<i64>,
+    ) -> Vec<Withheld> {
+        let mut found = Vec::new();
+        for key in references
+            .iter()
+            .filter_map(|one| key_of(one))
+            .collect::<HashSet<_>>()
+        {
+            found.extend(self.holds_of(key).iter().map(|row| Withheld {
+                reference: row.reference.clone(),
+                audience: row.audience.clone(),
+                exempt: row.exempt.clone(),
+                starts: row.starts,
+                ends: row.ends,
+                mode: row.mode,
+                rules: row.rules.clone(),
+                partial: row.shown != 0,
+            }));
+        }
+        found.sort_by(|a, b| (&a.reference, a.starts).cmp(&(&b.reference, b.starts)));
+        found
+    }
+}
+
+/// `Type/id` of a reference that may carry a version.
+fn bare(reference: &str) -> &str {
+    reference.split("/_history/").next().unwrap_or(reference)
+}
+
+impl Decider<'_> {
+    /// Inputs and holds of patients, once each; and the holds of resources about nobody.
+    pub(super) async fn load_patients(
+        &mut self,
+        patients: &[i64],
+        docs: &[i64],
+    ) -> Result<(), StoreError> {
+        let fresh: Vec<i64> = patients
+            .iter()
+            .copied()
+            .filter(|patient| *patient != 0 && self.gathered.patients.insert(*patient))
+            .collect();
+        for row in holds::load(self.on, &fresh, docs).await? {
+            let rows = self.gathered.holds.entry(row.key).or_default();
+            if !rows.contains(&row) {
+                rows.push(row);
+            }
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let backend = self.store.backend();
+        let mut sql = Sql::default();
+        let list = in_list(&mut sql, backend, &fresh);
+        sql.text = format!(
+            "SELECT patient, doc, fed FROM release_input WHERE patient {list} ORDER BY doc"
+        );
+        let mut wanted = Vec::new();
+        for row in self.on.query_all_raw(sql.statement(backend)).await? {
+            let (patient, doc): (i64, i64) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+            let fed: i16 = row.try_get_by_index(2)?;
+            wanted.push((patient, doc, fed != 0));
+        }
+        let docs: Vec<i64> = wanted.iter().map(|(_, doc, _)| *doc).collect();
+        self.load_docs(&docs).await?;
+        for (patient, doc, fed) in wanted {
+            let Some((current, value)) = self.gathered.docs.get(&doc) else {
+                continue;
+            };
+            let input = StoredInput {
+                reference: format!(
+                    "{}/{}",
+                    definitions().type_name(current.type_id),
+                    current.id
+                ),
+                value: value.clone(),
+                stored_at: current.updated,
+                fed,
+            };
+            self.gathered.inputs.entry(patient).or_default().push(input);
+        }
+        Ok(())
+    }
+
+    /// Loads resources by surrogate id, where they are not known yet.
+    pub(super) async fn load_docs(&mut self, docs: &[i64]) -> Result<(), StoreError> {
+        let missing: Vec<i64> = docs
+            .iter()
+            .copied()
+            .filter(|doc| !self.gathered.docs.contains_key(doc))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let backend = self.store.backend();
+        let mut sql = Sql::default();
+        let list = in_list(&mut sql, backend, &missing);
+        sql.text = format!("SELECT {CURRENT} FROM resource WHERE id {list} AND deleted = 0");
+        for row in self.on.query_all_raw(sql.statement(backend)).await? {
+            self.keep(current(&row)?)?;
+        }
+        Ok(())
+    }
+
+    /// Loads resources by reference, where they are not known yet. Rows are share-locked on
+    /// PostgreSQL: what a decision rests on must not change under it unnoticed.
+    pub(super) async fn load_references(
+        &mut self,
+        references: &[String],
+    ) -> Result<(), StoreError> {
+        let mut keys = Vec::new();
+        for reference in references {
+            if !self.gathered.knows(reference)
+                && let Some(key) = self.key_of(reference)
+            {
+                keys.push(key);
+                self.gathered
+                    .references
+                    .insert(bare(reference).to_owned(), None);
+            }
+        }
+        for (_, found) in apply::load(self.on, &keys, false).await? {
+            if !found.deleted {
+                self.keep(found)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, current: Current) -> Result<(), StoreError> {
+        if let Some(value) = current.value()? {
+            self.gathered.remember(current, value);
+        }
+        Ok(())
+    }
+
+    /// Reports and documents that name a resource as result, media, study or attachment.
+    pub(super) async fn referrers(
+        &mut self,
+        target: &Current,
+    ) -> Result<Vec<(String, Current, Value)>, StoreError> {
+        let backend = self.store.backend();
+        let types: Vec<String> = [
+            "DiagnosticReport",
+            "DocumentReference",
+            "Media",
+            "Communication",
+        ]
+        .iter()
+        .filter_map(|name| definitions().type_id(name))
+        .map(|type_id| type_id.to_string())
+        .collect();
+        let mut sql = Sql::default();
+        let key = sql.bind(target.key);
+        sql.text = format!(
+            "SELECT {CURRENT} FROM resource WHERE deleted = 0 AND rendition = 0 AND id IN \
+             (SELECT id FROM idx_reference WHERE target = {key} AND type IN ({}))",
+            types.join(", ")
+        );
+        let mut found = Vec::new();
+        for row in self.on.query_all_raw(sql.statement(backend)).await? {
+            let current = current(&row)?;
+            let value = match self.gathered.docs.get(&current.doc) {
+                Some((_, value)) => Some(value.clone()),
+                None => current.value()?,
+            };
+            if let Some(value) = value {
+                let type_name = definitions().type_name(current.type_id);
+                found.push((format!("{type_name}/{}", current.id), current, value));
+            }
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        // The holds of what passes its decision on count, whoever they are about.
+        let docs: Vec<i64> = found.iter().map(|(_, current, _)| current.doc).collect();
+        let patients: Vec<i64> = found
+            .iter()
+            .map(|(_, current, _)| current.patient)
+            .collect();
+        self.load_patients(&patients, &docs).await?;
+        Ok(found)
+    }
+
+    /// When this server first stored a final status of a resource: now for a new one, else from
+    /// its history.
+    pub(super) async fn first_final(
+        &self,
+        current: &Current,
+        value: &Value,
+    ) -> Result<Option<Millis>, StoreError> {
+        if current.version > 1 {
+            let mut sql = Sql::default();
+            let doc = sql.bind(current.doc);
+            sql.text = format!(
+                "SELECT updated, body FROM history WHERE doc = {doc} AND body IS NOT NULL ORDER BY version"
+            );
+            for row in self
+                .on
+                .query_all_raw(sql.statement(self.store.backend()))
+                .await?
+            {
+                let (updated, body): (Millis, Vec<u8>) =
+                    (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+                let body = history::expand(&body)?;
+                let old: Value = serde_json::from_slice(&body)
+                    .map_err(|_| StoreError::Corrupt("history body"))?;
+                if release::is_final(&old) == Some(true) {
+                    return Ok(Some(updated));
+                }
+            }
+        }
+        Ok((release::is_final(value) == Some(true)).then_some(current.updated))
+    }
+
+    /// Gives a resource that names no patient the one of what it hangs on.
+    pub(super) async fn inherit(
+        &mut self,
+        target: &mut Current,
+        value: &Value,
+    ) -> Result<(), StoreError> {
+        let type_name = definitions().type_name(target.type_id);
+        if target.patient != 0 || !matches!(type_name, "Provenance" | "Binary") {
+            return Ok(());
+        }
+        let mut keys: Vec<i64> = apply::inherits_from(type_name, value)
+            .into_iter()
+            .filter_map(|reference| self.key_of(reference))
+            .collect();
+        if type_name == "Binary" {
+            let backend = self.store.backend();
+            let mut sql = Sql::default();
+            let key = sql.bind(target.key);
+            sql.text = format!(
+                "SELECT r.key FROM idx_reference i JOIN resource r ON r.id = i.id \
+                 WHERE i.target = {key} AND i.param = {ATTACHMENT} AND r.rendition = 0"
+            );
+            for row in self.on.query_all_raw(sql.statement(backend)).await? {
+                keys.push(row.try_get_by_index(0)?);
+            }
+        }
+        let found = apply::load(self.on, &keys, false).await?;
+        let patient = keys
+            .iter()
+            .filter_map(|key| found.get(key))
+            .map(|one| one.patient)
+            .find(|one| *one != 0);
+        if let Some(patient) = patient {
+            apply::move_to_patient(self.store, self.on, target, value, patient).await?;
+            target.patient = patient;
+        }
+        Ok(())
+    }
+
+    /// Binaries that a document names: they follow its decision.
+    pub(super) fn attachments(&self, target: &Current, value: &Value) -> Vec<i64> {
+        attachment_urls(definitions().type_name(target.type_id), value)
+            .into_iter()
+            .filter_map(|url| self.key_of(url))
+            .collect()
+    }
+}

@@ -1,0 +1,304 @@
+//! Hold rows and renditions: what a decision leaves in the database.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, QueryResult};
+use serde_json::{Value, json};
+
+use super::StoreError;
+use super::apply::{Current, in_list, resource_insert, stored_patients};
+use super::index::IndexWriter;
+use super::indexed::index_rows;
+use super::rows::{Insert, Kind};
+use crate::clock::Millis;
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::fhir::json;
+use crate::keys::Keys;
+use crate::release::{Audience, Effect, HoldSpan, Mode, Redaction, redact};
+use crate::sql::Sql;
+
+/// A hold row, with the resource that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HoldRow {
+    pub(super) doc: i64,
+    pub(super) audience: Audience,
+    pub(super) exempt: Option<String>,
+    pub(super) starts: Millis,
+    pub(super) ends: Millis,
+    /// The rendition seen instead; 0 for none.
+    pub(super) shown: i16,
+    pub(super) mode: Mode,
+    pub(super) rules: Vec<String>,
+    /// `Type/id`.
+    pub(super) reference: String,
+    pub(super) key: i64,
+}
+
+const GROUPS: [Audience; 7] = [
+    Audience::PatientSide,
+    Audience::Patient,
+    Audience::Representatives,
+    Audience::Clinicians,
+    Audience::Payers,
+    Audience::Researchers,
+    Audience::ThirdParties,
+];
+
+/// All hold rows of these patients' resources, and of these resources (surrogate ids, which may be
+/// about nobody).
+pub(super) async fn load(
+    on: &impl ConnectionTrait,
+    patients: &[i64],
+    docs: &[i64],
+) -> Result<Vec<HoldRow>, StoreError> {
+    let mut found: Vec<HoldRow> = Vec::new();
+    for (column, values) in [("patient", patients), ("doc", docs)] {
+        if values.is_empty() {
+            continue;
+        }
+        let mut sql = Sql::default();
+        let list = in_list(&mut sql, on.get_database_backend(), values);
+        sql.text = format!(
+            "SELECT h.doc, h.audience, h.starts, h.ends, h.shown, h.mode, h.detail, \
+             r.type, r.fhir_id, r.key FROM hold h JOIN resource r ON r.id = h.doc WHERE h.{column} {list}"
+        );
+        for row in on
+            .query_all_raw(sql.statement(on.get_database_backend()))
+            .await?
+        {
+            let row = hold_row(&row)?;
+            if !found.contains(&row) {
+                found.push(row);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn hold_row(row: &QueryResult) -> Result<HoldRow, StoreError> {
+    let number: i64 = row.try_get_by_index(1)?;
+    let mode: i16 = row.try_get_by_index(5)?;
+    let detail: String = row.try_get_by_index(6)?;
+    let detail: Value =
+        serde_json::from_str(&detail).map_err(|_| StoreError::Corrupt("hold.detail"))?;
+    let text = |name: &str| detail.get(name).and_then(Value::as_str).map(str::to_owned);
+    let audience = match GROUPS.iter().find(|group| group.number() == Some(number)) {
+        Some(group) => group.clone(),
+        None => Audience::One(text("audience").ok_or(StoreError::Corrupt("hold.detail"))?),
+    };
+    let type_id: TypeId = row.try_get_by_index(7)?;
+    let id: String = row.try_get_by_index(8)?;
+    Ok(HoldRow {
+        doc: row.try_get_by_index(0)?,
+        audience,
+        exempt: text("exempt"),
+        starts: row.try_get_by_index(2)?,
+        ends: row.try_get_by_index(3)?,
+        shown: row.try_get_by_index(4)?,
+        mode: match mode {
+            1 => Mode::Pending,
+            2 => Mode::Notice,
+            _ => Mode::Conceal,
+        },
+        rules: detail
+            .get("rules")
+            .and_then(Value::as_array)
+            .map(|rules| {
+                rules
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(str::to_owned)
+                    .collect()
+            })
+            .unwrap_or_default(),
+        reference: format!("{}/{id}", definitions().type_name(type_id)),
+        key: row.try_get_by_index(9)?,
+    })
+}
+
+/// What a decision leaves: rows, and the bodies of the renditions they show (1, 2, … in order).
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) rows: Vec<HoldRow>,
+    pub(super) renditions: Vec<Value>,
+}
+
+/// The largest number a rendition can have.
+const MOST_RENDITIONS: usize = crate::visibility::predicate::RENDITION_MASK as usize;
+
+/// Turns the spans of a decision about `target` into rows and renditions.
+pub(super) fn outcome(
+    doc: i64,
+    key: i64,
+    reference: &str,
+    target: &Value,
+    spans: &[HoldSpan],
+) -> Outcome {
+    let mut renditions: Vec<Value> = Vec::new();
+    let mut numbers: HashMap<&Redaction, i16> = HashMap::new();
+    let mut rows = Vec::with_capacity(spans.len());
+    for span in spans {
+        let shown = match &span.effect {
+            Effect::Withhold => 0,
+            Effect::Redact(redaction) => match numbers.get(redaction) {
+                Some(number) => *number,
+                None => {
+                    let body = redact(target, redaction);
+                    let known = renditions.iter().position(|own| Some(own) == body.as_ref());
+                    let number = match (known, body) {
+                        (Some(at), _) => at + 1,
+                        // Nothing valid is left, or there are more different renditions than
+                        // numbers: hold the whole back rather than show what may not be seen.
+                        (None, None) => 0,
+                        (None, Some(_)) if renditions.len() >= MOST_RENDITIONS => 0,
+                        (None, Some(body)) => {
+                            renditions.push(body);
+                            renditions.len()
+                        }
+                    };
+                    let number = i16::try_from(number).unwrap_or(0);
+                    numbers.insert(redaction, number);
+                    number
+                }
+            },
+        };
+        rows.push(HoldRow {
+            doc,
+            audience: span.audience.clone(),
+            exempt: span.exempt.clone(),
+            starts: span.starts,
+            ends: span.ends,
+            shown,
+            mode: span.mode,
+            rules: span.rules.clone(),
+            reference: reference.to_owned(),
+            key,
+        });
+    }
+    Outcome { rows, renditions }
+}
+
+/// Replaces the hold rows of a resource.
+pub(super) async fn replace_rows(
+    on: &impl ConnectionTrait,
+    keys: &Keys,
+    doc: i64,
+    patient: i64,
+    rows: &[HoldRow],
+) -> Result<(), StoreError> {
+    let mut sql = Sql::default();
+    let place = sql.bind(doc);
+    sql.text = format!("DELETE FROM hold WHERE doc = {place}");
+    on.execute_raw(sql.statement(on.get_database_backend()))
+        .await?;
+    let key_of = |reference: &str| {
+        reference
+            .split_once('/')
+            .map_or(-1, |(type_name, id)| keys.reference(type_name, id))
+    };
+    let mut insert = Insert::new(
+        "hold",
+        &[
+            ("doc", Kind::Big),
+            ("audience", Kind::Big),
+            ("starts", Kind::Big),
+            ("ends", Kind::Big),
+            ("exempt", Kind::Big),
+            ("shown", Kind::Small),
+            ("mode", Kind::Small),
+            ("patient", Kind::Big),
+            ("detail", Kind::Text),
+        ],
+        "",
+    );
+    for row in rows {
+        let mut detail = json!({"rules": row.rules});
+        if let Audience::One(reference) = &row.audience {
+            detail["audience"] = json!(reference);
+        }
+        if let Some(exempt) = &row.exempt {
+            detail["exempt"] = json!(exempt);
+        }
+        let audience = match &row.audience {
+            Audience::One(reference) => key_of(reference),
+            group => group.number().unwrap_or(-1),
+        };
+        insert.push([
+            doc.into(),
+            audience.into(),
+            row.starts.into(),
+            row.ends.into(),
+            row.exempt.as_deref().map_or(0, key_of).into(),
+            row.shown.into(),
+            (row.mode as i16).into(),
+            patient.into(),
+            detail.to_string().into(),
+        ]);
+    }
+    Ok(insert.run(on).await?)
+}
+
+/// Replaces the renditions of a resource, bodies and index rows.
+pub(super) async fn replace_renditions(
+    on: &impl ConnectionTrait,
+    keys: &Keys,
+    base: &str,
+    current: &Current,
+    renditions: &[Value],
+) -> Result<(), StoreError> {
+    let backend = on.get_database_backend();
+    let mut sql = Sql::default();
+    let first = sql.bind(current.doc + 1);
+    let last = sql.bind(current.doc | crate::visibility::predicate::RENDITION_MASK);
+    sql.text =
+        format!("SELECT id, body, patient FROM resource WHERE id BETWEEN {first} AND {last}");
+    let old = on.query_all_raw(sql.statement(backend)).await?;
+    let mut index = IndexWriter::new();
+    for row in &old {
+        let (id, body): (i64, Vec<u8>) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        let patient: i64 = row.try_get_by_index(2)?;
+        let value: Value =
+            serde_json::from_slice(&body).map_err(|_| StoreError::Corrupt("rendition body"))?;
+        let rows = index_rows(current.type_id, &value, keys, base);
+        index.remove(
+            current.type_id,
+            id,
+            &stored_patients(keys, patient, &rows),
+            &rows,
+        );
+    }
+    if !old.is_empty() {
+        let mut sql = Sql::default();
+        let first = sql.bind(current.doc + 1);
+        let last = sql.bind(current.doc | crate::visibility::predicate::RENDITION_MASK);
+        sql.text = format!("DELETE FROM resource WHERE id BETWEEN {first} AND {last}");
+        on.execute_raw(sql.statement(backend)).await?;
+    }
+    let mut insert = resource_insert();
+    for (value, number) in renditions.iter().zip(1_i16..) {
+        let id = current.doc + i64::from(number);
+        let rows = index_rows(current.type_id, value, keys, base);
+        // A rendition stays in the compartment of what it is a rendition of.
+        index.add(
+            current.type_id,
+            id,
+            &stored_patients(keys, current.patient, &rows),
+            &rows,
+        );
+        insert.push([
+            id.into(),
+            current.type_id.into(),
+            number.into(),
+            current.key.into(),
+            current.patient.into(),
+            current.version.into(),
+            current.updated.into(),
+            current.method.into(),
+            0_i16.into(),
+            current.id.as_str().into(),
+            json::to_bytes(value).into(),
+        ]);
+    }
+    insert.run(on).await?;
+    Ok(index.run(on).await?)
+}
