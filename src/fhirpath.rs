@@ -24,15 +24,17 @@ mod temporal;
 mod types;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use serde_json::Value;
 
-use ast::Ast;
+pub(crate) use ast::{Ast, Literal, Operator, TypeSpec};
+pub(crate) use function::Function;
 pub use node::{Element, Node};
 pub use quantity::Quantity;
 pub use temporal::Time;
 pub use types::is_resource;
+pub(crate) use types::specialises;
 
 use crate::clock::Millis;
 
@@ -150,5 +152,10 @@ impl Expr {
     pub fn locate(&self, resource: &Value, context: &Context) -> Result<Vec<String>, EvalError> {
         let found = self.evaluate(resource, context)?;
         locate::locate(resource, &found)
+    }
+
+    /// Its syntax tree, for who can do better than evaluate it.
+    pub(crate) fn ast(&self) -> &Ast {
+        &self.ast
     }
 }
