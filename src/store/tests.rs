@@ -16,22 +16,45 @@ pub(super) struct Fixture {
     _dir: tempfile::TempDir,
 }
 
-pub(super) async fn sqlite() -> Fixture {
-    let dir = tempfile::tempdir().unwrap();
-    let clock = Clock::test(T0);
-    let store = Store::open(&StoreOptions {
-        url: format!("sqlite://{}/candor.db", dir.path().display()),
-        base: "http://localhost/fhir/r4".to_owned(),
-        clock: clock.clone(),
-        connections: 2,
-    })
-    .await
-    .unwrap();
-    Fixture {
-        store,
-        clock,
-        _dir: dir,
+/// A fresh SQLite file, and a fresh database of the PostgreSQL that the test command started.
+pub(super) async fn fixtures() -> Vec<Fixture> {
+    let mut urls = vec![None];
+    match std::env::var("CANDOR_TEST_POSTGRES") {
+        Ok(url) => urls.push(Some(fresh_database(&url).await)),
+        Err(_) if std::env::var("CI").is_ok() => panic!("CANDOR_TEST_POSTGRES is not set"),
+        Err(_) => eprintln!("only SQLite: CANDOR_TEST_POSTGRES is not set"),
     }
+    let mut fixtures = Vec::new();
+    for url in urls {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::test(T0);
+        let store = Store::open(&StoreOptions {
+            url: url.unwrap_or_else(|| format!("sqlite://{}/candor.db", dir.path().display())),
+            base: "http://localhost/fhir/r4".to_owned(),
+            clock: clock.clone(),
+            connections: 2,
+        })
+        .await
+        .unwrap();
+        fixtures.push(Fixture {
+            store,
+            clock,
+            _dir: dir,
+        });
+    }
+    fixtures
+}
+
+async fn fresh_database(url: &str) -> String {
+    use sea_orm::ConnectionTrait;
+    let name = format!("store_{}", uuid::Uuid::new_v4().simple());
+    let server = sea_orm::Database::connect(url).await.unwrap();
+    server
+        .execute_unprepared(&format!("CREATE DATABASE {name}"))
+        .await
+        .unwrap();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    format!("{server}/{name}")
 }
 
 pub(super) fn op(resource: Value) -> Op {
@@ -81,71 +104,72 @@ impl Fixture {
 
 #[tokio::test]
 async fn a_resource_is_written_read_replaced_and_deleted() {
-    let fixture = sqlite().await;
-    let system = viewer(ViewerClass::System, None);
-    let patient = json!({"resourceType": "Patient", "id": "p", "name": [{"family": "Ruiz"}]});
-    let written = fixture
-        .store
-        .write(Origin::Api, vec![op(patient.clone())])
-        .await
-        .unwrap();
-    assert!(written[0].created && written[0].version == 1);
-    assert!(matches!(
-        fixture.read(&system, "Patient/q").await,
-        Err(StoreError::NotFound)
-    ));
-    let read = fixture.read(&system, "Patient/p").await.unwrap();
-    assert_eq!(
-        read["meta"],
-        json!({"versionId": "1", "lastUpdated": "2026-11-10T15:00:00.000Z"})
-    );
+    for fixture in fixtures().await {
+        let system = viewer(ViewerClass::System, None);
+        let patient = json!({"resourceType": "Patient", "id": "p", "name": [{"family": "Ruiz"}]});
+        let written = fixture
+            .store
+            .write(Origin::Api, vec![op(patient.clone())])
+            .await
+            .unwrap();
+        assert!(written[0].created && written[0].version == 1);
+        assert!(matches!(
+            fixture.read(&system, "Patient/q").await,
+            Err(StoreError::NotFound)
+        ));
+        let read = fixture.read(&system, "Patient/p").await.unwrap();
+        assert_eq!(
+            read["meta"],
+            json!({"versionId": "1", "lastUpdated": "2026-11-10T15:00:00.000Z"})
+        );
 
-    let mut again = op(patient);
-    again.if_match = Some(7);
-    let refused = fixture.store.write(Origin::Api, vec![again.clone()]).await;
-    assert!(matches!(refused, Err(StoreError::VersionConflict)));
-    again.if_match = Some(1);
-    assert_eq!(
-        fixture
-            .store
-            .write(Origin::Api, vec![again.clone()])
-            .await
-            .unwrap()[0]
-            .version,
-        2
-    );
+        let mut again = op(patient);
+        again.if_match = Some(7);
+        let refused = fixture.store.write(Origin::Api, vec![again.clone()]).await;
+        assert!(matches!(refused, Err(StoreError::VersionConflict)));
+        again.if_match = Some(1);
+        assert_eq!(
+            fixture
+                .store
+                .write(Origin::Api, vec![again.clone()])
+                .await
+                .unwrap()[0]
+                .version,
+            2
+        );
 
-    let delete = Op {
-        resource: None,
-        if_match: None,
-        method: Method::Delete,
-        ..again
-    };
-    assert_eq!(
-        fixture
-            .store
-            .write(Origin::Api, vec![delete.clone()])
-            .await
-            .unwrap()[0]
-            .version,
-        3
-    );
-    assert!(matches!(
-        fixture.read(&system, "Patient/p").await,
-        Err(StoreError::Gone)
-    ));
-    // Deleting again changes nothing.
-    assert_eq!(
-        fixture
-            .store
-            .write(Origin::Api, vec![delete])
-            .await
-            .unwrap()[0]
-            .version,
-        3
-    );
-    let check = fixture.store.verify_ledger().await.unwrap();
-    assert_eq!(check.broken_at, None);
+        let delete = Op {
+            resource: None,
+            if_match: None,
+            method: Method::Delete,
+            ..again
+        };
+        assert_eq!(
+            fixture
+                .store
+                .write(Origin::Api, vec![delete.clone()])
+                .await
+                .unwrap()[0]
+                .version,
+            3
+        );
+        assert!(matches!(
+            fixture.read(&system, "Patient/p").await,
+            Err(StoreError::Gone)
+        ));
+        // Deleting again changes nothing.
+        assert_eq!(
+            fixture
+                .store
+                .write(Origin::Api, vec![delete])
+                .await
+                .unwrap()[0]
+                .version,
+            3
+        );
+        let check = fixture.store.verify_ledger().await.unwrap();
+        assert_eq!(check.broken_at, None);
+    }
 }
 
 const CB: &str = "https://candor.example/fhir";
@@ -184,157 +208,160 @@ impl Fixture {
 
 #[tokio::test]
 async fn a_flagged_report_and_its_results_wait_72_hours_in_kentucky_without_a_job() {
-    let fixture = sqlite().await;
-    let settings = super::PolicySettings {
-        jurisdiction: Some("US-KY".to_owned()),
-        timezone: "America/New_York".to_owned(),
-        switches: Vec::new(),
-    };
-    assert!(
-        fixture
-            .store
-            .adopt_policy(&settings, &|_| {})
-            .await
-            .unwrap()
-    );
-    assert!(
-        !fixture
-            .store
-            .adopt_policy(&settings, &|_| {})
-            .await
-            .unwrap()
-    );
-    let me = viewer(ViewerClass::Patient, Some("p"));
-    let other = viewer(ViewerClass::Patient, Some("q"));
-    fixture
-        .put(json!({"resourceType": "Patient", "id": "p"}))
-        .await;
-    fixture.put(observation("held")).await;
-    fixture.put(observation("free")).await;
-    assert!(fixture.is_there(&me, "Observation/held").await);
-    assert!(!fixture.is_there(&other, "Observation/held").await);
-    fixture.put(flagged_report("r", "Observation/held")).await;
-    assert!(fixture.clock.set(T0 + 72 * 3_600_000 - 1));
-    for reference in ["DiagnosticReport/r", "Observation/held"] {
-        assert!(!fixture.is_there(&me, reference).await, "{reference}");
+    for fixture in fixtures().await {
+        let settings = super::PolicySettings {
+            jurisdiction: Some("US-KY".to_owned()),
+            timezone: "America/New_York".to_owned(),
+            switches: Vec::new(),
+        };
         assert!(
             fixture
-                .is_there(&viewer(ViewerClass::System, None), reference)
+                .store
+                .adopt_policy(&settings, &|_| {})
                 .await
+                .unwrap()
         );
+        assert!(
+            !fixture
+                .store
+                .adopt_policy(&settings, &|_| {})
+                .await
+                .unwrap()
+        );
+        let me = viewer(ViewerClass::Patient, Some("p"));
+        let other = viewer(ViewerClass::Patient, Some("q"));
+        fixture
+            .put(json!({"resourceType": "Patient", "id": "p"}))
+            .await;
+        fixture.put(observation("held")).await;
+        fixture.put(observation("free")).await;
+        assert!(fixture.is_there(&me, "Observation/held").await);
+        assert!(!fixture.is_there(&other, "Observation/held").await);
+        fixture.put(flagged_report("r", "Observation/held")).await;
+        assert!(fixture.clock.set(T0 + 72 * 3_600_000 - 1));
+        for reference in ["DiagnosticReport/r", "Observation/held"] {
+            assert!(!fixture.is_there(&me, reference).await, "{reference}");
+            assert!(
+                fixture
+                    .is_there(&viewer(ViewerClass::System, None), reference)
+                    .await
+            );
+        }
+        assert!(fixture.is_there(&me, "Observation/free").await);
+        let report = definitions().type_id("DiagnosticReport").unwrap();
+        let decision = fixture
+            .store
+            .release_decision(report, "r", "patient")
+            .await
+            .unwrap();
+        assert!(
+            decision.to_string().contains(r#""valueCode":"delay""#),
+            "{decision}"
+        );
+        assert!(fixture.clock.set(T0 + 72 * 3_600_000));
+        for reference in ["DiagnosticReport/r", "Observation/held"] {
+            assert!(fixture.is_there(&me, reference).await, "{reference}");
+        }
+        assert_eq!(fixture.store.verify_ledger().await.unwrap().broken_at, None);
     }
-    assert!(fixture.is_there(&me, "Observation/free").await);
-    let report = definitions().type_id("DiagnosticReport").unwrap();
-    let decision = fixture
-        .store
-        .release_decision(report, "r", "patient")
-        .await
-        .unwrap();
-    assert!(
-        decision.to_string().contains(r#""valueCode":"delay""#),
-        "{decision}"
-    );
-    assert!(fixture.clock.set(T0 + 72 * 3_600_000));
-    for reference in ["DiagnosticReport/r", "Observation/held"] {
-        assert!(fixture.is_there(&me, reference).await, "{reference}");
-    }
-    assert_eq!(fixture.store.verify_ledger().await.unwrap().broken_at, None);
 }
 
 #[tokio::test]
 async fn a_change_of_policy_decides_again() {
-    let fixture = sqlite().await;
-    let me = viewer(ViewerClass::Patient, Some("p"));
-    fixture.put(flagged_report("r", "Observation/o")).await;
-    assert!(fixture.is_there(&me, "DiagnosticReport/r").await);
-    let mut settings = super::PolicySettings {
-        jurisdiction: Some("US-KY".to_owned()),
-        timezone: "America/New_York".to_owned(),
-        switches: Vec::new(),
-    };
-    fixture
-        .store
-        .adopt_policy(&settings, &|_| {})
-        .await
-        .unwrap();
-    assert!(!fixture.is_there(&me, "DiagnosticReport/r").await);
-    settings.jurisdiction = Some("US".to_owned());
-    fixture
-        .store
-        .adopt_policy(&settings, &|_| {})
-        .await
-        .unwrap();
-    assert!(fixture.is_there(&me, "DiagnosticReport/r").await);
+    for fixture in fixtures().await {
+        let me = viewer(ViewerClass::Patient, Some("p"));
+        fixture.put(flagged_report("r", "Observation/o")).await;
+        assert!(fixture.is_there(&me, "DiagnosticReport/r").await);
+        let mut settings = super::PolicySettings {
+            jurisdiction: Some("US-KY".to_owned()),
+            timezone: "America/New_York".to_owned(),
+            switches: Vec::new(),
+        };
+        fixture
+            .store
+            .adopt_policy(&settings, &|_| {})
+            .await
+            .unwrap();
+        assert!(!fixture.is_there(&me, "DiagnosticReport/r").await);
+        settings.jurisdiction = Some("US".to_owned());
+        fixture
+            .store
+            .adopt_policy(&settings, &|_| {})
+            .await
+            .unwrap();
+        assert!(fixture.is_there(&me, "DiagnosticReport/r").await);
+    }
 }
 
 #[tokio::test]
 async fn a_reference_to_something_withheld_is_gone_from_the_rendition() {
-    let fixture = sqlite().await;
-    let me = viewer(ViewerClass::Patient, Some("p"));
-    fixture
-        .put(
-            json!({"resourceType": "Practitioner", "id": "psy", "qualification": [
-        {"code": {"text": "Clinical Psychologist"}}]}),
-        )
-        .await;
-    let note = json!({
-        "resourceType": "DocumentReference", "id": "n", "status": "current",
-        "meta": {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "PSYTHPN"}]},
-        "subject": {"reference": "Patient/p"}, "date": "2026-11-10T15:00:00Z",
-        "content": [{"attachment": {"contentType": "text/plain", "data": "Tm90ZQ=="}}],
-        "extension": [{"url": format!("{CB}/StructureDefinition/psychotherapy-attestation"), "extension": [
-            {"url": "author", "valueReference": {"reference": "Practitioner/psy"}},
-            {"url": "sessionAnalysis", "valueBoolean": true},
-            {"url": "separatelyStored", "valueBoolean": true},
-            {"url": "attestedAt", "valueDateTime": "2026-11-10T15:00:00Z"}]}],
-    });
-    let list = json!({
-        "resourceType": "List", "id": "l", "status": "current", "mode": "working",
-        "subject": {"reference": "Patient/p"},
-        "entry": [{"item": {"reference": "DocumentReference/n"}}, {"item": {"reference": "Observation/o"}}],
-    });
-    // The list comes first: what it refers to is withheld only later.
-    fixture.put(list).await;
-    assert_eq!(
-        fixture.read(&me, "List/l").await.unwrap()["entry"]
-            .as_array()
-            .unwrap()
-            .len(),
-        2
-    );
-    fixture.put(note.clone()).await;
-    assert!(!fixture.is_there(&me, "DocumentReference/n").await);
-    let seen = fixture.read(&me, "List/l").await.unwrap();
-    assert_eq!(
-        seen["entry"],
-        json!([{"item": {"reference": "Observation/o"}}])
-    );
-    let system = viewer(ViewerClass::System, None);
-    assert_eq!(
-        fixture.read(&system, "List/l").await.unwrap()["entry"]
-            .as_array()
-            .unwrap()
-            .len(),
-        2
-    );
-    // Without its attestation it is an ordinary note: released, and the list is whole again. The
-    // version that was withheld stays hidden.
-    let mut plain = note;
-    plain["extension"] = json!([{"url": "http://example.org/none", "valueBoolean": true}]);
-    fixture.put(plain).await;
-    assert!(fixture.is_there(&me, "DocumentReference/n").await);
-    assert_eq!(
-        fixture.read(&me, "List/l").await.unwrap()["entry"]
-            .as_array()
-            .unwrap()
-            .len(),
-        2
-    );
-    let type_id = definitions().type_id("DocumentReference").unwrap();
-    let narrow = |_: &_, _, _: &str, _: &mut _, _: &str| Ok("1 = 1".to_owned());
-    let old = fixture
-        .store
-        .vread(&fixture.sees(&me), narrow, type_id, "n", 1)
-        .await;
-    assert!(matches!(old, Err(StoreError::NotFound)));
+    for fixture in fixtures().await {
+        let me = viewer(ViewerClass::Patient, Some("p"));
+        fixture
+            .put(
+                json!({"resourceType": "Practitioner", "id": "psy", "qualification": [
+            {"code": {"text": "Clinical Psychologist"}}]}),
+            )
+            .await;
+        let note = json!({
+            "resourceType": "DocumentReference", "id": "n", "status": "current",
+            "meta": {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "PSYTHPN"}]},
+            "subject": {"reference": "Patient/p"}, "date": "2026-11-10T15:00:00Z",
+            "content": [{"attachment": {"contentType": "text/plain", "data": "Tm90ZQ=="}}],
+            "extension": [{"url": format!("{CB}/StructureDefinition/psychotherapy-attestation"), "extension": [
+                {"url": "author", "valueReference": {"reference": "Practitioner/psy"}},
+                {"url": "sessionAnalysis", "valueBoolean": true},
+                {"url": "separatelyStored", "valueBoolean": true},
+                {"url": "attestedAt", "valueDateTime": "2026-11-10T15:00:00Z"}]}],
+        });
+        let list = json!({
+            "resourceType": "List", "id": "l", "status": "current", "mode": "working",
+            "subject": {"reference": "Patient/p"},
+            "entry": [{"item": {"reference": "DocumentReference/n"}}, {"item": {"reference": "Observation/o"}}],
+        });
+        // The list comes first: what it refers to is withheld only later.
+        fixture.put(list).await;
+        assert_eq!(
+            fixture.read(&me, "List/l").await.unwrap()["entry"]
+                .as_array()
+                .unwrap()
+                .len(),
+            2
+        );
+        fixture.put(note.clone()).await;
+        assert!(!fixture.is_there(&me, "DocumentReference/n").await);
+        let seen = fixture.read(&me, "List/l").await.unwrap();
+        assert_eq!(
+            seen["entry"],
+            json!([{"item": {"reference": "Observation/o"}}])
+        );
+        let system = viewer(ViewerClass::System, None);
+        assert_eq!(
+            fixture.read(&system, "List/l").await.unwrap()["entry"]
+                .as_array()
+                .unwrap()
+                .len(),
+            2
+        );
+        // Without its attestation it is an ordinary note: released, and the list is whole again. The
+        // version that was withheld stays hidden.
+        let mut plain = note;
+        plain["extension"] = json!([{"url": "http://example.org/none", "valueBoolean": true}]);
+        fixture.put(plain).await;
+        assert!(fixture.is_there(&me, "DocumentReference/n").await);
+        assert_eq!(
+            fixture.read(&me, "List/l").await.unwrap()["entry"]
+                .as_array()
+                .unwrap()
+                .len(),
+            2
+        );
+        let type_id = definitions().type_id("DocumentReference").unwrap();
+        let narrow = |_: &_, _, _: &str, _: &mut _, _: &str| Ok("1 = 1".to_owned());
+        let old = fixture
+            .store
+            .vread(&fixture.sees(&me), narrow, type_id, "n", 1)
+            .await;
+        assert!(matches!(old, Err(StoreError::NotFound)));
+    }
 }
