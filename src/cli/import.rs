@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::store::Store;
 use files::Source;
 use load::Loader;
-use read::{Reader, Unit};
+use read::{Reader, Stage, Unit};
 pub use report::Report;
 
 /// Exit status when everything but some refused entries was loaded.
@@ -81,11 +81,11 @@ pub async fn import(
     let sources = files::find(paths, &mut report);
     let bar = report::Bar::start(&sources, progress);
     let mut loader = Loader::new(store, report, bar.clone());
-    // Conditional references can only be resolved once what they may mean is there: files that
-    // have some come second.
-    let first = pass(&mut loader, sources, again, true, &bar).await?;
-    let second = pass(&mut loader, first, again, false, &bar).await?;
-    debug_assert!(second.is_empty(), "only the first pass postpones");
+    let mut left = sources;
+    for stage in Stage::ALL {
+        left = pass(&mut loader, left, again, stage, &bar).await?;
+    }
+    debug_assert!(left.is_empty(), "the last stage takes everything");
     bar.finish();
     Ok(loader.finish())
 }
@@ -95,7 +95,7 @@ async fn pass(
     loader: &mut Loader<'_>,
     sources: Vec<Source>,
     again: bool,
-    postpone: bool,
+    stage: Stage,
     bar: &report::Bar,
 ) -> anyhow::Result<Vec<Source>> {
     if sources.is_empty() {
@@ -103,7 +103,7 @@ async fn pass(
     }
     let progress = loader.progress().await?;
     let (sender, mut receiver) = mpsc::channel::<Unit>(WAITING);
-    let reader = Arc::new(Reader::new(sources, progress, again, postpone, bar.clone()));
+    let reader = Arc::new(Reader::new(sources, progress, again, stage, bar.clone()));
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let readers: Vec<_> = (0..threads)
         .map(|_| {

@@ -1,10 +1,15 @@
-//! Tests through the public interface, in one binary so that there is one link.
+//! Tests through the public interface, in one binary so that there is one link. Files are named
+//! after one behaviour.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     reason = "helpers of tests fail by panicking"
 )]
 
+mod architecture;
 mod examples;
+mod guards;
 mod hostile_parsers;
+mod import;
+mod support;
 mod xml_round_trip;

@@ -20,6 +20,22 @@ const LINES: usize = 200;
 /// Longest line or file that is read into memory, in bytes.
 const LONGEST: u64 = 1 << 30;
 
+/// What a pass takes. A condition can only be answered once what it may mean is there, so files
+/// that have some come later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// No conditions.
+    Plain,
+    /// `ifNoneExist` and conditional updates: these may create what others refer to.
+    Writes,
+    /// Conditional references.
+    References,
+}
+
+impl Stage {
+    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Writes, Self::References];
+}
+
 /// How far a file came, in this or an earlier run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
@@ -77,7 +93,7 @@ pub(super) struct Reader {
     next: AtomicUsize,
     progress: HashMap<String, Progress>,
     again: bool,
-    postpone: bool,
+    stage: Stage,
     postponed: Mutex<Vec<(usize, Source)>>,
     bar: Bar,
 }
@@ -87,7 +103,7 @@ impl Reader {
         sources: Vec<Source>,
         progress: HashMap<String, Progress>,
         again: bool,
-        postpone: bool,
+        stage: Stage,
         bar: Bar,
     ) -> Self {
         Self {
@@ -95,7 +111,7 @@ impl Reader {
             next: AtomicUsize::new(0),
             progress,
             again,
-            postpone,
+            stage,
             postponed: Mutex::new(Vec::new()),
             bar,
         }
@@ -132,7 +148,7 @@ impl Reader {
         }
     }
 
-    /// The sources that have conditional references, in their order. Empty after a second pass.
+    /// The sources that are for a later pass, in their order.
     pub(super) fn postponed(&self) -> Vec<Source> {
         let mut postponed = std::mem::take(
             &mut *self
@@ -215,11 +231,16 @@ impl Feed<'_> {
     /// A bundle or a single resource.
     fn whole(&mut self, resource: Value, start: u64) -> Result<(), Closed> {
         let entries = bundle::entries(resource, &self.hash);
-        let conditional = entries.iter().any(Entry::is_conditional);
-        if conditional && self.reader.postpone {
+        let stage = entries
+            .iter()
+            .map(Entry::stage)
+            .max()
+            .unwrap_or(Stage::Plain);
+        if stage > self.reader.stage {
             self.postpone(0);
             return Ok(());
         }
+        let conditional = stage > Stage::Plain;
         // A bundle with conditions goes to the loader whole: what they mean must be asked again.
         let skip = if conditional {
             0
@@ -257,8 +278,8 @@ impl Feed<'_> {
                     Err(issue) => refused(number, issue.diagnostics),
                 }
             };
-            if entry.is_conditional() {
-                if self.reader.postpone {
+            if entry.stage() > Stage::Plain {
+                if entry.stage() > self.reader.stage {
                     self.postpone(number - 1);
                     if entries.is_empty() {
                         return Ok(Ok(()));
@@ -327,14 +348,18 @@ impl Feed<'_> {
 const TOO_LONG: &str = "longer than 1 GiB";
 
 impl Entry {
-    fn is_conditional(&self) -> bool {
-        self.outcome.as_ref().is_ok_and(|prepared| {
-            prepared.condition.is_some()
-                || prepared
-                    .resource
-                    .as_ref()
-                    .is_some_and(bundle::has_conditional_reference)
-        })
+    /// The first pass that can take it.
+    fn stage(&self) -> Stage {
+        match &self.outcome {
+            Ok(Prepared {
+                resource: Some(resource),
+                ..
+            }) if bundle::has_conditional_reference(resource) => Stage::References,
+            Ok(Prepared {
+                condition: Some(_), ..
+            }) => Stage::Writes,
+            _ => Stage::Plain,
+        }
     }
 
     /// A line without anything on it.

@@ -1,0 +1,107 @@
+//! A server in this process, on a port of its own, with a test clock.
+
+use std::path::Path;
+
+use candor::app::{App, Server};
+use candor::clock::Clock;
+use candor::config::Config;
+use candor::fhir::definitions::definitions;
+use candor::store::{Method, Op, Origin};
+use serde_json::Value;
+
+use super::{Database, T0, TestDatabase};
+
+/// A running server. [`TestServer::stop`] ends it; dropped without, it is cut off.
+#[derive(Debug)]
+pub struct TestServer {
+    server: Server,
+    database: TestDatabase,
+    client: reqwest::Client,
+}
+
+impl TestServer {
+    /// Starts with the defaults on a fresh database; the clock stands at [`T0`].
+    pub async fn start(database: Database) -> Self {
+        Self::start_with(database, |_| {}).await
+    }
+
+    /// [`TestServer::start`] with a changed configuration.
+    pub async fn start_with(database: Database, change: impl FnOnce(&mut Config)) -> Self {
+        let database = TestDatabase::create(database).await;
+        let mut config = Config {
+            database_url: database.url.clone(),
+            bind: "127.0.0.1:0".parse().unwrap(),
+            ..Config::default()
+        };
+        config.limits.connections = 4;
+        change(&mut config);
+        let server = Server::start(config, Clock::test(T0)).await.unwrap();
+        Self {
+            server,
+            database,
+            client: reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
+        }
+    }
+
+    /// What the server's parts share.
+    pub fn app(&self) -> &App {
+        self.server.app()
+    }
+
+    /// The server's clock.
+    pub fn clock(&self) -> &Clock {
+        self.app().store.clock()
+    }
+
+    /// An HTTP client that follows no redirects.
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// `http://127.0.0.1:port` and a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.server.address())
+    }
+
+    /// A URL under the FHIR base.
+    pub fn fhir(&self, path: &str) -> String {
+        self.url(&format!("/fhir/r4/{path}"))
+    }
+
+    /// A folder that goes with the server.
+    pub fn directory(&self) -> &Path {
+        self.database.directory()
+    }
+
+    /// The database's URL.
+    pub fn database_url(&self) -> &str {
+        &self.database.url
+    }
+
+    /// Writes resources as a feed does, in one transaction, each under its own id.
+    pub async fn load(&self, resources: impl IntoIterator<Item = Value>) {
+        let ops = resources
+            .into_iter()
+            .map(|resource| Op {
+                type_id: definitions()
+                    .type_id(resource["resourceType"].as_str().unwrap())
+                    .unwrap(),
+                id: resource["id"].as_str().unwrap().to_owned(),
+                method: Method::Put,
+                resource: Some(resource),
+                if_match: None,
+                must_be_new: false,
+            })
+            .collect();
+        self.app().store.write(Origin::Feed, ops).await.unwrap();
+    }
+
+    /// Stops in good order and drops the database.
+    pub async fn stop(self) {
+        self.server.stop().await.unwrap();
+        self.database.drop().await;
+    }
+}
