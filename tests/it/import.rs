@@ -132,24 +132,34 @@ each_database! {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_that_was_stopped_goes_on() {
     let database = TestDatabase::create(crate::support::Database::Sqlite).await;
     let store = database.store(Clock::test(T0)).await;
     let path = database.directory().join("many.ndjson");
-    let lines: Vec<String> = (0..2000)
+    let lines: Vec<String> = (0..4000)
         .map(|number| patient(&format!("p{number}")).to_string())
         .collect();
     std::fs::write(&path, lines.join("\n")).unwrap();
-    // Dropped at some await point: whatever was committed by then stays.
-    let paths = vec![path.clone()];
-    let patience = std::time::Duration::from_millis(150);
-    let stopped = tokio::time::timeout(patience, import(&store, &paths, false, false)).await;
-    let report = run(&store, &[&path]).await;
-    if stopped.is_err() {
-        assert!(report.total() < 2000, "{report}");
+    let stopped = tokio::spawn({
+        let (store, paths) = (store.clone(), vec![path.clone()]);
+        async move { import(&store, &paths, false, false).await }
+    });
+    while count(&store, "SELECT COUNT(*) FROM import_file").await == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    assert_eq!(count(&store, "SELECT COUNT(*) FROM resource").await, 2000);
+    stopped.abort();
+    assert!(
+        stopped.await.is_err(),
+        "4000 resources were loaded before the import could be stopped"
+    );
+    let report = run(&store, &[&path]).await;
+    assert!(report.total() < 4000, "{report}");
+    assert_eq!(
+        count(&store, "SELECT COUNT(*) FROM resource").await,
+        4000,
+        "{report}"
+    );
     assert_eq!(count(&store, "SELECT COUNT(*) FROM history").await, 0);
 }
 
