@@ -304,19 +304,19 @@ impl<'a> Evaluator<'a> {
                 operators::sets(self, function, input, other)?
             }
             F::Iif => {
-                let condition = match input {
-                    [item] => first.map(|ast| self.each(ast, item, 0, scope)),
-                    _ => first.map(|ast| self.eval(ast, scope)),
+                let scope = match input {
+                    [_] => Scope {
+                        this: input,
+                        ..scope
+                    },
+                    _ => scope,
                 };
-                let condition = condition.transpose()?.unwrap_or_default();
+                let condition = self.argument(first, scope)?;
                 let chosen = match truth(&condition, "iif")? {
                     Some(true) => arguments.get(1),
                     _ => arguments.get(2),
                 };
-                match (chosen, input) {
-                    (Some(ast), [item]) => self.each(ast, item, 0, scope)?,
-                    (ast, _) => self.argument(ast, scope)?,
-                }
+                self.argument(chosen, scope)?
             }
             F::Children => {
                 let mut found = Vec::new();

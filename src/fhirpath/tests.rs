@@ -178,6 +178,12 @@ fn places_of_what_is_found() {
 }
 
 #[test]
+fn iif_keeps_the_index() {
+    let found = run("name.select(iif(family = 'Stone', $index, {}))", &patient());
+    assert_eq!(found, [json!(1)]);
+}
+
+#[test]
 fn no_clock_no_time() {
     let patient = patient();
     let now = parse("now()").unwrap();
