@@ -13,7 +13,9 @@ mod case;
 mod codes;
 mod decision;
 mod derived;
+mod directives;
 mod facts;
+mod holds;
 mod links;
 mod merge;
 mod needs;
@@ -25,6 +27,7 @@ mod resource;
 mod results;
 mod rules;
 mod time;
+mod validity;
 pub mod vocabulary;
 
 #[cfg(test)]
@@ -32,6 +35,7 @@ mod tests;
 
 pub use abuse::suspended;
 pub use decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteKind, Redaction};
+pub use directives::app_audience;
 pub use facts::{Facts, Input, Lookup, Referrer, Withheld};
 pub use links::references;
 pub use needs::{Affects, Links, Needs, Steering, evidence, needs, steers};
@@ -39,6 +43,7 @@ pub use policy::{PackSwitch, PolicyContext, policy_summary};
 pub use redact::redact;
 pub use resource::{is_final, patient_of};
 pub use rules::{PolicyError, RuleSet};
+pub use validity::{check_hold, check_input};
 
 use crate::clock::Millis;
 use case::Case;
@@ -55,11 +60,13 @@ pub fn decide(facts: &Facts<'_>, now: Millis) -> Decision {
     let mut case = Case::new(facts, now);
     for rule in facts.context.active() {
         match rule.predicate {
-            Predicate::NotShare | Predicate::PatientDelay | Predicate::Hold => {}
             // R00 is the presumption itself; R02 is kept by the types R01 may match.
             Predicate::Always | Predicate::PsychotherapyAdjacent => {}
             Predicate::PsychotherapyNote => psychotherapy::apply(&mut case, rule),
             Predicate::SensitiveResult => results::apply(&mut case, rule),
+            Predicate::NotShare => directives::not_share(&mut case, rule),
+            Predicate::PatientDelay => directives::delay(&mut case, rule),
+            Predicate::Hold => holds::apply(&mut case, rule),
             Predicate::ResearchSuspension => research::suspension(&mut case, rule),
             Predicate::ResearchBlinding => research::blinding(&mut case, rule),
             Predicate::RepresentativeSuspended => abuse::apply(&mut case, rule),

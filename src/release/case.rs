@@ -52,7 +52,11 @@ impl<'a> Case<'a> {
         Self {
             now,
             type_name: type_of(facts.target),
-            patient: patient_of(facts.target),
+            patient: if type_of(facts.target) == "Patient" {
+                Some(facts.target_ref)
+            } else {
+                patient_of(facts.target)
+            },
             finalized: finalized(facts.target, facts.first_final, now, &facts),
             claims: Vec::new(),
             entries: BTreeSet::new(),
@@ -167,11 +171,6 @@ impl<'a> Case<'a> {
             evidence: evidence.iter().map(|&one| one.to_owned()).collect(),
             detail: detail.to_owned(),
         });
-    }
-
-    /// Whether any rule has claimed anything.
-    pub(crate) fn is_held(&self) -> bool {
-        !self.claims.is_empty()
     }
 
     /// Everything merged.

@@ -2,9 +2,11 @@
 //! apart from it goes too (R28, 45 CFR 171.204(a)(2)). A Binary follows what it is attached to.
 
 use super::case::{Case, Claim};
-use super::decision::{Effect, NoteKind, Redaction};
+use super::decision::{Effect, Mode, NoteKind, Redaction};
 use super::links::binaries;
+use super::needs::task_code;
 use super::redact::redact;
+use super::resource::reference;
 use super::results::results;
 use super::rules::Rule;
 
@@ -39,11 +41,22 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
             let detail = "conclusion and attachments speak of all results together";
             case.note(NoteKind::Segmentation, rule, &[], detail);
         }
+        // A Task that steers the release of something withheld would tell of it; the patient's own
+        // request for a review stays, without its focus.
+        let steering = !withheld.partial
+            && case.type_name == "Task"
+            && reference(facts.target, "focus") == Some(&withheld.reference)
+            && task_code(facts.target)
+                .is_some_and(|code| code != "access-review" || withheld.mode == Mode::Conceal);
         let claim = Claim {
             exempt: withheld.exempt.clone(),
             starts: withheld.starts,
             ends: withheld.ends,
-            effect: Effect::Redact(parts),
+            effect: if steering {
+                Effect::Withhold
+            } else {
+                Effect::Redact(parts)
+            },
         };
         case.claim_as(
             withheld.mode,

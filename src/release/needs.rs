@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::links;
 use super::policy::PolicyContext;
 use super::resource::{
     codings, each, extension, labels, local, patient_of, reference, references, text, type_of,
@@ -36,8 +37,9 @@ pub struct Needs {
 #[must_use]
 pub fn needs(target: &Value, context: &PolicyContext) -> Needs {
     let type_name = type_of(target);
+    let inputs = type_name == "Patient" || patient_of(target).is_some();
     let mut needs = Needs {
-        inputs: patient_of(target).is_some(),
+        inputs,
         ..Needs::default()
     };
     match type_name {
@@ -50,7 +52,7 @@ pub fn needs(target: &Value, context: &PolicyContext) -> Needs {
                 needs.references.push(author.to_owned());
             }
         }
-        "ResearchSubject" => {
+        "ResearchSubject" | "Task" | "Consent" => {
             needs.references.extend(evidence(target));
         }
         _ => {}
@@ -75,6 +77,12 @@ pub fn needs(target: &Value, context: &PolicyContext) -> Needs {
 /// fetched because [`needs`] or an earlier `evidence` named it. Two rounds reach everything.
 #[must_use]
 pub fn evidence(resource: &Value) -> Vec<String> {
+    if type_of(resource) == "Consent" {
+        // An app is known by the client id of its Device.
+        let mut devices = links::references(resource);
+        devices.retain(|one| one.starts_with("Device/"));
+        return devices;
+    }
     let named: Vec<&str> = match type_of(resource) {
         "Task" if task_code(resource).is_some() => {
             let inputs = each(resource, "input").filter(|input| {

@@ -114,10 +114,6 @@ pub(crate) enum Status {
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(crate) id: String,
-    pub(crate) version: u32,
-    pub(crate) title: String,
-    pub(crate) pack: String,
-    pub(crate) jurisdiction: String,
     pub(crate) status: Status,
     /// First and last day in force, inclusive; judged by the day a result was finalised.
     pub(crate) effective: (Option<Date>, Option<Date>),
@@ -131,14 +127,11 @@ pub(crate) struct Rule {
     pub(crate) basis: Option<String>,
     pub(crate) qualification: Qualification,
     pub(crate) words: WordLists,
-    pub(crate) effect: String,
     pub(crate) until: Option<Until>,
     pub(crate) related: bool,
-    pub(crate) reviewable: bool,
     pub(crate) overridable_by: Vec<String>,
     pub(crate) mode: Mode,
     pub(crate) notice: BTreeMap<String, String>,
-    pub(crate) max_duration: Option<String>,
     pub(crate) priority: u32,
 }
 
@@ -228,7 +221,7 @@ impl RuleSet {
                 if !seen.insert(text.id.clone()) {
                     return Err(fail("the id is used twice".to_owned()));
                 }
-                let rule = reject::compile(&text, &pack.pack).map_err(fail)?;
+                let rule = reject::compile(&text).map_err(fail)?;
                 rules.push(Listed { text, rule });
             }
             packs.push(ListedPack {

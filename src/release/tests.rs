@@ -1,6 +1,12 @@
 //! Tables over the engine; the numbers in the names are those of the release cases.
 
+mod directives;
+mod holds;
 mod kit;
+mod merging;
 mod packs;
+mod properties;
 mod psychotherapy;
+mod redaction;
+mod research;
 mod shipped;

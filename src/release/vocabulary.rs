@@ -26,3 +26,5 @@ pub const RESEARCH_STUDY: &str = "http://hl7.org/fhir/StructureDefinition/workfl
 pub const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 pub const CONSENT_SCOPE: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
 pub const OBSERVATION_VALUE: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
+/// Levels of a representative's access: `full`, `full-messaging`, `limited`, `billing`.
+pub const PROXY_LEVEL: &str = "https://candor.example/fhir/CodeSystem/proxy-level";

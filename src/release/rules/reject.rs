@@ -43,7 +43,7 @@ const OVERRIDERS: [&str; 10] = [
 
 /// Checks a rule and compiles it. None for a rule whose predicate is planned and which is not
 /// active; the error is the fault in words.
-pub(super) fn compile(text: &RuleText, pack: &str) -> Result<Option<Rule>, String> {
+pub(super) fn compile(text: &RuleText) -> Result<Option<Rule>, String> {
     let status = match text.status.as_str() {
         "active" => Status::Active,
         "scheduled" => Status::Scheduled,
@@ -110,10 +110,6 @@ pub(super) fn compile(text: &RuleText, pack: &str) -> Result<Option<Rule>, Strin
     }
     Ok(Some(Rule {
         id: text.id.clone(),
-        version: text.version,
-        title: text.title.clone(),
-        pack: pack.to_owned(),
-        jurisdiction: text.jurisdiction.clone(),
         status,
         effective,
         cite: text.legal_basis.cite.clone(),
@@ -130,14 +126,11 @@ pub(super) fn compile(text: &RuleText, pack: &str) -> Result<Option<Rule>, Strin
         basis: text.matches.basis.clone(),
         qualification: text.matches.qualification.clone(),
         words: text.matches.words.clone(),
-        effect: text.effect.clone(),
         until,
         related: text.related,
-        reviewable: text.reviewable,
         overridable_by: text.overridable_by.clone(),
         mode,
         notice: text.notice_text.clone(),
-        max_duration: text.max_duration.clone(),
         priority: text.priority,
     }))
 }

@@ -91,8 +91,6 @@ pub(crate) struct Match {
     pub(crate) requester: Vec<String>,
     #[serde(default)]
     pub(crate) resource: ResourceMatch,
-    #[serde(default)]
-    pub(crate) status: Vec<String>,
     /// The release-basis code of the hold Tasks this rule is for.
     #[serde(default)]
     pub(crate) basis: Option<String>,

@@ -1,12 +1,14 @@
 //! A small world to decide in.
 
 use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
 
 use serde_json::{Value, json};
 
 use crate::clock::Millis;
 use crate::release::vocabulary::{
-    CANONICAL, PSYCHOTHERAPY_ATTESTATION, RELEASE_FLAG, RELEASE_FLAG_SYSTEM, RELEASE_TASK,
+    CANONICAL, CONSENT_SCOPE, HOLD_INPUT, NO_INDUCEMENT, PSYCHOTHERAPY_ATTESTATION, RELEASE_BASIS,
+    RELEASE_FLAG, RELEASE_FLAG_SYSTEM, RELEASE_TASK,
 };
 use crate::release::{
     Audience, Decision, Effect, Facts, HoldSpan, Input, NoteKind, PolicyContext, Referrer,
@@ -22,8 +24,16 @@ pub(super) fn at(text: &str) -> Millis {
     text.parse::<jiff::Timestamp>().unwrap().as_millisecond()
 }
 
-pub(super) fn policy(jurisdiction: &str, zone: &str) -> PolicyContext {
-    PolicyContext::new(Some(jurisdiction), zone, &[], 1).unwrap()
+/// The shipped policy of a place; read once, a property test asks for it often.
+pub(super) fn policy(jurisdiction: &'static str, zone: &'static str) -> PolicyContext {
+    type Known = Mutex<HashMap<(&'static str, &'static str), PolicyContext>>;
+    static KNOWN: LazyLock<Known> = LazyLock::new(Known::default);
+    let mut known = KNOWN.lock().unwrap();
+    let read = || PolicyContext::new(Some(jurisdiction), zone, &[], 1).unwrap();
+    known
+        .entry((jurisdiction, zone))
+        .or_insert_with(read)
+        .clone()
 }
 
 /// Everything around one target.
@@ -212,4 +222,67 @@ pub(super) fn task(id: &str, code: &str, focus: &str) -> Value {
 
 pub(super) fn canonical(kind: &str, id: &str) -> String {
     format!("{CANONICAL}/{kind}/{id}")
+}
+
+pub(super) fn hold_input(code: &str, key: &str, value: Value) -> Value {
+    let mut input = json!({"type": {"coding": [{"system": HOLD_INPUT, "code": code}]}});
+    input[key] = value;
+    input
+}
+
+pub(super) fn without_input(mut task: Value, code: &str) -> Value {
+    let inputs = task["input"].as_array_mut().unwrap();
+    inputs.retain(|input| input["type"]["coding"][0]["code"] != code);
+    task
+}
+
+pub(super) fn with_input(task: Value, input: Value) -> Value {
+    let code = input["type"]["coding"][0]["code"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut task = without_input(task, &code);
+    task["input"].as_array_mut().unwrap().push(input);
+    task
+}
+
+/// A hold on DiagnosticReport/r by Practitioner/dr with everything that makes one valid.
+pub(super) fn hold(basis: &str) -> Value {
+    let mut hold = task("hold", "release-hold", "DiagnosticReport/r");
+    hold["status"] = json!("in-progress");
+    hold["reasonCode"] = json!({"coding": [{"system": RELEASE_BASIS, "code": basis}]});
+    hold["restriction"] = json!({"period": {"end": "2026-12-01T15:00:00Z"}});
+    let facts = "Documented suicide plan tied to this result; attempt on 2026-10-02.";
+    let standard = "life-or-physical-safety";
+    let visit = json!({"reference": "Encounter/visit"});
+    hold["input"] = json!([
+        hold_input("harm-standard", "valueCode", json!(standard)),
+        hold_input("facts", "valueString", json!(facts)),
+        hold_input(
+            "less-restrictive-considered",
+            "valueString",
+            json!("Same-day visit.")
+        ),
+        hold_input("relationship", "valueReference", visit),
+        hold_input("case-by-case", "valueBoolean", json!(true)),
+        hold_input(
+            "reassess-at",
+            "valueDateTime",
+            json!("2026-11-20T15:00:00Z")
+        ),
+    ]);
+    hold
+}
+
+/// A directive of the patient.
+pub(super) fn directive(provision: Value) -> Value {
+    json!({
+        "resourceType": "Consent", "id": "no", "status": "active",
+        "scope": {"coding": [{"system": CONSENT_SCOPE, "code": "patient-privacy"}]},
+        "patient": {"reference": "Patient/p"},
+        "performer": [{"reference": "Patient/p"}],
+        "dateTime": "2026-11-10T14:00:00Z",
+        "extension": [{"url": NO_INDUCEMENT, "valueBoolean": true}],
+        "provision": provision,
+    })
 }

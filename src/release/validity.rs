@@ -1,0 +1,582 @@
+//! What makes a hold valid (release-policy.md 1.2 and 8.3, release-contract.md "Hold").
+//!
+//! One examination serves twice: REST refuses a hold with gaps (422, naming each), and a decision
+//! ignores one that came through a feed or whose evidence has gone since.
+
+use serde_json::Value;
+
+use super::decision::Audience;
+use super::facts::Lookup;
+use super::needs::task_code;
+use super::policy::PolicyContext;
+use super::resource::{
+    codings, each, local, mentions, patient_of, plain, reference, text, type_of, words_of,
+};
+use super::rules::{Predicate, Rule};
+use super::time::{Edge, millis};
+use super::vocabulary::{HOLD_INPUT, RELEASE_BASIS};
+use crate::clock::Millis;
+use crate::fhir::outcome::Issue;
+
+const DAY: Millis = 86_400_000;
+/// Longest life of a hold; it may be attested again.
+const LONGEST: Millis = 90 * DAY;
+/// Fewer characters do not state facts.
+const SHORTEST_FACTS: usize = 40;
+
+/// A hold Task, read.
+pub(crate) struct Hold<'a> {
+    /// The rule it stands on; none if no active rule knows its reason.
+    pub(crate) rule: Option<&'a Rule>,
+    /// Who determined it: `Practitioner/x`.
+    pub(crate) determiner: Option<&'a str>,
+    /// First instant after it.
+    pub(crate) ends: Option<Millis>,
+    pub(crate) audiences: Vec<Audience>,
+    /// FHIRPath of the elements it is narrowed to; empty for the whole resource.
+    pub(crate) paths: Vec<&'a str>,
+    /// What is missing or wrong.
+    pub(crate) gaps: Vec<Issue>,
+}
+
+/// Finds resources by `Type/id` or Reference text.
+pub(crate) type Resolve<'r, 'a> = &'r mut dyn FnMut(&str) -> Option<&'a Value>;
+
+/// Checks a hold (Task `release-hold`) before it is stored. `lookup` must know what
+/// [`crate::release::evidence`] names, and the focus if paths are to be tried on it.
+///
+/// # Errors
+/// One issue for each missing or wrong part.
+pub fn check_hold(
+    task: &Value,
+    lookup: &dyn Lookup,
+    context: &PolicyContext,
+) -> Result<(), Vec<Issue>> {
+    let mut resolve = |reference: &str| lookup.resource(local(reference)?);
+    let mut hold = examine(task, context, &mut resolve);
+    let focus = reference(task, "focus").and_then(|focus| lookup.resource(focus));
+    if let Some(focus) = focus {
+        if patient_of(focus) != reference(task, "for") {
+            hold.gaps.push(wrong(
+                "Task.for",
+                "`for` is not the patient of the held resource",
+            ));
+        }
+        for path in &hold.paths {
+            match super::holds::locate(focus, path) {
+                Err(fault) => hold
+                    .gaps
+                    .push(wrong("Task.input", format!("path: {fault}"))),
+                Ok(found) if found.is_empty() => {
+                    hold.gaps.push(wrong(
+                        "Task.input",
+                        "path: finds nothing in the held resource",
+                    ));
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+    if hold.gaps.is_empty() {
+        Ok(())
+    } else {
+        Err(hold.gaps)
+    }
+}
+
+/// Checks any resource that steers releases before it is stored: a hold in progress as
+/// [`check_hold`], a review for the independence of its reviewer. Everything else passes.
+///
+/// # Errors
+/// One issue for each missing or wrong part.
+pub fn check_input(
+    resource: &Value,
+    lookup: &dyn Lookup,
+    context: &PolicyContext,
+) -> Result<(), Vec<Issue>> {
+    if type_of(resource) != "Task" {
+        return Ok(());
+    }
+    match task_code(resource) {
+        Some("release-hold") if text(resource, "status") == Some("in-progress") => {
+            check_hold(resource, lookup, context)
+        }
+        Some("access-review") => check_review(resource, lookup),
+        Some("release-now" | "discussed-with-patient") => {
+            let clinician =
+                reference(resource, "requester").is_some_and(|who| who.starts_with("Practitioner"));
+            let mut gaps = Vec::new();
+            if !clinician {
+                gaps.push(missing(
+                    "Task.requester",
+                    "a treating or ordering Practitioner",
+                ));
+            }
+            if reference(resource, "focus").is_none() {
+                gaps.push(missing("Task.focus", "the result this is about"));
+            }
+            if gaps.is_empty() { Ok(()) } else { Err(gaps) }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_review(task: &Value, lookup: &dyn Lookup) -> Result<(), Vec<Issue>> {
+    let mut gaps = Vec::new();
+    let hold = reference(task, "focus").and_then(|focus| lookup.resource(focus));
+    if hold.is_none_or(|hold| task_code(hold) != Some("release-hold")) {
+        gaps.push(missing(
+            "Task.focus",
+            "the hold under review, which must exist",
+        ));
+    }
+    let person = |who| person_of(who, &mut |one: &str| lookup.resource(local(one)?));
+    let determiner = hold
+        .and_then(|hold| reference(hold, "requester"))
+        .map(person);
+    let owner = reference(task, "owner").map(person);
+    if owner.is_some() && owner == determiner {
+        gaps.push(wrong(
+            "Task.owner",
+            "the reviewer took part in the decision: name another licensed professional \
+             (45 CFR 164.524(a)(4))",
+        ));
+    }
+    if task.get("output").is_some() && owner.is_none() {
+        gaps.push(missing("Task.owner", "the reviewer"));
+    }
+    if gaps.is_empty() { Ok(()) } else { Err(gaps) }
+}
+
+/// `Practitioner/x` of a practitioner or of one of its roles.
+pub(crate) fn person_of<'a>(who: &'a str, resolve: Resolve<'_, 'a>) -> &'a str {
+    if who.starts_with("PractitionerRole/") {
+        resolve(who)
+            .and_then(|role| reference(role, "practitioner"))
+            .unwrap_or(who)
+    } else {
+        who
+    }
+}
+
+/// Reads a hold and lists its gaps, whatever its status.
+pub(crate) fn examine<'a>(
+    task: &'a Value,
+    context: &'a PolicyContext,
+    resolve: Resolve<'_, 'a>,
+) -> Hold<'a> {
+    let mut gaps = Vec::new();
+    let zone = context.zone();
+    let basis = codings(task, "reasonCode")
+        .find(|(system, _)| *system == RELEASE_BASIS)
+        .map(|(_, code)| code);
+    let rule = basis.and_then(|basis| {
+        let mut rules = context.active().iter();
+        rules.find(|rule| rule.predicate == Predicate::Hold && rule.basis.as_deref() == Some(basis))
+    });
+    match (basis, rule) {
+        (None, _) => gaps.push(missing("Task.reasonCode", "a code of release-basis")),
+        (Some(_), None) => gaps.push(Issue {
+            severity: "error",
+            code: "not-supported",
+            diagnostics: "no rule in force holds for this reason, see $release-policy".to_owned(),
+            expression: "Task.reasonCode".to_owned(),
+        }),
+        _ => {}
+    }
+    match reference(task, "focus") {
+        None => gaps.push(missing("Task.focus", "the held resource")),
+        Some(focus) if focus.starts_with("Patient/") => {
+            let words = "a whole chart cannot be held: name the resource, and the path if a part \
+                         suffices (45 CFR 171.201(b))";
+            gaps.push(wrong("Task.focus", words));
+        }
+        Some(_) => {}
+    }
+    let patient = reference(task, "for").filter(|one| one.starts_with("Patient/"));
+    if patient.is_none() {
+        gaps.push(missing("Task.for", "the patient"));
+    }
+    let authored = text(task, "authoredOn").and_then(|at| millis(at, zone, Edge::Start));
+    if authored.is_none() {
+        gaps.push(missing("Task.authoredOn", "when this was determined"));
+    }
+    let ends = expiry(task, authored, context, &mut gaps);
+    let (audiences, groups) = recipients(task, patient, rule, &mut gaps);
+    let requester = reference(task, "requester").filter(|who| who.starts_with("Practitioner"));
+    if requester.is_none() {
+        gaps.push(missing("Task.requester", "the determining Practitioner"));
+    }
+    let basis = basis.unwrap_or_default();
+    if let (Some(rule), true) = (rule, basis.starts_with("harm-")) {
+        professional(requester, rule, resolve, &mut gaps);
+        related(task, requester, patient, resolve, &mut gaps);
+        harm_standard(task, basis, &groups, &mut gaps);
+        facts(task, Some(rule), &mut gaps);
+        if value(task, "less-restrictive-considered").is_none_or(|words| words.trim().is_empty()) {
+            gaps.push(missing_input("less-restrictive-considered"));
+        }
+        documented(task, context, &mut gaps);
+    } else if basis == "data-defect" {
+        defect(task, rule, &mut gaps);
+        facts(task, None, &mut gaps);
+        documented(task, context, &mut gaps);
+    } else if basis == "litigation" && value(task, "matter").is_none_or(|it| it.trim().is_empty()) {
+        gaps.push(missing_input("matter"));
+    }
+    let paths = inputs(task, "path").filter_map(input_text).collect();
+    let determiner = requester.map(|who| person_of(who, resolve));
+    Hold {
+        rule,
+        determiner,
+        ends,
+        audiences,
+        paths,
+        gaps,
+    }
+}
+
+fn expiry(
+    task: &Value,
+    authored: Option<Millis>,
+    context: &PolicyContext,
+    gaps: &mut Vec<Issue>,
+) -> Option<Millis> {
+    const AT: &str = "Task.restriction.period.end";
+    let period = task.get("restriction").and_then(|one| one.get("period"));
+    let Some(written) = period.and_then(|period| text(period, "end")) else {
+        gaps.push(missing(AT, "when the hold expires"));
+        return None;
+    };
+    let Some(ends) = millis(written, context.zone(), Edge::End) else {
+        gaps.push(wrong(AT, "the expiry is no dateTime"));
+        return None;
+    };
+    if let Some(authored) = authored {
+        // A day without a time counts to its end, and a day may have 25 hours.
+        let slack = if written.contains('T') {
+            0
+        } else {
+            DAY + DAY / 24
+        };
+        if ends - authored > LONGEST + slack {
+            gaps.push(wrong(
+                AT,
+                "the expiry is more than 90 days after authoredOn",
+            ));
+        } else if ends <= authored {
+            gaps.push(wrong(AT, "the expiry is not after authoredOn"));
+        }
+    }
+    Some(ends)
+}
+
+/// Which classes of requester a hold is against.
+#[derive(Default)]
+struct Groups {
+    patient: bool,
+    representative: bool,
+    other: bool,
+}
+
+fn recipients(
+    task: &Value,
+    patient: Option<&str>,
+    rule: Option<&Rule>,
+    gaps: &mut Vec<Issue>,
+) -> (Vec<Audience>, Groups) {
+    const AT: &str = "Task.restriction.recipient";
+    let mut groups = Groups::default();
+    let restriction = task.get("restriction").unwrap_or(&Value::Null);
+    if restriction.get("recipient").is_none() {
+        let audiences = rule.map(|rule| rule.audiences.clone()).unwrap_or_default();
+        groups.patient = audiences
+            .iter()
+            .any(|one| matches!(one, Audience::PatientSide | Audience::Patient));
+        groups.representative = !groups.patient;
+        return (audiences, groups);
+    }
+    let mut audiences = Vec::new();
+    for recipient in each(restriction, "recipient") {
+        let who = text(recipient, "reference")
+            .and_then(local)
+            .unwrap_or_default();
+        match who.split('/').next().unwrap_or_default() {
+            "Patient" if Some(who) == patient => {
+                groups.patient = true;
+                audiences.push(Audience::Patient);
+            }
+            "Patient" => gaps.push(wrong(AT, "another patient is no recipient")),
+            "RelatedPerson" => {
+                groups.representative = true;
+                audiences.push(Audience::One(who.to_owned()));
+            }
+            "Practitioner" | "Organization" => {
+                groups.other = true;
+                audiences.push(Audience::One(who.to_owned()));
+            }
+            _ => gaps.push(Issue {
+                severity: "error",
+                code: "not-supported",
+                diagnostics: "a recipient is the Patient, a RelatedPerson, a Practitioner or an \
+                              Organization"
+                    .to_owned(),
+                expression: AT.to_owned(),
+            }),
+        }
+    }
+    (audiences, groups)
+}
+
+/// (c)(1): a licensed health care professional.
+fn professional<'a>(
+    requester: Option<&'a str>,
+    rule: &Rule,
+    resolve: Resolve<'_, 'a>,
+    gaps: &mut Vec<Issue>,
+) {
+    const AT: &str = "Task.requester";
+    let Some(requester) = requester else { return };
+    let Some(resource) = resolve(requester) else {
+        return gaps.push(wrong(AT, "the requester is not known here"));
+    };
+    let qualified = |resource: &Value| {
+        each(resource, "qualification").any(|one| {
+            let words = words_of(one, "code");
+            let coded = codings(one, "code").next().is_some() || !words.trim().is_empty();
+            coded && !mentions(&words, &rule.words.unlicensed)
+        })
+    };
+    let practitioner = match type_of(resource) {
+        "PractitionerRole" => {
+            if mentions(&words_of(resource, "code"), &rule.words.unlicensed) {
+                return gaps.push(wrong(
+                    AT,
+                    "the requester's role is not a licensed professional's",
+                ));
+            }
+            reference(resource, "practitioner").and_then(resolve)
+        }
+        _ => Some(resource),
+    };
+    if !practitioner.is_some_and(qualified) {
+        gaps.push(wrong(
+            AT,
+            "the requester has no qualification of a licensed health care professional \
+             (45 CFR 171.201(c)(1))",
+        ));
+    }
+}
+
+/// (c)(1): a current or prior clinician-patient relationship, shown by an Encounter or a CareTeam of
+/// the patient in which the determiner takes part.
+fn related<'a>(
+    task: &'a Value,
+    requester: Option<&'a str>,
+    patient: Option<&str>,
+    resolve: Resolve<'_, 'a>,
+    gaps: &mut Vec<Issue>,
+) {
+    let shown = inputs(task, "relationship").find_map(|one| reference(one, "valueReference"));
+    let Some(shown) = shown else {
+        return gaps.push(missing_input("relationship"));
+    };
+    let Some(evidence) = resolve(shown) else {
+        return gaps.push(wrong("Task.input", "relationship: is not known here"));
+    };
+    let status = text(evidence, "status").unwrap_or_default();
+    let (key, dead): (&str, &[&str]) = match type_of(evidence) {
+        "Encounter" => ("individual", &["planned", "cancelled", "entered-in-error"]),
+        "CareTeam" => ("member", &["proposed", "entered-in-error"]),
+        _ => {
+            return gaps.push(wrong(
+                "Task.input",
+                "relationship: is no Encounter and no CareTeam",
+            ));
+        }
+    };
+    if patient_of(evidence) != patient || dead.contains(&status) {
+        return gaps.push(wrong(
+            "Task.input",
+            "relationship: is not about this patient, or never took place",
+        ));
+    }
+    let Some(requester) = requester else { return };
+    let determiner = person_of(requester, resolve);
+    let members: Vec<&str> = each(evidence, "participant")
+        .filter_map(|one| reference(one, key))
+        .collect();
+    let takes_part = members
+        .iter()
+        .any(|member| *member == requester || person_of(member, resolve) == determiner);
+    if !takes_part {
+        let words = "relationship: does not show the requester with this patient";
+        gaps.push(wrong("Task.input", words));
+    }
+}
+
+/// The matrix of requester class and risk (release-policy.md 1.2).
+fn harm_standard(task: &Value, basis: &str, groups: &Groups, gaps: &mut Vec<Issue>) {
+    let Some(standard) = value(task, "harm-standard") else {
+        return gaps.push(missing_input("harm-standard"));
+    };
+    let substantial = match standard {
+        "life-or-physical-safety" => false,
+        "substantial-harm" => true,
+        _ => {
+            return gaps.push(wrong(
+                "Task.input",
+                "harm-standard: is not a known standard",
+            ));
+        }
+    };
+    let fault = match basis {
+        "harm-self" if substantial => {
+            "a patient's own access is denied only where it endangers life or physical safety \
+             (45 CFR 164.524(a)(3)(i))"
+        }
+        "harm-representative" if groups.patient => {
+            "substantial harm by a representative's access is no ground against the patient"
+        }
+        _ if substantial && groups.other => {
+            "against others than the patient and representatives only danger to life or physical \
+             safety counts (45 CFR 171.201(d)(4))"
+        }
+        _ => return,
+    };
+    gaps.push(wrong("Task.input", format!("harm-standard: {fault}")));
+}
+
+fn facts(task: &Value, rule: Option<&Rule>, gaps: &mut Vec<Issue>) {
+    let Some(facts) = value(task, "facts") else {
+        return gaps.push(missing_input("facts"));
+    };
+    if facts.trim().chars().count() < SHORTEST_FACTS {
+        let words = format!("facts: states none in fewer than {SHORTEST_FACTS} characters");
+        gaps.push(wrong("Task.input", words));
+    }
+    let Some(rule) = rule else { return };
+    let asserted = asserted(facts);
+    if mentions(facts, &rule.words.emotional) && !mentions(&asserted, &rule.words.danger) {
+        gaps.push(wrong(
+            "Task.input",
+            "facts: emotional distress alone is no ground to withhold \
+             (harm standard, 45 CFR 164.524(a)(3))",
+        ));
+    }
+}
+
+/// The words of a text without those that follow a negation closely ("no suicidal thoughts").
+fn asserted(words: &str) -> String {
+    const NEGATIONS: [&str; 6] = ["no", "not", "without", "denies", "never", "nor"];
+    let plain = plain(words);
+    let mut silent = 0;
+    let kept = plain.split_whitespace().filter(|word| {
+        if NEGATIONS.contains(word) {
+            silent = 3;
+            return false;
+        }
+        let heard = silent == 0;
+        silent = i32::max(silent - 1, 0);
+        heard
+    });
+    kept.collect::<Vec<_>>().join(" ")
+}
+
+/// (f): a written policy, or a determination of this case that is looked at again.
+fn documented(task: &Value, context: &PolicyContext, gaps: &mut Vec<Issue>) {
+    let policy = value(task, "policy").is_some_and(|policy| !policy.trim().is_empty());
+    let case_by_case = inputs(task, "case-by-case")
+        .any(|one| one.get("valueBoolean").and_then(Value::as_bool) == Some(true));
+    if !policy && !case_by_case {
+        gaps.push(missing(
+            "Task.input",
+            "policy, or case-by-case true (45 CFR 171.201(f))",
+        ));
+    }
+    let reassess = value(task, "reassess-at");
+    if reassess
+        .and_then(|at| millis(at, context.zone(), Edge::Start))
+        .is_none()
+    {
+        gaps.push(missing_input("reassess-at"));
+    }
+}
+
+/// (c)(2): what is wrong with the data. Another person's data needs no harm standard, it must not
+/// be shown at all; anything else does (d)(3).
+fn defect(task: &Value, rule: Option<&Rule>, gaps: &mut Vec<Issue>) {
+    let kind = inputs(task, "defect-type").next();
+    let Some(kind) = kind.filter(|one| input_text(one).is_some_and(|it| !it.trim().is_empty()))
+    else {
+        return gaps.push(missing_input("defect-type"));
+    };
+    let described = format!(
+        "{} {}",
+        input_text(kind).unwrap_or_default(),
+        words_of(kind, "valueCodeableConcept")
+    );
+    let mistaken = rule.is_some_and(|rule| mentions(&described, &rule.words.misidentified));
+    match value(task, "harm-standard") {
+        None if mistaken => {}
+        Some("life-or-physical-safety") => {}
+        None => gaps.push(missing_input("harm-standard")),
+        Some(_) if mistaken => {}
+        Some(_) => gaps.push(wrong(
+            "Task.input",
+            "harm-standard: a data defect is withheld only where it endangers life or physical \
+             safety (45 CFR 171.201(d)(3))",
+        )),
+    }
+}
+
+/// The inputs of a hold of one type.
+fn inputs<'a>(task: &'a Value, code: &str) -> impl Iterator<Item = &'a Value> {
+    each(task, "input")
+        .filter(move |input| codings(input, "type").any(|coding| coding == (HOLD_INPUT, code)))
+}
+
+/// The first input of a type as text.
+fn value<'a>(task: &'a Value, code: &str) -> Option<&'a str> {
+    inputs(task, code).find_map(input_text)
+}
+
+fn input_text(input: &Value) -> Option<&str> {
+    let plain = [
+        "valueString",
+        "valueCode",
+        "valueMarkdown",
+        "valueDateTime",
+        "valueInstant",
+        "valueDate",
+    ];
+    plain.iter().find_map(|key| text(input, key)).or_else(|| {
+        ["valueCodeableConcept", "valueCoding"]
+            .iter()
+            .find_map(|key| {
+                let code = codings(input, key).next().map(|(_, code)| code);
+                code.or_else(|| input.get(*key).and_then(|concept| text(concept, "text")))
+            })
+    })
+}
+
+/// Every word a Task's outputs say, as type or as value.
+pub(crate) fn outcome(task: &Value) -> impl Iterator<Item = &str> {
+    each(task, "output").flat_map(|output| {
+        let typed = codings(output, "type").map(|(_, code)| code);
+        let worded = output.get("type").and_then(|kind| text(kind, "text"));
+        typed.chain(worded).chain(input_text(output))
+    })
+}
+
+fn missing_input(code: &str) -> Issue {
+    missing("Task.input", code)
+}
+
+fn missing(at: &str, what: &str) -> Issue {
+    Issue::error("required", format!("missing: {what}")).at(at)
+}
+
+fn wrong(at: &str, what: impl Into<String>) -> Issue {
+    Issue::error("business-rule", what).at(at)
+}
