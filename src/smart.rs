@@ -1,1 +1,305 @@
-//! (being built)
+//! The authorization server: SMART App Launch 2.2 on OAuth 2.0 and OpenID Connect.
+//!
+//! One file for each endpoint, each with its `RouteError` mapped to HTTP once. [`router`] is mounted at
+//! the server's root; the FHIR API asks [`authenticate`] who holds a token; the command line makes
+//! clients and accounts with [`clients::add`] and [`users::add`].
+//!
+//! ```text
+//! app -> authorize -> login -> record -> consent -> (code) -> token -> (access token) -> authenticate
+//! ```
+
+pub mod clients;
+pub mod entities;
+pub mod jwks;
+pub mod password;
+pub mod scopes;
+pub mod secret;
+pub mod sessions;
+pub mod signing;
+pub mod users;
+
+mod apps;
+mod assertion;
+mod authorize;
+mod client_auth;
+mod consent;
+mod discovery;
+mod grants;
+mod introspect;
+mod json;
+mod login;
+mod logout;
+mod pages;
+mod params;
+mod record;
+mod revoke;
+mod sweep;
+mod throttle;
+mod token;
+mod userinfo;
+mod viewer;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::routing::{get, post};
+use thiserror::Error;
+use tower_http::cors::{Any, CorsLayer};
+use url::Url;
+
+use crate::clock::Millis;
+use crate::store::{Store, StoreError};
+use jwks::{JwksError, KeyFetcher};
+use signing::{SigningError, SigningKeys};
+use throttle::Throttle;
+
+pub use sweep::sweep;
+pub use viewer::{AuthError, authenticate, bearer};
+
+const SECOND: Millis = 1000;
+const MINUTE: Millis = 60 * SECOND;
+const DAY: Millis = 24 * 60 * MINUTE;
+
+/// Forms and token requests are small.
+const MOST_BODY_BYTES: usize = 64 * 1024;
+
+/// What the authorization server is told at start. Times are milliseconds.
+#[derive(Clone, Debug)]
+pub struct SmartConfig {
+    /// Where people and apps reach this server, without a slash at the end. It is the issuer.
+    pub public_url: String,
+    /// Who runs it, as the pages say it.
+    pub brand: String,
+    /// Where people get help: one line of text on every page.
+    pub help: String,
+    /// Life of an access token that a person granted.
+    pub access_token_life: Millis,
+    /// Life of an access token of a backend.
+    pub backend_token_life: Millis,
+    /// Life of an authorization code.
+    pub code_life: Millis,
+    /// Life of a refresh token since its last use.
+    pub refresh_token_life: Millis,
+    /// A signed-in browser that does nothing for this long is signed out.
+    pub session_idle: Millis,
+    /// A signed-in browser is signed out after this long in any case.
+    pub session_life: Millis,
+    /// Whether clients' keys may be fetched from loopback, over plain http: tests and demonstrations.
+    pub allow_loopback_jwks: bool,
+    /// Header in which a trusted proxy puts the caller's address, `x-forwarded-for`. Its last entry
+    /// counts. None: the caller is the peer.
+    pub client_address_header: Option<String>,
+}
+
+impl SmartConfig {
+    /// The defaults, for a public URL.
+    #[must_use]
+    pub fn new(public_url: &str) -> Self {
+        Self {
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            brand: "Candor".to_owned(),
+            help: "Ask the hospital's help desk, or your care team at your next visit.".to_owned(),
+            access_token_life: 60 * MINUTE,
+            backend_token_life: 5 * MINUTE,
+            code_life: MINUTE,
+            refresh_token_life: 90 * DAY,
+            session_idle: 15 * MINUTE,
+            session_life: 12 * 60 * MINUTE,
+            allow_loopback_jwks: false,
+            client_address_header: None,
+        }
+    }
+}
+
+/// Why the authorization server cannot start.
+#[derive(Debug, Error)]
+pub enum SmartError {
+    #[error("the public URL {0} is no http or https URL")]
+    PublicUrl(String),
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    #[error("the HTTP client for clients' keys cannot be made")]
+    Fetcher(#[from] JwksError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What every endpoint works with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SmartState(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    config: SmartConfig,
+    /// The public URL's path, empty or `/candor`.
+    root: String,
+    is_https: bool,
+    signing: SigningKeys,
+    fetcher: KeyFetcher,
+    throttle: Throttle,
+}
+
+impl SmartState {
+    /// Reads the signing keys, and makes them at first start.
+    pub async fn new(store: Store, config: SmartConfig) -> Result<Self, SmartError> {
+        let refused = || SmartError::PublicUrl(config.public_url.clone());
+        let url = Url::parse(&config.public_url).map_err(|_| refused())?;
+        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
+            return Err(refused());
+        }
+        let signing = SigningKeys::load(&store).await?;
+        let fetcher = KeyFetcher::new(config.allow_loopback_jwks)?;
+        tokio::spawn(password::warm_up());
+        Ok(Self(Arc::new(Inner {
+            root: url.path().trim_end_matches('/').to_owned(),
+            is_https: url.scheme() == "https",
+            store,
+            config,
+            signing,
+            fetcher,
+            throttle: Throttle::default(),
+        })))
+    }
+
+    /// The record's store, which also holds accounts and grants.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// What the server was told at start.
+    #[must_use]
+    pub fn config(&self) -> &SmartConfig {
+        &self.0.config
+    }
+
+    fn now(&self) -> Millis {
+        self.0.store.clock().now()
+    }
+
+    fn issuer(&self) -> &str {
+        &self.0.config.public_url
+    }
+
+    fn fhir_base(&self) -> &str {
+        self.0.store.base()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer())
+    }
+
+    fn token_url(&self) -> String {
+        self.url("/auth/token")
+    }
+
+    /// A path of this server as a browser must ask for it.
+    fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.0.root)
+    }
+
+    fn is_https(&self) -> bool {
+        self.0.is_https
+    }
+
+    fn signing(&self) -> &SigningKeys {
+        &self.0.signing
+    }
+
+    fn key_fetcher(&self) -> &KeyFetcher {
+        &self.0.fetcher
+    }
+
+    fn throttle(&self) -> &Throttle {
+        &self.0.throttle
+    }
+
+    /// Who calls, for the throttle: the peer, or what a trusted proxy says.
+    fn caller(&self, parts: &Parts) -> Option<IpAddr> {
+        let header = self.config().client_address_header.as_deref();
+        let forwarded = header
+            .and_then(|name| last_value(&parts.headers, name))
+            .and_then(|address| address.parse().ok());
+        forwarded.or_else(|| {
+            parts
+                .extensions
+                .get::<ConnectInfo<SocketAddr>>()
+                .map(|peer| peer.0.ip())
+        })
+    }
+}
+
+fn last_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .next_back()
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.rsplit(',').next())
+        .map(str::trim)
+}
+
+/// Whether text is a FHIR `id`: 1 to 64 of `[A-Za-z0-9-.]`.
+fn is_fhir_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+}
+
+/// All endpoints and pages, to be mounted at the server's root. Serve it with connect info, so that
+/// the throttle tells callers apart.
+pub fn router(state: SmartState) -> Router {
+    // Apps in browsers call these; no cookie is ever read there.
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT])
+        .max_age(std::time::Duration::from_secs(600));
+    let fhir_path = Url::parse(state.fhir_base()).map_or_else(
+        |_| "/fhir/r4".to_owned(),
+        |base| base.path().trim_end_matches('/').to_owned(),
+    );
+    let fhir_path = fhir_path
+        .strip_prefix(state.0.root.as_str())
+        .unwrap_or(&fhir_path)
+        .to_owned();
+    let api = Router::new()
+        .route(
+            &format!("{fhir_path}/.well-known/smart-configuration"),
+            get(discovery::smart_configuration),
+        )
+        .route(
+            "/.well-known/openid-configuration",
+            get(discovery::openid_configuration),
+        )
+        // RFC 8414 clients look here.
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(discovery::openid_configuration),
+        )
+        .route("/auth/jwks", get(discovery::jwks))
+        .route("/assets/smart-style.json", get(discovery::smart_style))
+        .route("/auth/token", post(token::post))
+        .route("/auth/introspect", post(introspect::post))
+        .route("/auth/revoke", post(revoke::post))
+        .route("/auth/userinfo", get(userinfo::get).post(userinfo::get))
+        .layer(cors);
+    let pages = Router::new()
+        .route("/auth/authorize", get(authorize::get).post(authorize::post))
+        .route("/login", get(login::get).post(login::post))
+        .route("/auth/record", get(record::get).post(record::post))
+        .route("/auth/consent", get(consent::get).post(consent::post))
+        .route("/apps", get(apps::get).post(apps::post))
+        .route("/logout", post(logout::post))
+        .route("/signed-out", get(logout::signed_out))
+        .route("/assets/candor.css", get(pages::stylesheet));
+    api.merge(pages)
+        .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
+        .with_state(state)
+}

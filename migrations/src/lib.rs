@@ -18,6 +18,10 @@ impl MigratorTrait for Migrator {
                 sql: include_str!("../sql/0001_records.sql"),
             }),
             Box::new(Step {
+                name: "0002_accounts",
+                sql: include_str!("../sql/0002_accounts.sql"),
+            }),
+            Box::new(Step {
                 name: "0003_import",
                 sql: include_str!("../sql/0003_import.sql"),
             }),

@@ -1,0 +1,326 @@
+//! `GET` and `POST /auth/authorize`: where an app sends a person (SMART App Launch 2.2, "Obtain
+//! authorization code"; RFC 6749 section 4.1, RFC 7636, RFC 9207).
+//!
+//! An unknown app or redirect URI gets a page and never a redirect. Everything else goes back to the
+//! app, which knows what to say to its user.
+
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum_extra::extract::CookieJar;
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _};
+use thiserror::Error;
+
+use super::clients::{self, ClientKind};
+use super::entities::{client, request};
+use super::pages::{PageError, see_other};
+use super::params::{Params, ParamsError};
+use super::scopes::ScopeList;
+use super::{MINUTE, SECOND, SmartState, login, secret, sessions};
+use crate::store::StoreError;
+
+/// A person has this long to answer.
+const REQUEST_LIFE: i64 = 10 * MINUTE;
+/// Long-term access is granted by somebody whose password was typed this recently.
+const STEP_UP: i64 = 5 * MINUTE;
+/// Apps keep their whole state in `state` sometimes; more than this is abuse.
+const MOST_STATE_BYTES: usize = 4096;
+const MOST_SCOPE_BYTES: usize = 8192;
+
+/// Why a request is refused.
+#[derive(Debug, Error)]
+enum RouteError {
+    /// Shown to the person: there is nobody to redirect to.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// Told to the app.
+    #[error("{description}")]
+    Redirect {
+        to: Reply,
+        error: &'static str,
+        description: String,
+    },
+}
+
+/// Where an answer goes.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    pub(super) redirect_uri: String,
+    pub(super) state: Option<String>,
+}
+
+impl Reply {
+    /// The redirect to the app, with `iss` (RFC 9207) and its `state`.
+    pub(super) fn with(&self, issuer: &str, parameters: &[(&str, &str)]) -> Response {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(parameters);
+        if let Some(state) = &self.state {
+            query.append_pair("state", state);
+        }
+        query.append_pair("iss", issuer);
+        // Appended as text: the registered URI stays as it is, to the letter.
+        let separator = if self.redirect_uri.contains('?') {
+            '&'
+        } else {
+            '?'
+        };
+        see_other(&format!(
+            "{}{separator}{}",
+            self.redirect_uri,
+            query.finish()
+        ))
+    }
+
+    /// The redirect that says no.
+    pub(super) fn refuse(&self, issuer: &str, error: &str, description: &str) -> Response {
+        tracing::info!(error, description, "authorization refused");
+        self.with(
+            issuer,
+            &[("error", error), ("error_description", description)],
+        )
+    }
+}
+
+pub(super) async fn get(
+    State(state): State<SmartState>,
+    RawQuery(query): RawQuery,
+    jar: CookieJar,
+) -> Response {
+    let params = Params::parse(query.unwrap_or_default().as_bytes());
+    answer(&state, &params, &jar).await
+}
+
+pub(super) async fn post(
+    State(state): State<SmartState>,
+    jar: CookieJar,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match Params::from_form(&headers, &body) {
+        Ok(params) => answer(&state, &params, &jar).await,
+        Err(_) => PageError::Parameter("client_id").page(&state),
+    }
+}
+
+async fn answer(state: &SmartState, params: &Params, jar: &CookieJar) -> Response {
+    match authorize(state, params, jar).await {
+        Ok(response) => response,
+        Err(RouteError::Page(error)) => error.page(state),
+        Err(RouteError::Redirect {
+            to,
+            error,
+            description,
+        }) => to.refuse(state.issuer(), error, &description),
+    }
+}
+
+async fn authorize(
+    state: &SmartState,
+    params: &Params,
+    jar: &CookieJar,
+) -> Result<Response, RouteError> {
+    let (client, redirect_uri) = client_and_redirect(state, params).await?;
+    // A repeated state cannot be given back.
+    let given_state = params.get("state");
+    let to = Reply {
+        redirect_uri,
+        state: given_state.clone().ok().flatten().map(str::to_owned),
+    };
+    let refuse = |error: &'static str, description: &str| RouteError::Redirect {
+        to: to.clone(),
+        error,
+        description: description.to_owned(),
+    };
+    let get = |name: &'static str| {
+        params
+            .get(name)
+            .map_err(|error: ParamsError| refuse("invalid_request", &error.to_string()))
+    };
+    match get("response_type")? {
+        Some("code") => {}
+        Some(_) => {
+            return Err(refuse(
+                "unsupported_response_type",
+                "response_type must be code",
+            ));
+        }
+        None => return Err(refuse("invalid_request", "response_type is missing")),
+    }
+    let Some(app_state) = get("state")? else {
+        return Err(refuse("invalid_request", "state is missing"));
+    };
+    if app_state.len() > MOST_STATE_BYTES {
+        return Err(refuse("invalid_request", "state is too long"));
+    }
+    if get("request")?.is_some() {
+        return Err(refuse(
+            "request_not_supported",
+            "request objects are not supported",
+        ));
+    }
+    if get("request_uri")?.is_some() {
+        return Err(refuse(
+            "request_uri_not_supported",
+            "request objects are not supported",
+        ));
+    }
+    if get("response_mode")?.is_some_and(|mode| mode != "query") {
+        return Err(refuse("invalid_request", "response_mode must be query"));
+    }
+    let is_ours =
+        get("aud")?.is_some_and(|aud| aud.strip_suffix('/').unwrap_or(aud) == state.fhir_base());
+    if !is_ours {
+        return Err(refuse(
+            "invalid_request",
+            "aud must be the FHIR base URL of this server",
+        ));
+    }
+    let challenge = get("code_challenge")?;
+    if get("code_challenge_method")? != Some("S256") {
+        return Err(refuse(
+            "invalid_request",
+            "code_challenge_method must be S256",
+        ));
+    }
+    let Some(challenge) = challenge.filter(|challenge| is_challenge(challenge)) else {
+        return Err(refuse(
+            "invalid_request",
+            "code_challenge must be the 43 characters of a base64url SHA-256",
+        ));
+    };
+    if get("launch")?.is_some() {
+        return Err(refuse(
+            "invalid_request",
+            "this server does not know this launch",
+        ));
+    }
+    let asked = get("scope")?.unwrap_or_default();
+    if asked.len() > MOST_SCOPE_BYTES {
+        return Err(refuse("invalid_scope", "scope is too long"));
+    }
+    let scope = ScopeList::parse(asked).within(&client.scopes());
+    // Without a person or a resource there is nothing to allow.
+    if scope.resources.is_empty() && !scope.has("openid") {
+        return Err(refuse(
+            "invalid_scope",
+            "none of the scopes is known and registered for this client",
+        ));
+    }
+    let nonce = get("nonce")?.map(str::to_owned);
+    let prompt = get("prompt")?.unwrap_or_default();
+    let max_age: Option<i64> = match get("max_age")? {
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| refuse("invalid_request", "max_age must be a number of seconds"))?,
+        ),
+        None => None,
+    };
+    let session = sessions::load(state, jar).await.map_err(PageError::from)?;
+    let now = state.now();
+    if prompt.split(' ').any(|word| word == "none") {
+        let (error, description) = match session {
+            None => ("login_required", "nobody is signed in"),
+            Some(_) => ("consent_required", "the person has to be asked"),
+        };
+        return Err(refuse(error, description));
+    }
+    let mut fresh_after = 0;
+    if prompt.split(' ').any(|word| word == "login") {
+        fresh_after = now;
+    }
+    if scope.has("offline_access") {
+        fresh_after = fresh_after.max(now - STEP_UP);
+    }
+    if let Some(seconds) = max_age {
+        fresh_after = fresh_after.max(now.saturating_sub(seconds.max(0).saturating_mul(SECOND)));
+    }
+    let row = request::Model {
+        id: secret::random_id(),
+        client_id: client.client_id,
+        redirect_uri: to.redirect_uri.clone(),
+        state: app_state.to_owned(),
+        scope: scope.to_string(),
+        code_challenge: challenge.to_owned(),
+        nonce,
+        fresh_after,
+        account: None,
+        patient: None,
+        created: now,
+        expires: now + REQUEST_LIFE,
+    };
+    let id = row.id.clone();
+    let step = login::next(state, &row, session.as_ref());
+    insert(state, row).await.map_err(PageError::from)?;
+    Ok(see_other(&state.path(&format!("{step}?request={id}"))))
+}
+
+async fn insert(state: &SmartState, row: request::Model) -> Result<(), StoreError> {
+    let tx = state.store().begin().await?;
+    request::Entity::insert(row.into_active_model().reset_all())
+        .exec_without_returning(tx.connection())
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The two parameters that decide whether a redirect may be sent at all.
+async fn client_and_redirect(
+    state: &SmartState,
+    params: &Params,
+) -> Result<(client::Model, String), PageError> {
+    let Ok(Some(client_id)) = params.get("client_id") else {
+        return Err(PageError::Parameter("client_id"));
+    };
+    let client = clients::find(state.store().reader(), client_id)
+        .await?
+        .filter(|client| client.disabled.is_none())
+        .filter(|client| client.client_kind() != Some(ClientKind::Backend))
+        .ok_or(PageError::UnknownClient)?;
+    let Ok(Some(redirect_uri)) = params.get("redirect_uri") else {
+        return Err(PageError::Parameter("redirect_uri"));
+    };
+    if !client.allows_redirect_uri(redirect_uri) {
+        return Err(PageError::RedirectUri);
+    }
+    Ok((client, redirect_uri.to_owned()))
+}
+
+fn is_challenge(text: &str) -> bool {
+    text.len() == 43
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// A request that still waits for its answer.
+pub(super) async fn find(
+    state: &SmartState,
+    id: Option<&str>,
+) -> Result<request::Model, PageError> {
+    let Some(id) = id.filter(|id| !id.is_empty()) else {
+        return Err(PageError::RequestGone);
+    };
+    request::Entity::find_by_id(id.to_owned())
+        .one(state.store().reader())
+        .await?
+        .filter(|request| request.expires > state.now())
+        .ok_or(PageError::RequestGone)
+}
+
+/// Notes who answers a request, and about whom.
+pub(super) async fn assign(
+    state: &SmartState,
+    request: &request::Model,
+    account: &str,
+    patient: Option<&str>,
+) -> Result<(), StoreError> {
+    let mut row = request.clone().into_active_model();
+    row.account = Set(Some(account.to_owned()));
+    row.patient = Set(patient.map(str::to_owned));
+    let tx = state.store().begin().await?;
+    request::Entity::update(row).exec(tx.connection()).await?;
+    tx.commit().await?;
+    Ok(())
+}

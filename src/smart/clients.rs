@@ -1,0 +1,411 @@
+//! OAuth clients: registration, and how a request finds and matches one (RFC 6749 section 2).
+
+use std::fmt;
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _};
+use serde::Serialize;
+use serde_json::Value;
+use thiserror::Error;
+use url::{Host, Url};
+
+use super::entities::client;
+use super::jwks::{JwksError, KeySet};
+use super::scopes::ScopeList;
+use super::secret;
+use crate::store::{Store, StoreError};
+use crate::visibility::ViewerClass;
+
+/// How a client can keep a secret (RFC 6749 section 2.1), and whether people use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// An app on a device or in a browser: no secret, PKCE alone.
+    Public,
+    /// An app with a server: secret or private key.
+    Confidential,
+    /// A system without people (SMART Backend Services): private key.
+    Backend,
+}
+
+impl ClientKind {
+    /// The word on the command line and in the database.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Confidential => "confidential",
+            Self::Backend => "backend",
+        }
+    }
+
+    /// The kind with this [`name`](Self::name).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Public, Self::Confidential, Self::Backend]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+/// Where a client's public keys are.
+#[derive(Clone, Debug)]
+pub enum ClientKeys {
+    /// A JWK Set as JSON.
+    Value(String),
+    /// Its address, `https`, or `http` on loopback.
+    Url(String),
+}
+
+/// What `candor client add` knows.
+#[derive(Clone, Debug)]
+pub struct NewClient {
+    /// Chosen by the server when absent.
+    pub client_id: Option<String>,
+    /// Shown to people on the consent page.
+    pub name: String,
+    pub kind: ClientKind,
+    pub redirect_uris: Vec<String>,
+    pub keys: Option<ClientKeys>,
+    /// All that it may ever ask for, space-separated.
+    pub scope: String,
+    /// Viewer class of the tokens that it gets for itself.
+    pub class: ViewerClass,
+    /// Reference that such tokens speak for, `Organization/x` of a payer.
+    pub person: Option<String>,
+}
+
+/// What to print, once: the secret is not kept.
+#[derive(Clone, Serialize)]
+pub struct RegisteredClient {
+    pub client_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
+    pub client_name: String,
+    pub token_endpoint_auth_method: &'static str,
+    pub grant_types: Vec<&'static str>,
+    pub redirect_uris: Vec<String>,
+    pub scope: String,
+}
+
+impl fmt::Debug for RegisteredClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RegisteredClient")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a client cannot be registered; the words say what to change.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    #[error("the client needs a name, at most 100 characters long")]
+    Name,
+    #[error("a client id has 1 to 100 letters, digits, '-', '.', '_' or '~'")]
+    ClientId,
+    #[error("a client with the id {0} exists already")]
+    Exists(String),
+    #[error("a {0} client needs at least one redirect URI")]
+    NoRedirectUri(&'static str),
+    #[error("a backend client has no redirect URI")]
+    BackendRedirectUri,
+    #[error(
+        "{0} cannot be a redirect URI: use https, http on 127.0.0.1, [::1] or localhost, or a scheme \
+         of your own with a dot in it (com.example.app:/done), without a fragment"
+    )]
+    RedirectUri(String),
+    #[error("a public client cannot keep a key: leave the JWKS out, or make it confidential")]
+    PublicKeys,
+    #[error("a backend client authenticates with a private key: give its JWKS, a file or a URL")]
+    NoKeys,
+    #[error("the JWKS cannot be used: {0}")]
+    Keys(#[source] JwksError),
+    #[error("the JWKS URL must be https, or http on loopback")]
+    KeysUrl,
+    #[error("no scope of this server: {0}")]
+    UnknownScope(String),
+    #[error("the client needs at least one scope")]
+    NoScope,
+    #[error(
+        "a backend client is granted system scopes only, other clients patient and user scopes"
+    )]
+    ScopeKind,
+    #[error("a client acts for a system, payer, researcher, other, staff, auditor or admin")]
+    Class,
+    #[error("the reference {0} is not of the form Organization/id")]
+    Person(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<DbErr> for ClientError {
+    fn from(error: DbErr) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Registers a client.
+pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, ClientError> {
+    check(&new)?;
+    let client_id = new.client_id.clone().unwrap_or_else(secret::random_id);
+    let needs_secret = new.kind == ClientKind::Confidential && new.keys.is_none();
+    let client_secret = needs_secret.then(secret::random_token);
+    let (jwks, jwks_uri) = match &new.keys {
+        Some(ClientKeys::Value(json)) => {
+            KeySet::parse(json.as_bytes()).map_err(ClientError::Keys)?;
+            (Some(json.clone()), None)
+        }
+        Some(ClientKeys::Url(url)) => (None, Some(url.clone())),
+        None => (None, None),
+    };
+    let scope = new
+        .scope
+        .split_ascii_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let row = client::ActiveModel {
+        client_id: Set(client_id.clone()),
+        name: Set(new.name.trim().to_owned()),
+        kind: Set(new.kind.name().to_owned()),
+        class: Set(new.class.name().to_owned()),
+        person: Set(new.person.clone()),
+        secret: Set(client_secret.as_deref().map(secret::hash)),
+        jwks: Set(jwks),
+        jwks_uri: Set(jwks_uri),
+        redirect_uris: Set(Value::from(new.redirect_uris.clone()).to_string()),
+        scope: Set(scope.clone()),
+        id_token_alg: Set("RS256".to_owned()),
+        created: Set(store.clock().now()),
+        disabled: Set(None),
+    };
+    let tx = store.begin().await?;
+    if find(tx.connection(), &client_id).await?.is_some() {
+        return Err(ClientError::Exists(client_id));
+    }
+    client::Entity::insert(row)
+        .exec_without_returning(tx.connection())
+        .await?;
+    tx.commit().await?;
+    tracing::info!(client_id, kind = new.kind.name(), "client registered");
+    Ok(RegisteredClient {
+        client_id,
+        token_endpoint_auth_method: match (new.kind, &client_secret) {
+            (ClientKind::Public, _) => "none",
+            (_, Some(_)) => "client_secret_basic",
+            (_, None) => "private_key_jwt",
+        },
+        client_secret,
+        client_name: new.name.trim().to_owned(),
+        grant_types: match new.kind {
+            ClientKind::Backend => vec!["client_credentials"],
+            _ => vec!["authorization_code", "refresh_token"],
+        },
+        redirect_uris: new.redirect_uris,
+        scope,
+    })
+}
+
+fn check(new: &NewClient) -> Result<(), ClientError> {
+    let name = new.name.trim();
+    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(ClientError::Name);
+    }
+    if let Some(id) = &new.client_id
+        && (id.is_empty()
+            || id.len() > 100
+            || !id
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c)))
+    {
+        return Err(ClientError::ClientId);
+    }
+    match (new.kind, new.redirect_uris.is_empty()) {
+        (ClientKind::Backend, false) => return Err(ClientError::BackendRedirectUri),
+        (ClientKind::Public | ClientKind::Confidential, true) => {
+            return Err(ClientError::NoRedirectUri(new.kind.name()));
+        }
+        _ => {}
+    }
+    for uri in &new.redirect_uris {
+        if !is_allowed_redirect_uri(uri) {
+            return Err(ClientError::RedirectUri(uri.clone()));
+        }
+    }
+    match (new.kind, &new.keys) {
+        (ClientKind::Public, Some(_)) => return Err(ClientError::PublicKeys),
+        (ClientKind::Backend, None) => return Err(ClientError::NoKeys),
+        (_, Some(ClientKeys::Url(url))) => {
+            let url = Url::parse(url).map_err(|_| ClientError::KeysUrl)?;
+            if !(url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url)) {
+                return Err(ClientError::KeysUrl);
+            }
+        }
+        _ => {}
+    }
+    let unknown = ScopeList::unknown(&new.scope);
+    if !unknown.is_empty() {
+        return Err(ClientError::UnknownScope(unknown.join(" ")));
+    }
+    let scopes = ScopeList::parse(&new.scope);
+    if scopes.is_empty() {
+        return Err(ClientError::NoScope);
+    }
+    let is_backend = new.kind == ClientKind::Backend;
+    if (is_backend && !scopes.identity.is_empty())
+        || scopes
+            .resources
+            .iter()
+            .any(|scope| (scope.context == "system") != is_backend)
+    {
+        return Err(ClientError::ScopeKind);
+    }
+    if new.class.is_patient_side() || new.class == ViewerClass::Clinician {
+        return Err(ClientError::Class);
+    }
+    if let Some(person) = &new.person
+        && !person
+            .split_once('/')
+            .is_some_and(|(kind, id)| kind == "Organization" && super::is_fhir_id(id))
+    {
+        return Err(ClientError::Person(person.clone()));
+    }
+    Ok(())
+}
+
+/// The client with this id, disabled ones included.
+pub async fn find(
+    connection: &impl ConnectionTrait,
+    client_id: &str,
+) -> Result<Option<client::Model>, DbErr> {
+    client::Entity::find_by_id(client_id.to_owned())
+        .one(connection)
+        .await
+}
+
+/// Whether a registration may name this URI (RFC 8252 section 7, RFC 9700 section 2.1).
+#[must_use]
+pub fn is_allowed_redirect_uri(uri: &str) -> bool {
+    let Ok(url) = Url::parse(uri) else {
+        return false;
+    };
+    if uri.len() > 2000 || url.fragment().is_some() || uri.chars().any(|c| c.is_ascii_whitespace())
+    {
+        return false;
+    }
+    match url.scheme() {
+        "https" => url.host().is_some() && url.username().is_empty(),
+        "http" => is_loopback(&url) && url.username().is_empty(),
+        // A reversed domain name, which keeps javascript:, data: and the like out.
+        scheme => scheme.contains('.'),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+impl client::Model {
+    /// Its kind; none for a word this version does not know.
+    #[must_use]
+    pub fn client_kind(&self) -> Option<ClientKind> {
+        ClientKind::from_name(&self.kind)
+    }
+
+    /// Whether an authorization request may name this redirect URI: to the letter, but a public
+    /// client on a loopback address may listen on any port (RFC 8252 section 7.3).
+    #[must_use]
+    pub fn allows_redirect_uri(&self, asked: &str) -> bool {
+        let registered: Vec<String> = serde_json::from_str(&self.redirect_uris).unwrap_or_default();
+        registered.iter().any(|own| {
+            own == asked
+                || (self.client_kind() == Some(ClientKind::Public)
+                    && is_same_but_for_port(own, asked))
+        })
+    }
+
+    /// What it may ask for.
+    #[must_use]
+    pub fn scopes(&self) -> ScopeList {
+        ScopeList::parse(&self.scope)
+    }
+
+    /// Whether it has a secret that equals this one.
+    #[must_use]
+    pub fn has_secret(&self, presented: &str) -> bool {
+        self.secret
+            .as_deref()
+            .is_some_and(|own| secret::same(own, &secret::hash(presented)))
+    }
+}
+
+fn is_same_but_for_port(registered: &str, asked: &str) -> bool {
+    let (Ok(mut registered), Ok(mut asked)) = (Url::parse(registered), Url::parse(asked)) else {
+        return false;
+    };
+    let is_literal = matches!(
+        registered.host(),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) if registered.scheme() == "http" && is_loopback(&registered)
+    );
+    is_literal
+        && registered.set_port(None).is_ok()
+        && asked.set_port(None).is_ok()
+        && registered == asked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirect_uris_that_may_be_registered() {
+        for good in [
+            "https://app.example/done",
+            "http://127.0.0.1:4567/done",
+            "http://[::1]/done",
+            "http://localhost:3000/",
+            "com.example.app:/done",
+        ] {
+            assert!(is_allowed_redirect_uri(good), "{good}");
+        }
+        for bad in [
+            "http://app.example/done",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "myapp:/done",
+            "https://app.example/done#x",
+            "https://user@app.example/",
+            "/done",
+            "",
+        ] {
+            assert!(!is_allowed_redirect_uri(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_the_port_of_a_loopback_address_is_free() {
+        assert!(is_same_but_for_port(
+            "http://127.0.0.1/cb",
+            "http://127.0.0.1:5000/cb"
+        ));
+        assert!(is_same_but_for_port(
+            "http://[::1]:1/cb",
+            "http://[::1]:2/cb"
+        ));
+        for (registered, asked) in [
+            ("http://127.0.0.1/cb", "http://127.0.0.1:5000/other"),
+            ("http://127.0.0.1/cb", "http://127.0.0.2:5000/cb"),
+            ("http://127.0.0.1/cb", "http://127.0.0.1:5000/cb?x=1"),
+            ("http://127.0.0.1/cb", "http://user@127.0.0.1:5000/cb"),
+            ("http://127.0.0.1/cb", "https://127.0.0.1/cb"),
+            ("http://localhost:1/cb", "http://localhost:2/cb"),
+            ("https://app.example/cb", "https://app.example:444/cb"),
+        ] {
+            assert!(!is_same_but_for_port(registered, asked), "{asked}");
+        }
+    }
+}

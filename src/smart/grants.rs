@@ -1,0 +1,126 @@
+//! Grants and the codes and tokens below them: made, exchanged, ended.
+
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
+
+use super::entities::{code, grant, request, token};
+use super::secret;
+use crate::clock::Millis;
+
+/// A new access or refresh token: kept as its hash, returned once.
+pub(super) async fn issue_token(
+    connection: &impl ConnectionTrait,
+    grant_id: &str,
+    kind: i16,
+    scope: &str,
+    now: Millis,
+    expires: Millis,
+) -> Result<String, DbErr> {
+    let plain = secret::random_token();
+    token::Entity::insert(token::ActiveModel {
+        hash: Set(secret::hash(&plain)),
+        grant_id: Set(grant_id.to_owned()),
+        kind: Set(kind),
+        scope: Set(scope.to_owned()),
+        created: Set(now),
+        expires: Set(expires),
+        used: Set(None),
+    })
+    .exec_without_returning(connection)
+    .await?;
+    Ok(plain)
+}
+
+/// A new authorization code for a request that a person allowed.
+pub(super) async fn issue_code(
+    connection: &impl ConnectionTrait,
+    grant_id: &str,
+    request: &request::Model,
+    expires: Millis,
+) -> Result<String, DbErr> {
+    let plain = secret::random_token();
+    code::Entity::insert(code::ActiveModel {
+        hash: Set(secret::hash(&plain)),
+        grant_id: Set(grant_id.to_owned()),
+        redirect_uri: Set(request.redirect_uri.clone()),
+        code_challenge: Set(request.code_challenge.clone()),
+        nonce: Set(request.nonce.clone()),
+        expires: Set(expires),
+        used: Set(None),
+    })
+    .exec_without_returning(connection)
+    .await?;
+    Ok(plain)
+}
+
+/// Marks a code as used. False: somebody was first.
+pub(super) async fn use_code(
+    connection: &impl ConnectionTrait,
+    hash: &[u8],
+    now: Millis,
+) -> Result<bool, DbErr> {
+    let updated = code::Entity::update_many()
+        .col_expr(code::Column::Used, Expr::value(now))
+        .filter(code::Column::Hash.eq(hash.to_vec()))
+        .filter(code::Column::Used.is_null())
+        .exec(connection)
+        .await?;
+    Ok(updated.rows_affected == 1)
+}
+
+/// Marks a refresh token as used. False: somebody was first.
+pub(super) async fn use_refresh_token(
+    connection: &impl ConnectionTrait,
+    hash: &[u8],
+    now: Millis,
+) -> Result<bool, DbErr> {
+    let updated = token::Entity::update_many()
+        .col_expr(token::Column::Used, Expr::value(now))
+        .filter(token::Column::Hash.eq(hash.to_vec()))
+        .filter(token::Column::Kind.eq(token::REFRESH))
+        .filter(token::Column::Used.is_null())
+        .exec(connection)
+        .await?;
+    Ok(updated.rows_affected == 1)
+}
+
+/// Ends a grant: every token below it is dead at the next request.
+pub(super) async fn revoke(
+    connection: &impl ConnectionTrait,
+    grant_id: &str,
+    now: Millis,
+) -> Result<(), DbErr> {
+    grant::Entity::update_many()
+        .col_expr(grant::Column::Revoked, Expr::value(now))
+        .filter(grant::Column::Id.eq(grant_id))
+        .filter(grant::Column::Revoked.is_null())
+        .exec(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes that a token was issued under a grant.
+pub(super) async fn touch(
+    connection: &impl ConnectionTrait,
+    grant_id: &str,
+    now: Millis,
+) -> Result<(), DbErr> {
+    grant::Entity::update_many()
+        .col_expr(grant::Column::Used, Expr::value(now))
+        .filter(grant::Column::Id.eq(grant_id))
+        .exec(connection)
+        .await?;
+    Ok(())
+}
+
+/// A grant that still stands.
+pub(super) async fn find_standing(
+    connection: &impl ConnectionTrait,
+    grant_id: &str,
+) -> Result<Option<grant::Model>, DbErr> {
+    let found = grant::Entity::find_by_id(grant_id.to_owned())
+        .one(connection)
+        .await?;
+    Ok(found.filter(|grant| grant.revoked.is_none()))
+}

@@ -1,0 +1,207 @@
+//! `POST /auth/introspect` (RFC 7662; SMART App Launch 2.2, "Token introspection").
+//!
+//! A client sees its own tokens. A backend of the hospital (class system) and whoever holds a bearer
+//! token of staff sees all: they are the resource servers. To everybody else, and for everything that
+//! is not alive, the answer is `{"active":false}` and not a word more.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use sea_orm::EntityTrait as _;
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::client_auth::{self, ClientAuthError, Method};
+use super::entities::{grant, token};
+use super::json::Json;
+use super::params::{Params, ParamsError};
+use super::scopes::ScopeList;
+use super::token::{NO_STORE, client_error, fhir_user, oauth_error, unavailable};
+use super::viewer::{self, AuthError};
+use super::{SECOND, SmartState, bearer, secret, users};
+use crate::clock::Millis;
+use crate::store::StoreError;
+use crate::visibility::ViewerClass;
+
+/// Why nothing is said.
+#[derive(Debug, Error)]
+enum RouteError {
+    #[error(transparent)]
+    Client(#[from] ClientAuthError),
+    #[error("this endpoint needs a client with a secret or key, or a bearer token")]
+    Anonymous,
+    #[error("the bearer token is not valid")]
+    Bearer,
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    #[error("the parameter token is missing")]
+    Missing,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sea_orm::DbErr> for RouteError {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl IntoResponse for RouteError {
+    fn into_response(self) -> Response {
+        let description = self.to_string();
+        match &self {
+            Self::Client(error) => client_error(error),
+            Self::Anonymous => {
+                oauth_error(StatusCode::UNAUTHORIZED, "invalid_client", &description)
+            }
+            Self::Bearer => {
+                let mut response =
+                    oauth_error(StatusCode::UNAUTHORIZED, "invalid_token", &description);
+                response.headers_mut().insert(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Bearer error=\"invalid_token\""),
+                );
+                response
+            }
+            Self::Params(_) | Self::Missing => {
+                oauth_error(StatusCode::BAD_REQUEST, "invalid_request", &description)
+            }
+            Self::Store(_) => unavailable(&self),
+        }
+    }
+}
+
+/// Whose tokens the caller may look at.
+enum Reach {
+    All,
+    Client(String),
+}
+
+pub(super) async fn post(State(state): State<SmartState>, parts: Parts, body: Bytes) -> Response {
+    match introspect(&state, &parts, &body).await {
+        Ok(answer) => (StatusCode::OK, NO_STORE, Json(answer)).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn introspect(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Value, RouteError> {
+    let params = Params::from_form(&parts.headers, body)?;
+    let reach = reach(state, parts, &params).await?;
+    let presented = params.get("token")?.ok_or(RouteError::Missing)?;
+    let Some(found) = find(state, presented).await? else {
+        return Ok(json!({ "active": false }));
+    };
+    if let Reach::Client(client_id) = &reach
+        && found.client_id != *client_id
+    {
+        return Ok(json!({ "active": false }));
+    }
+    let scopes = ScopeList::parse(&found.scope);
+    let subject = found.account.as_ref().unwrap_or(&found.client_id);
+    let mut answer = json!({
+        "active": true,
+        "scope": found.scope,
+        "client_id": found.client_id,
+        "token_type": found.kind,
+        "exp": found.expires / SECOND,
+        "iat": found.created / SECOND,
+        "iss": state.issuer(),
+        "sub": subject,
+        "aud": state.fhir_base(),
+    });
+    if let Some(patient) = &found.patient {
+        answer["patient"] = json!(patient);
+    }
+    if let Some(user) = fhir_user(state, &scopes, found.person.as_deref()) {
+        answer["fhirUser"] = json!(user);
+    }
+    Ok(answer)
+}
+
+async fn reach(state: &SmartState, parts: &Parts, params: &Params) -> Result<Reach, RouteError> {
+    if let Some(plain) = bearer(&parts.headers) {
+        let holder = match viewer::authenticate(state, plain).await {
+            Ok(holder) => holder,
+            Err(AuthError::InvalidToken) => return Err(RouteError::Bearer),
+            Err(AuthError::Store(error)) => return Err(error.into()),
+        };
+        return Ok(match holder.class {
+            ViewerClass::System
+            | ViewerClass::Staff
+            | ViewerClass::Auditor
+            | ViewerClass::Admin => Reach::All,
+            _ => Reach::Client(holder.client_id),
+        });
+    }
+    let caller = state.caller(parts);
+    let authenticated = client_auth::authenticate(state, &parts.headers, params, caller).await?;
+    if authenticated.method == Method::None {
+        return Err(RouteError::Anonymous);
+    }
+    let client = authenticated.client;
+    let is_ours = client.kind == "backend" && client.class == ViewerClass::System.name();
+    Ok(if is_ours {
+        Reach::All
+    } else {
+        Reach::Client(client.client_id)
+    })
+}
+
+struct Found {
+    client_id: String,
+    account: Option<String>,
+    person: Option<String>,
+    patient: Option<String>,
+    scope: String,
+    created: Millis,
+    expires: Millis,
+    kind: &'static str,
+}
+
+/// A live access or refresh token.
+async fn find(state: &SmartState, presented: &str) -> Result<Option<Found>, RouteError> {
+    if let Some(live) = viewer::find_live(state, presented).await? {
+        return Ok(Some(Found {
+            client_id: live.client_id,
+            account: live.account,
+            person: live.person,
+            patient: live.patient,
+            scope: live.scope,
+            created: live.created,
+            expires: live.expires,
+            kind: "Bearer",
+        }));
+    }
+    let reader = state.store().reader();
+    let Some(token) = token::Entity::find_by_id(secret::hash(presented))
+        .one(reader)
+        .await?
+        .filter(|token| token.kind == token::REFRESH && token.used.is_none())
+        .filter(|token| token.expires > state.now())
+    else {
+        return Ok(None);
+    };
+    let Some(grant) = grant::Entity::find_by_id(token.grant_id)
+        .one(reader)
+        .await?
+        .filter(|grant| grant.revoked.is_none())
+    else {
+        return Ok(None);
+    };
+    let is_enabled = match &grant.account {
+        Some(account) => users::find_enabled(reader, account).await?.is_some(),
+        None => true,
+    };
+    Ok(is_enabled.then_some(Found {
+        client_id: grant.client_id,
+        account: grant.account,
+        person: grant.person,
+        patient: grant.patient,
+        scope: token.scope,
+        created: token.created,
+        expires: token.expires,
+        kind: "refresh_token",
+    }))
+}

@@ -1,0 +1,182 @@
+//! `/login`: username and password. The answer for an unknown name is the one for a wrong password, and
+//! takes as long.
+
+use askama::Template;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum_extra::extract::CookieJar;
+
+use super::entities::request;
+use super::pages::{Forms, Frame, PageError, page, see_other};
+use super::params::Params;
+use super::sessions::{AnonymousPost, Session};
+use super::{SECOND, SmartState, authorize, clients, password, sessions, users};
+
+#[derive(Template)]
+#[template(path = "smart/login.html")]
+struct LoginPage {
+    frame: Frame,
+    form: String,
+    /// Id of the authorization request, empty when somebody came by themselves.
+    request: String,
+    /// Name of the app that sent the person, empty when none did.
+    app: String,
+    username: String,
+    /// Whether somebody signed in has to type the password again.
+    again: bool,
+    problem: String,
+    idle_minutes: i64,
+}
+
+/// The path of the next page for somebody who answers a request.
+pub(super) fn next(
+    _state: &SmartState,
+    request: &request::Model,
+    session: Option<&Session>,
+) -> &'static str {
+    match session {
+        Some(session) if session.signed_in >= request.fresh_after => "/auth/record",
+        _ => "/login",
+    }
+}
+
+pub(super) async fn get(
+    State(state): State<SmartState>,
+    RawQuery(query): RawQuery,
+    jar: CookieJar,
+) -> Response {
+    let params = Params::parse(query.unwrap_or_default().as_bytes());
+    match show(&state, &params, jar).await {
+        Ok(response) => response,
+        Err(error) => error.page(&state),
+    }
+}
+
+async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Response, PageError> {
+    let session = sessions::load(state, &jar).await?;
+    let id = params.first("request").unwrap_or_default();
+    let app = match id {
+        "" if session.is_some() => return Ok(see_other(&state.path("/apps"))),
+        "" => String::new(),
+        id => {
+            let request = authorize::find(state, Some(id)).await?;
+            let step = next(state, &request, session.as_ref());
+            if step != "/login" {
+                return Ok(see_other(&state.path(&format!("{step}?request={id}"))));
+            }
+            app_name(state, &request).await?
+        }
+    };
+    let (jar, form) = sessions::anonymous_form(state, jar);
+    let template = LoginPage {
+        frame: Frame::new(state, None),
+        form,
+        request: id.to_owned(),
+        app,
+        again: session.is_some(),
+        username: session
+            .map(|session| session.account.username)
+            .unwrap_or_default(),
+        problem: String::new(),
+        idle_minutes: state.config().session_idle / (60 * SECOND),
+    };
+    Ok((jar, page(state, StatusCode::OK, Forms::Own, &template)).into_response())
+}
+
+async fn app_name(state: &SmartState, request: &request::Model) -> Result<String, PageError> {
+    let client = clients::find(state.store().reader(), &request.client_id).await?;
+    Ok(client.ok_or(PageError::UnknownClient)?.name)
+}
+
+pub(super) async fn post(
+    State(state): State<SmartState>,
+    jar: CookieJar,
+    parts: Parts,
+    body: Bytes,
+) -> Response {
+    match sign_in(&state, jar, &parts, &body).await {
+        Ok(response) => response,
+        Err(error) => error.page(&state),
+    }
+}
+
+async fn sign_in(
+    state: &SmartState,
+    jar: CookieJar,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<Response, PageError> {
+    let params = Params::from_form(&parts.headers, body).map_err(|_| PageError::Foreign)?;
+    let form = params.first("form");
+    match sessions::posted_anonymously(state, &jar, &parts.headers, form) {
+        AnonymousPost::Own => {}
+        AnonymousPost::NoCookie => return Err(PageError::NoCookie),
+        AnonymousPost::Foreign => return Err(PageError::Foreign),
+    }
+    let id = params.first("request").unwrap_or_default();
+    let (target, app) = if id.is_empty() {
+        ("/apps".to_owned(), String::new())
+    } else {
+        let request = authorize::find(state, Some(id)).await?;
+        let app = app_name(state, &request).await?;
+        (format!("/auth/record?request={id}"), app)
+    };
+    let username = params.first("username").unwrap_or_default().trim();
+    let password = params.first("password").unwrap_or_default();
+    let caller = state.caller(parts);
+    let name = format!("account {username}");
+    let wait = state.throttle().wait(&name, caller, state.now());
+    let account = match wait {
+        Some(_) => None,
+        None => {
+            let account = users::find_by_username(state.store().reader(), username)
+                .await?
+                .filter(|account| account.disabled.is_none());
+            let hash = account.as_ref().map(|account| account.password.as_str());
+            let is_right = password::verify(password, hash).await?;
+            account.filter(|_| is_right)
+        }
+    };
+    if let Some(account) = account {
+        state.throttle().succeeded(&name, caller);
+        tracing::info!(account = account.id, "signed in");
+        let jar = sessions::start(state, jar, &account.id).await?;
+        return Ok((jar, see_other(&state.path(&target))).into_response());
+    }
+    let (status, problem, retry_after) = match wait {
+        Some(wait) => {
+            let seconds = (wait + SECOND - 1) / SECOND;
+            let problem = format!(
+                "Too many tries. Please wait {seconds} seconds, then try again. Nobody else is \
+                 kept from signing in."
+            );
+            (StatusCode::TOO_MANY_REQUESTS, problem, Some(seconds))
+        }
+        None => {
+            state.throttle().failed(&name, caller, state.now());
+            tracing::info!("sign-in refused");
+            let problem = "The username or the password is not right.".to_owned();
+            (StatusCode::BAD_REQUEST, problem, None)
+        }
+    };
+    let (jar, form) = sessions::anonymous_form(state, jar);
+    let template = LoginPage {
+        frame: Frame::new(state, None),
+        form,
+        request: id.to_owned(),
+        app,
+        username: username.to_owned(),
+        again: false,
+        problem,
+        idle_minutes: state.config().session_idle / (60 * SECOND),
+    };
+    let mut response = (jar, page(state, status, Forms::Own, &template)).into_response();
+    if let Some(seconds) = retry_after {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    Ok(response)
+}

@@ -1,0 +1,262 @@
+//! Pages for people: the frame around them, their headers, and the one page for everything that went
+//! wrong.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use askama::Template;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use thiserror::Error;
+
+use super::sessions::Session;
+use super::{SmartState, secret};
+use crate::store::StoreError;
+
+const STYLESHEET: &str = include_str!("../../templates/assets/candor.css");
+
+/// What every page shows around its content.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) brand: String,
+    pub(super) help: String,
+    /// Path that every link of this server begins with, often empty.
+    pub(super) root: String,
+    pub(super) stylesheet: String,
+    /// Name and form token of whoever is signed in.
+    pub(super) signed_in: Option<(String, String)>,
+}
+
+impl Frame {
+    pub(super) fn new(state: &SmartState, session: Option<&Session>) -> Self {
+        static VERSION: LazyLock<String> = LazyLock::new(|| {
+            let mut text = String::new();
+            for byte in secret::hash(STYLESHEET).iter().take(6) {
+                let _ = write!(text, "{byte:02x}");
+            }
+            text
+        });
+        Self {
+            brand: state.config().brand.clone(),
+            help: state.config().help.clone(),
+            root: state.path(""),
+            stylesheet: state.path(&format!("/assets/candor.css?v={}", *VERSION)),
+            signed_in: session.map(|session| (session.account.name.clone(), session.form_token())),
+        }
+    }
+}
+
+/// Which forms a page has, for its Content-Security-Policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forms {
+    /// Forms that end on a page of ours.
+    Own,
+    /// The consent page: its answer is a redirect to the app, which `form-action` would stop.
+    LeadAway,
+}
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    font-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'";
+const POLICY_OWN_FORMS: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self'; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'; require-trusted-types-for 'script'";
+
+/// Renders a page with the headers that every page has.
+pub(super) fn page(
+    state: &SmartState,
+    status: StatusCode,
+    forms: Forms,
+    template: &impl Template,
+) -> Response {
+    let body = match template.render() {
+        Ok(body) => body,
+        Err(error) => {
+            tracing::error!(%error, "a page could not be rendered");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    let mut headers = HeaderMap::new();
+    let mut set = |name: HeaderName, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    set(header::CONTENT_TYPE, "text/html; charset=utf-8");
+    set(header::CACHE_CONTROL, "no-store");
+    set(header::PRAGMA, "no-cache");
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "no-referrer");
+    let (policy, opener) = match forms {
+        Forms::Own => (POLICY_OWN_FORMS, "same-origin"),
+        Forms::LeadAway => (POLICY, "same-origin-allow-popups"),
+    };
+    set(header::CONTENT_SECURITY_POLICY, policy);
+    set(
+        HeaderName::from_static("cross-origin-opener-policy"),
+        opener,
+    );
+    set(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    );
+    set(
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self)",
+    );
+    if state.is_https() {
+        set(
+            header::STRICT_TRANSPORT_SECURITY,
+            "max-age=63072000; includeSubDomains",
+        );
+    }
+    (status, headers, body).into_response()
+}
+
+/// A redirect that a browser follows with GET.
+pub(super) fn see_other(location: &str) -> Response {
+    match HeaderValue::from_str(location) {
+        Ok(location) => (
+            StatusCode::SEE_OTHER,
+            [
+                (header::LOCATION, location),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+                (
+                    header::REFERRER_POLICY,
+                    HeaderValue::from_static("no-referrer"),
+                ),
+            ],
+        )
+            .into_response(),
+        // Locations are built from parsed URLs and encoded parameters.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "smart/problem.html")]
+struct ProblemPage {
+    frame: Frame,
+    title: &'static str,
+    words: &'static str,
+    /// For the developer of the app, behind a disclosure.
+    detail: String,
+    reference: String,
+}
+
+/// What can go wrong on a page.
+#[derive(Debug, Error)]
+pub(super) enum PageError {
+    #[error("the client_id is not registered here, or was disabled")]
+    UnknownClient,
+    #[error("the redirect_uri is not one that this client registered")]
+    RedirectUri,
+    #[error("the parameter {0} is missing or came more than once")]
+    Parameter(&'static str),
+    #[error("the authorization request expired or was answered already")]
+    RequestGone,
+    #[error("the form did not come from this page in this browser")]
+    Foreign,
+    #[error("the browser sent no cookie")]
+    NoCookie,
+    #[error("the account opens no record")]
+    NoRecord,
+    #[error("the request belongs to another account")]
+    OtherAccount,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("a password could not be checked")]
+    Password(#[from] super::password::PasswordError),
+}
+
+impl From<sea_orm::DbErr> for PageError {
+    fn from(error: sea_orm::DbErr) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl PageError {
+    /// Status, heading and words. The one place.
+    fn answer(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::UnknownClient | Self::RedirectUri | Self::Parameter(_) => (
+                StatusCode::BAD_REQUEST,
+                "This link isn't set up correctly",
+                "The app that sent you here made a mistake. Nothing was shared with it. Please tell \
+                 the makers of the app.",
+            ),
+            Self::RequestGone => (
+                StatusCode::BAD_REQUEST,
+                "This page is no longer good",
+                "You have ten minutes to connect an app, and each link works once. Nothing was \
+                 shared. Go back to the app and start again.",
+            ),
+            Self::Foreign => (
+                StatusCode::FORBIDDEN,
+                "We could not accept this form",
+                "It did not come from this page in this browser. Nothing was changed. Go back, load \
+                 the page again, and try once more.",
+            ),
+            Self::NoCookie => (
+                StatusCode::OK,
+                "Turn on cookies to sign in",
+                "Your browser does not keep cookies for this site, so we cannot keep you signed in. \
+                 Turn cookies on, then try again.",
+            ),
+            Self::NoRecord => (
+                StatusCode::FORBIDDEN,
+                "There is no record to connect",
+                "Your account is not linked to a record yet, so no app can read one. Please ask us \
+                 for help.",
+            ),
+            Self::OtherAccount => (
+                StatusCode::FORBIDDEN,
+                "You are signed in as someone else",
+                "This request was started with another account. Nothing was shared. Go back to the \
+                 app and start again.",
+            ),
+            Self::Store(_) | Self::Password(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "We can't do this right now",
+                "Something on our side is not working. Nothing was changed. Please try again in a \
+                 few minutes.",
+            ),
+        }
+    }
+
+    /// The page. Logged once, with a reference that the person can read to the help desk.
+    pub(super) fn page(&self, state: &SmartState) -> Response {
+        let (status, title, words) = self.answer();
+        let reference = secret::random_id().chars().take(10).collect::<String>();
+        if status.is_server_error() {
+            let cause = std::error::Error::source(self).map(ToString::to_string);
+            tracing::error!(reference, error = %self, cause, "page failed");
+        } else {
+            tracing::info!(reference, error = %self, "page refused");
+        }
+        let detail = if status.is_server_error() {
+            String::new()
+        } else {
+            self.to_string()
+        };
+        let template = ProblemPage {
+            frame: Frame::new(state, None),
+            title,
+            words,
+            detail,
+            reference,
+        };
+        page(state, status, Forms::Own, &template)
+    }
+}
+
+/// `GET /assets/candor.css`: its URL holds its hash, so it never changes.
+pub(super) async fn stylesheet() -> Response {
+    (
+        [
+            (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+            (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ],
+        STYLESHEET,
+    )
+        .into_response()
+}

@@ -1,0 +1,166 @@
+//! Passwords: argon2id, 19 MiB, two passes (the OWASP minimum), and NIST 800-63B-4's rules for new
+//! ones: at least 15 characters, no rules of composition, nothing that is guessed first.
+
+use std::sync::LazyLock;
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization as _;
+
+/// Fewest characters of a password that is the only factor (NIST 800-63B-4 section 3.1.1.2).
+pub const SHORTEST: usize = 15;
+const LONGEST: usize = 256;
+
+/// Each computation takes 19 MiB and a core: more at once would only be slower for everybody.
+static TURNS: Semaphore = Semaphore::const_new(4);
+
+/// Why a password is refused, or could not be computed.
+#[derive(Debug, Error)]
+pub enum PasswordError {
+    #[error("a password has at least {SHORTEST} characters; a sentence is a good one")]
+    TooShort,
+    #[error("a password has at most {LONGEST} characters")]
+    TooLong,
+    #[error("this password is among the first that would be guessed: choose another")]
+    Guessable,
+    #[error("the password could not be computed")]
+    Failed,
+}
+
+/// The hash to store for a new password, as a PHC string.
+pub async fn hash_new(username: &str, password: &str) -> Result<String, PasswordError> {
+    let password = normal(password);
+    let length = password.chars().count();
+    if length < SHORTEST {
+        return Err(PasswordError::TooShort);
+    }
+    if length > LONGEST {
+        return Err(PasswordError::TooLong);
+    }
+    if is_guessable(username, &password) {
+        return Err(PasswordError::Guessable);
+    }
+    compute(move || {
+        Argon2::default()
+            .hash_password(password.as_bytes())
+            .map(|hash: PasswordHash| hash.to_string())
+            .map_err(|_| PasswordError::Failed)
+    })
+    .await?
+}
+
+/// Whether the password is the one of this hash. Without a hash (no such account) it takes as long
+/// and says no.
+pub async fn verify(password: &str, hash: Option<&str>) -> Result<bool, PasswordError> {
+    // Of a password that nobody has: 256 random bits, forgotten.
+    static NOBODY: LazyLock<Option<String>> = LazyLock::new(|| {
+        let password = super::secret::random_token();
+        let hash: PasswordHash = Argon2::default().hash_password(password.as_bytes()).ok()?;
+        Some(hash.to_string())
+    });
+    let password = normal(password);
+    let stored = hash.map(str::to_owned);
+    compute(move || {
+        let exists = stored.is_some();
+        let Some(hash) = stored.or_else(|| NOBODY.clone()) else {
+            return Err(PasswordError::Failed);
+        };
+        if password.chars().count() > LONGEST {
+            return Ok(false);
+        }
+        let hash = PasswordHash::new(&hash).map_err(|_| PasswordError::Failed)?;
+        let matches = Argon2::default()
+            .verify_password(password.as_bytes(), &hash)
+            .is_ok();
+        Ok(matches && exists)
+    })
+    .await?
+}
+
+/// Makes the hash that stands for unknown accounts, so that the first sign-in does not take longer.
+pub(super) async fn warm_up() {
+    // Only its side effect is wanted; a failure shows again at the first sign-in.
+    let _ = verify("", None).await;
+}
+
+async fn compute<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PasswordError> {
+    let _turn = TURNS.acquire().await.map_err(|_| PasswordError::Failed)?;
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| PasswordError::Failed)
+}
+
+/// The same characters typed on another keyboard are the same password (NIST: NFKC).
+fn normal(password: &str) -> String {
+    password.nfkc().collect()
+}
+
+fn is_guessable(username: &str, password: &str) -> bool {
+    const COMMON: &[&str] = &[
+        "password", "passwort", "qwerty", "letmein", "iloveyou", "welcome",
+    ];
+    let lower = password.to_lowercase();
+    let distinct: std::collections::HashSet<char> = lower.chars().collect();
+    let runs = lower
+        .chars()
+        .zip(lower.chars().skip(1))
+        .filter(|(one, next)| u32::from(*next).abs_diff(u32::from(*one)) == 1)
+        .count();
+    // What is left of it without its guessable part must still be a password.
+    let left = |part: &str| {
+        let rest: String = lower.replace(part, "");
+        rest.chars().collect::<std::collections::HashSet<_>>().len() < 5
+    };
+    distinct.len() < 5
+        || runs + 4 > lower.chars().count()
+        || (!username.is_empty() && lower.contains(username) && left(username))
+        || COMMON.iter().any(|part| lower.contains(part) && left(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_password_verifies_against_its_own_hash_alone() {
+        let hash = hash_new("ana", "correct horse battery staple")
+            .await
+            .unwrap();
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
+        assert!(
+            verify("correct horse battery staple", Some(&hash))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !verify("correct horse battery stable", Some(&hash))
+                .await
+                .unwrap()
+        );
+        assert!(!verify("correct horse battery staple", None).await.unwrap());
+    }
+
+    #[test]
+    fn what_is_guessed_first_is_refused() {
+        for bad in [
+            "aaaaaaaaaaaaaaaaaaa",
+            "abcdefghijklmnopqrs",
+            "passwordpassword1",
+            "anaruizanaruiz1234",
+            "123456789123456789",
+        ] {
+            assert!(is_guessable("anaruiz", bad), "{bad}");
+        }
+        for good in ["correct horse battery staple", "my cat eats blue fish"] {
+            assert!(!is_guessable("anaruiz", good), "{good}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `/auth/record`: whose record an app is to read. Skipped when there is only one.
+
+use askama::Template;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum_extra::extract::CookieJar;
+
+use super::entities::{record, request};
+use super::pages::{Forms, Frame, PageError, page, see_other};
+use super::params::Params;
+use super::sessions::Session;
+use super::users::Role;
+use super::{SmartState, authorize, clients, login, sessions, users};
+
+#[derive(Template)]
+#[template(path = "smart/record.html")]
+struct RecordPage {
+    frame: Frame,
+    form: String,
+    request: String,
+    app: String,
+    records: Vec<Choice>,
+    problem: &'static str,
+}
+
+struct Choice {
+    patient: String,
+    name: String,
+    is_own: bool,
+}
+
+impl From<record::Model> for Choice {
+    fn from(record: record::Model) -> Self {
+        Self {
+            is_own: record.related_person.is_none(),
+            name: display_name(&record),
+            patient: record.patient,
+        }
+    }
+}
+
+/// What the account holder calls a record.
+pub(super) fn display_name(record: &record::Model) -> String {
+    match (record.name.as_str(), &record.related_person) {
+        ("", None) => "Your own record".to_owned(),
+        ("", Some(_)) => format!("Record {}", record.patient),
+        (name, _) => name.to_owned(),
+    }
+}
+
+/// The request, and whoever is signed in freshly enough to answer it; or where to go instead.
+pub(super) enum Answerer {
+    Ready(Box<(request::Model, Session)>),
+    Elsewhere(Response),
+}
+
+/// Looks both up.
+pub(super) async fn answerer(
+    state: &SmartState,
+    jar: &CookieJar,
+    id: Option<&str>,
+) -> Result<Answerer, PageError> {
+    let request = authorize::find(state, id).await?;
+    let session = sessions::load(state, jar).await?;
+    let step = login::next(state, &request, session.as_ref());
+    match session {
+        Some(session) if step != "/login" => Ok(Answerer::Ready(Box::new((request, session)))),
+        _ => {
+            let path = state.path(&format!("/login?request={}", request.id));
+            Ok(Answerer::Elsewhere(see_other(&path)))
+        }
+    }
+}
+
+pub(super) async fn get(
+    State(state): State<SmartState>,
+    RawQuery(query): RawQuery,
+    jar: CookieJar,
+) -> Response {
+    let params = Params::parse(query.unwrap_or_default().as_bytes());
+    match show(&state, &jar, &params).await {
+        Ok(response) => response,
+        Err(error) => error.page(&state),
+    }
+}
+
+async fn show(state: &SmartState, jar: &CookieJar, params: &Params) -> Result<Response, PageError> {
+    let (request, session) = match answerer(state, jar, params.first("request")).await? {
+        Answerer::Ready(both) => *both,
+        Answerer::Elsewhere(response) => return Ok(response),
+    };
+    let account = &session.account;
+    let class = Role::from_name(&account.role).map(Role::class);
+    let mut records = users::records(state.store().reader(), &account.id).await?;
+    if class.is_some_and(|class| !class.is_patient_side()) {
+        authorize::assign(state, &request, &account.id, None).await?;
+        return Ok(on_to_consent(state, &request));
+    }
+    if records.is_empty() {
+        return Err(PageError::NoRecord);
+    }
+    if records.len() == 1 {
+        let only = records.remove(0);
+        authorize::assign(state, &request, &account.id, Some(&only.patient)).await?;
+        return Ok(on_to_consent(state, &request));
+    }
+    choose(state, &request, &session, records, "").await
+}
+
+fn on_to_consent(state: &SmartState, request: &request::Model) -> Response {
+    see_other(&state.path(&format!("/auth/consent?request={}", request.id)))
+}
+
+async fn choose(
+    state: &SmartState,
+    request: &request::Model,
+    session: &Session,
+    records: Vec<record::Model>,
+    problem: &'static str,
+) -> Result<Response, PageError> {
+    let client = clients::find(state.store().reader(), &request.client_id)
+        .await?
+        .ok_or(PageError::UnknownClient)?;
+    let template = RecordPage {
+        frame: Frame::new(state, Some(session)),
+        form: session.form_token(),
+        request: request.id.clone(),
+        app: client.name,
+        records: records.into_iter().map(Choice::from).collect(),
+        problem,
+    };
+    let status = if problem.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    Ok(page(state, status, Forms::Own, &template))
+}
+
+pub(super) async fn post(
+    State(state): State<SmartState>,
+    jar: CookieJar,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match chosen(&state, &jar, &headers, &body).await {
+        Ok(response) => response,
+        Err(error) => error.page(&state),
+    }
+}
+
+async fn chosen(
+    state: &SmartState,
+    jar: &CookieJar,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, PageError> {
+    let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
+    let (request, session) = match answerer(state, jar, params.first("request")).await? {
+        Answerer::Ready(both) => *both,
+        Answerer::Elsewhere(response) => return Ok(response),
+    };
+    if !session.posted(headers, params.first("form")) {
+        return Err(PageError::Foreign);
+    }
+    let records = users::records(state.store().reader(), &session.account.id).await?;
+    let wanted = params.first("patient").unwrap_or_default();
+    // Only a record of this account: whatever else the form says does not exist.
+    if !records.iter().any(|record| record.patient == wanted) {
+        let problem = "Please choose whose record the app may read.";
+        return choose(state, &request, &session, records, problem).await;
+    }
+    authorize::assign(state, &request, &session.account.id, Some(wanted)).await?;
+    Ok(on_to_consent(state, &request))
+}

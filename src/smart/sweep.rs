@@ -1,0 +1,51 @@
+//! Deletes what has expired. Nothing depends on it: every reader compares times by itself.
+
+use sea_orm::{ColumnTrait as _, Condition};
+use sea_orm::{ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
+
+use super::entities::{code, request, session, token};
+use super::{DAY, SmartState};
+use crate::sql::Sql;
+use crate::store::StoreError;
+
+/// Deletes expired sessions, requests, codes, tokens and assertions, and returns how many rows went.
+/// A used code or refresh token stays until a day after it expired: until then its reuse is noticed.
+/// Grants stay, they are what the patient's list of apps shows.
+pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
+    let now = state.now();
+    let config = state.config();
+    let tx = state.store().begin().await?;
+    let connection = tx.connection();
+    let sessions = session::Entity::delete_many()
+        .filter(
+            Condition::any()
+                .add(session::Column::Seen.lt(now - config.session_idle))
+                .add(session::Column::Created.lt(now - config.session_life)),
+        )
+        .exec(connection)
+        .await?;
+    let requests = request::Entity::delete_many()
+        .filter(request::Column::Expires.lte(now))
+        .exec(connection)
+        .await?;
+    let codes = code::Entity::delete_many()
+        .filter(code::Column::Expires.lt(now - DAY))
+        .exec(connection)
+        .await?;
+    let tokens = token::Entity::delete_many()
+        .filter(token::Column::Expires.lt(now - DAY))
+        .exec(connection)
+        .await?;
+    let mut delete = Sql::default();
+    let at = delete.bind(now);
+    delete.push(&format!("DELETE FROM used_assertion WHERE expires < {at}"));
+    let assertions = connection
+        .execute_raw(delete.statement(state.store().backend()))
+        .await?;
+    tx.commit().await?;
+    Ok(sessions.rows_affected
+        + requests.rows_affected
+        + codes.rows_affected
+        + tokens.rows_affected
+        + assertions.rows_affected())
+}

@@ -1,0 +1,108 @@
+//! Who holds an access token: the one question that the FHIR API asks here, with every request.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use sea_orm::ConnectionTrait as _;
+use thiserror::Error;
+
+use super::SmartState;
+use super::entities::token::ACCESS;
+use super::secret;
+use crate::clock::Millis;
+use crate::sql::Sql;
+use crate::store::StoreError;
+use crate::visibility::scope::Scopes;
+use crate::visibility::{Viewer, ViewerClass};
+
+/// Why a request has no viewer.
+#[derive(Debug, Error)]
+pub enum AuthError {
+    /// 401 with `WWW-Authenticate: Bearer error="invalid_token"` (RFC 6750 section 3.1): unknown,
+    /// expired or revoked, or its client or account was disabled.
+    #[error("the access token is not valid, or no longer")]
+    InvalidToken,
+    /// 503.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A live access token with what it stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) client_id: String,
+    pub(super) account: Option<String>,
+    pub(super) class: String,
+    pub(super) person: Option<String>,
+    pub(super) patient: Option<String>,
+    pub(super) scope: String,
+    pub(super) created: Millis,
+    pub(super) expires: Millis,
+}
+
+/// The token of an `Authorization: Bearer` header.
+#[must_use]
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim())
+        .filter(|token| !token.is_empty())
+}
+
+/// The viewer who holds an access token. One indexed statement: what was revoked a moment ago is
+/// refused now.
+pub async fn authenticate(state: &SmartState, bearer: &str) -> Result<Viewer, AuthError> {
+    let live = find_live(state, bearer)
+        .await?
+        .ok_or(AuthError::InvalidToken)?;
+    // A class that this version does not know opens nothing.
+    let class = ViewerClass::from_name(&live.class).ok_or(AuthError::InvalidToken)?;
+    Ok(Viewer {
+        class,
+        person: live.person,
+        patient: live.patient,
+        client_device: Some(live.client_id.clone()),
+        client_id: live.client_id,
+        scopes: Scopes::parse(&live.scope),
+    })
+}
+
+/// The live access token with this text.
+pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<Live>, StoreError> {
+    // Longer than any of ours: not worth hashing.
+    if plain.len() > 200 {
+        return Ok(None);
+    }
+    let mut select = Sql::default();
+    let hash = select.bind(secret::hash(plain));
+    let kind = select.bind(ACCESS);
+    let now = select.bind(state.now());
+    select.push(&format!(
+        "SELECT g.client_id, g.account, g.class, g.person, g.patient, t.scope, t.created, t.expires \
+         FROM auth_token t \
+         JOIN auth_grant g ON g.id = t.grant_id \
+         JOIN oauth_client c ON c.client_id = g.client_id \
+         LEFT JOIN account a ON a.id = g.account \
+         WHERE t.hash = {hash} AND t.kind = {kind} AND t.expires > {now} \
+         AND g.revoked IS NULL AND c.disabled IS NULL \
+         AND (g.account IS NULL OR (a.id IS NOT NULL AND a.disabled IS NULL))"
+    ));
+    let store = state.store();
+    let Some(row) = store
+        .reader()
+        .query_one_raw(select.statement(store.backend()))
+        .await?
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Live {
+        client_id: row.try_get_by_index(0)?,
+        account: row.try_get_by_index(1)?,
+        class: row.try_get_by_index(2)?,
+        person: row.try_get_by_index(3)?,
+        patient: row.try_get_by_index(4)?,
+        scope: row.try_get_by_index(5)?,
+        created: row.try_get_by_index(6)?,
+        expires: row.try_get_by_index(7)?,
+    }))
+}

@@ -1,0 +1,535 @@
+//! What must not work.
+
+use candor::smart::clients::ClientKind;
+use candor::smart::{AuthError, authenticate};
+use oauth2::{PkceCodeVerifier, TokenResponse as _};
+use url::Url;
+
+use crate::smart_support::{App, Browser, End, PASSWORD, REDIRECT, Server};
+
+const ALL: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
+
+fn with(url: &Url, name: &str, value: Option<&str>) -> String {
+    let mut changed = url.clone();
+    let kept: Vec<(String, String)> = url
+        .query_pairs()
+        .into_owned()
+        .filter(|(own, _)| own != name)
+        .collect();
+    changed
+        .query_pairs_mut()
+        .clear()
+        .extend_pairs(kept)
+        .extend_pairs(value.map(|value| (name, value)));
+    changed.to_string()
+}
+
+#[tokio::test]
+async fn an_unknown_app_or_redirect_gets_a_page_and_no_redirect() {
+    let server = Server::start().await;
+    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+    let url = app.start(ALL).url;
+    let browser = Browser::new(&server);
+    for (name, value) in [
+        ("client_id", Some("nobody")),
+        ("client_id", None),
+        ("redirect_uri", None),
+        ("redirect_uri", Some("https://evil.example/done")),
+        ("redirect_uri", Some("https://app.example/done/")),
+        ("redirect_uri", Some("https://app.example/done?x=1")),
+        ("redirect_uri", Some("https://app.example/other/../done")),
+        ("redirect_uri", Some("https://APP.example/done")),
+        ("redirect_uri", Some("https://app.example:443/done")),
+        ("redirect_uri", Some("http://127.0.0.1:80/done/..")),
+        ("redirect_uri", Some("http://127.0.0.1@evil.example/done")),
+    ] {
+        let page = browser.open(&with(&url, name, value)).await.page();
+        assert_eq!(page.status, 400, "{name} {value:?}");
+        assert!(page.body.contains("set up correctly"), "{}", page.body);
+        assert!(page.body.contains("Reference"));
+    }
+    let twice = format!("{url}&redirect_uri=https%3A%2F%2Fevil.example%2Fdone");
+    assert_eq!(browser.open(&twice).await.page().status, 400);
+}
+
+#[tokio::test]
+async fn other_mistakes_go_back_to_the_app_without_a_code() {
+    let server = Server::start().await;
+    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+    let sent = app.start(ALL);
+    let browser = Browser::new(&server);
+    let verifier = sent.verifier.secret().clone();
+    for (name, value, error) in [
+        ("response_type", Some("token"), "unsupported_response_type"),
+        ("response_type", None, "invalid_request"),
+        (
+            "aud",
+            Some("https://evil.example/fhir/r4"),
+            "invalid_request",
+        ),
+        ("aud", None, "invalid_request"),
+        ("aud", Some(&*server.public), "invalid_request"),
+        ("code_challenge", None, "invalid_request"),
+        ("code_challenge", Some("short"), "invalid_request"),
+        ("code_challenge_method", None, "invalid_request"),
+        ("code_challenge_method", Some("plain"), "invalid_request"),
+        ("state", None, "invalid_request"),
+        ("scope", None, "invalid_scope"),
+        (
+            "scope",
+            Some("patient/Nothing.rs system/*.rs"),
+            "invalid_scope",
+        ),
+        ("launch", Some("abc"), "invalid_request"),
+        ("request", Some("x.y.z"), "request_not_supported"),
+        (
+            "request_uri",
+            Some("https://evil.example/"),
+            "request_uri_not_supported",
+        ),
+        ("response_mode", Some("fragment"), "invalid_request"),
+    ] {
+        let answer = browser.open(&with(&sent.url, name, value)).await.answer();
+        assert_eq!(answer["error"], error, "{name} {value:?}");
+        assert_eq!(answer["iss"], server.public);
+        assert!(!answer.contains_key("code"));
+        if name != "state" {
+            assert_eq!(answer["state"], *sent.state.secret());
+        }
+    }
+    // `plain` with the challenge that the verifier is.
+    let plain = with(&sent.url, "code_challenge", Some(&verifier[..43]));
+    let plain = Url::parse(&plain).unwrap();
+    let answer = browser
+        .open(&with(&plain, "code_challenge_method", Some("plain")))
+        .await
+        .answer();
+    assert_eq!(answer["error"], "invalid_request");
+    // The slash at the end of aud is forgiven.
+    let slash = with(&sent.url, "aud", Some(&format!("{}/", server.fhir())));
+    assert_eq!(browser.open(&slash).await.page().status, 200);
+}
+
+#[tokio::test]
+async fn a_code_is_good_once_and_its_reuse_takes_back_what_it_gave() {
+    let server = Server::start().await;
+    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+    let user = server.add_patient().await;
+    let sent = app.start(ALL);
+    let verifier = sent.verifier.secret().clone();
+    let answer = Browser::new(&server)
+        .allow(&sent, &user, |form| form.set("long", "yes"))
+        .await;
+    let tokens = app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    let access = tokens.access_token().secret();
+    assert!(authenticate(&server.state, access).await.is_ok());
+    let again = app
+        .exchange(&answer["code"], PkceCodeVerifier::new(verifier))
+        .await;
+    assert!(again.unwrap_err().contains("invalid_grant"));
+    let dead = authenticate(&server.state, access).await;
+    assert!(matches!(dead, Err(AuthError::InvalidToken)));
+    let refresh = app.refresh(tokens.refresh_token().unwrap(), "").await;
+    assert!(refresh.unwrap_err().contains("invalid_grant"));
+}
+
+#[tokio::test]
+async fn a_code_needs_its_own_verifier_client_redirect_and_minute() {
+    let server = Server::start().await;
+    let registered = server.add_client(ClientKind::Public, ALL).await;
+    let app = App::new(&server, &registered);
+    let other = server.add_client(ClientKind::Public, ALL).await;
+    let user = server.add_patient().await;
+    let wrong = "x".repeat(43);
+    for case in ["missing", "blank", "wrong", "challenge", "redirect", "late"] {
+        let sent = app.start("patient/Goal.rs");
+        let challenge: String = sent
+            .url
+            .query_pairs()
+            .find(|(name, _)| name == "code_challenge")
+            .map(|(_, value)| value.into_owned())
+            .unwrap();
+        let answer = Browser::new(&server).allow(&sent, &user, |_| ()).await;
+        let redirect = if case == "redirect" {
+            "http://127.0.0.1/done"
+        } else {
+            REDIRECT
+        };
+        let mut form = vec![
+            ("grant_type", "authorization_code"),
+            ("code", answer["code"].as_str()),
+            ("redirect_uri", redirect),
+            ("client_id", &registered.client_id),
+        ];
+        match case {
+            "missing" => {}
+            "blank" => form.push(("code_verifier", "")),
+            "wrong" => form.push(("code_verifier", &wrong)),
+            "challenge" => form.push(("code_verifier", &challenge)),
+            _ => form.push(("code_verifier", sent.verifier.secret())),
+        }
+        if case == "late" {
+            server.advance(60_000);
+        }
+        let (status, body) = server.token(&form).await;
+        assert_eq!(status, 400, "{case}: {body}");
+        assert!(body.get("access_token").is_none());
+        if case == "wrong" {
+            // Burnt: the right verifier comes too late.
+            let right = app.exchange(&answer["code"], sent.verifier).await;
+            assert!(right.unwrap_err().contains("invalid_grant"));
+        }
+    }
+    // Another client can neither use nor spoil it.
+    let sent = app.start("patient/Goal.rs");
+    let answer = Browser::new(&server).allow(&sent, &user, |_| ()).await;
+    let (status, body) = server
+        .token(&[
+            ("grant_type", "authorization_code"),
+            ("code", &answer["code"]),
+            ("redirect_uri", REDIRECT),
+            ("client_id", &other.client_id),
+            ("code_verifier", sent.verifier.secret()),
+        ])
+        .await;
+    assert_eq!(
+        (status, body["error"].as_str()),
+        (400, Some("invalid_grant"))
+    );
+    app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    let (status, body) = server
+        .token(&[
+            ("grant_type", "authorization_code"),
+            ("code", "nothing"),
+            ("redirect_uri", REDIRECT),
+            ("client_id", &registered.client_id),
+            ("code_verifier", &wrong),
+        ])
+        .await;
+    assert_eq!(
+        (status, body["error"].as_str()),
+        (400, Some("invalid_grant"))
+    );
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_good_once_and_never_grows() {
+    let server = Server::start().await;
+    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+    let user = server.add_patient().await;
+    let asked = "launch/patient offline_access patient/Goal.rs patient/Patient.rs";
+    let first = app
+        .connect(&server, &user, asked, |form| form.set("long", "yes"))
+        .await;
+    let token = first.refresh_token().unwrap();
+    for more in [
+        "patient/Condition.rs",
+        "patient/*.rs",
+        "openid",
+        "patient/Goal.cruds",
+        "x",
+    ] {
+        let refused = app.refresh(token, more).await.unwrap_err();
+        assert!(refused.contains("invalid_scope"), "{more}: {refused}");
+    }
+    let other = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+    assert!(
+        other
+            .refresh(token, "")
+            .await
+            .unwrap_err()
+            .contains("invalid_grant")
+    );
+    let second = app.refresh(token, "").await.unwrap();
+    assert!(
+        app.refresh(token, "")
+            .await
+            .unwrap_err()
+            .contains("invalid_grant")
+    );
+    // The family is dead, the youngest too.
+    let youngest = app.refresh(second.refresh_token().unwrap(), "").await;
+    assert!(youngest.unwrap_err().contains("invalid_grant"));
+    let dead = authenticate(&server.state, second.access_token().secret()).await;
+    assert!(matches!(dead, Err(AuthError::InvalidToken)));
+    // An access token is no refresh token, nor the other way round.
+    let third = app
+        .connect(&server, &user, asked, |form| form.set("long", "yes"))
+        .await;
+    let swapped = oauth2::RefreshToken::new(third.access_token().secret().clone());
+    assert!(
+        app.refresh(&swapped, "")
+            .await
+            .unwrap_err()
+            .contains("invalid_grant")
+    );
+    let swapped = authenticate(&server.state, third.refresh_token().unwrap().secret()).await;
+    assert!(matches!(swapped, Err(AuthError::InvalidToken)));
+}
+
+#[tokio::test]
+async fn clients_prove_themselves_in_the_way_they_registered() {
+    let server = Server::start().await;
+    let confidential = server.add_client(ClientKind::Confidential, ALL).await;
+    let id = confidential.client_id.as_str();
+    let grant = ("grant_type", "refresh_token");
+    let token = ("refresh_token", "nothing");
+    for form in [
+        vec![grant, token, ("client_id", id)],
+        vec![grant, token, ("client_id", id), ("client_secret", "wrong")],
+        vec![grant, token, ("client_id", "nobody")],
+        vec![grant, token],
+    ] {
+        let (status, body) = server.token(&form).await;
+        assert_eq!(
+            (status, body["error"].as_str()),
+            (401, Some("invalid_client"))
+        );
+    }
+    let secret = confidential.client_secret.clone().unwrap();
+    let (status, body) = server
+        .token(&[grant, token, ("client_id", id), ("client_secret", &secret)])
+        .await;
+    assert_eq!(
+        (status, body["error"].as_str()),
+        (400, Some("invalid_grant"))
+    );
+    let basic = server
+        .http
+        .post(server.url("/auth/token"))
+        .basic_auth(id, Some("wrong"))
+        .form(&[grant, token])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(basic.status(), 401);
+    assert!(
+        basic.headers()["www-authenticate"]
+            .to_str()
+            .unwrap()
+            .starts_with("Basic")
+    );
+    let both = server
+        .http
+        .post(server.url("/auth/token"))
+        .basic_auth(id, Some(&secret))
+        .form(&[grant, token, ("client_secret", &secret)])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(both.status(), 400);
+    for (form, error) in [
+        (
+            vec![("grant_type", "password"), ("client_id", id)],
+            "unsupported_grant_type",
+        ),
+        (vec![("client_id", id)], "invalid_request"),
+        (
+            vec![
+                grant,
+                token,
+                token,
+                ("client_id", id),
+                ("client_secret", &secret),
+            ],
+            "invalid_request",
+        ),
+        (
+            vec![
+                ("grant_type", "client_credentials"),
+                ("client_id", id),
+                ("client_secret", &secret),
+            ],
+            "unauthorized_client",
+        ),
+    ] {
+        let (status, body) = server.token(&form).await;
+        assert_eq!((status, body["error"].as_str()), (400, Some(error)));
+    }
+    let json = server
+        .http
+        .post(server.url("/auth/token"))
+        .json(&serde_json::json!({"grant_type": "refresh_token"}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(json.status(), 400);
+    assert_eq!(json.headers()["cache-control"], "no-store");
+    assert_eq!(json.headers()["pragma"], "no-cache");
+    let public = server.add_client(ClientKind::Public, ALL).await;
+    let form = [("token", "x"), ("client_id", public.client_id.as_str())];
+    let anonymous = server
+        .http
+        .post(server.url("/auth/introspect"))
+        .form(&form)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(anonymous.status(), 401);
+}
+
+#[tokio::test]
+async fn guessing_a_secret_slows_down() {
+    let server = Server::start().await;
+    let client = server.add_client(ClientKind::Confidential, ALL).await;
+    let guess = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", "x"),
+        ("client_id", client.client_id.as_str()),
+        ("client_secret", "guess"),
+    ];
+    let mut statuses = vec![];
+    for _ in 0..7 {
+        statuses.push(server.token(&guess).await.0);
+    }
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 429]);
+    server.advance(1_000);
+    assert_eq!(server.token(&guess).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_name_look_the_same_and_slow_down() {
+    let server = Server::start().await;
+    let user = server.add_patient().await;
+    let normal = |page: &crate::smart_support::Page, name: &str| {
+        let form = page.form("/login");
+        let (_, token) = form.fields.iter().find(|(name, _)| name == "form").unwrap();
+        page.body.replace(name, "NAME").replace(token, "TOKEN")
+    };
+    let browser = Browser::new(&server);
+    let login = browser.open(&server.url("/login")).await.page();
+    let known = browser
+        .sign_in(&login, &user.username, "not the password at all")
+        .await
+        .page();
+    let unknown = browser
+        .sign_in(&login, "nobody-here", "not the password at all")
+        .await
+        .page();
+    assert_eq!((known.status, unknown.status), (400, 400));
+    assert_eq!(
+        normal(&known, &user.username),
+        normal(&unknown, "nobody-here")
+    );
+    for name in [user.username.as_str(), "nobody-here"] {
+        let mut last = 0;
+        for _ in 0..6 {
+            last = browser.sign_in(&login, name, "no").await.page().status;
+        }
+        assert_eq!(last, 429);
+    }
+    // Waiting, even the right password is not looked at; then it is.
+    let page = browser
+        .sign_in(&login, &user.username, PASSWORD)
+        .await
+        .page();
+    assert_eq!(page.status, 429);
+    assert!(page.headers.contains_key("retry-after"));
+    server.advance(60_000);
+    let page = browser
+        .sign_in(&login, &user.username, PASSWORD)
+        .await
+        .page();
+    assert_eq!(page.url.path(), "/apps");
+}
+
+#[tokio::test]
+async fn forms_from_elsewhere_do_nothing() {
+    let server = Server::start().await;
+    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+    let user = server.add_patient().await;
+    let browser = Browser::new(&server);
+    let sent = app.start("patient/Goal.rs");
+    let page = browser.to_consent(&sent, &user).await;
+    let mut form = page.form("/auth/consent");
+    form.set("action", "allow");
+    // Without the token, with a made-up one, or from another site.
+    let mut forged = form.clone();
+    forged.set("form", "");
+    assert_eq!(browser.submit(&forged).await.page().status, 403);
+    forged.set("form", "AAAA");
+    assert_eq!(browser.submit(&forged).await.page().status, 403);
+    for site in ["cross-site", "same-site", "none"] {
+        let request = browser
+            .http
+            .post(server.url("/auth/consent"))
+            .header("sec-fetch-site", site)
+            .form(&form.fields);
+        assert_eq!(browser.follow(request).await.page().status, 403, "{site}");
+    }
+    // Somebody else's browser, signed in as somebody else.
+    let stranger = Browser::new(&server);
+    let other = server.add_patient().await;
+    let login = stranger.open(&server.url("/login")).await.page();
+    stranger
+        .sign_in(&login, &other.username, PASSWORD)
+        .await
+        .page();
+    let page = stranger.open(page.url.as_str()).await.page();
+    assert_eq!(page.status, 403);
+    assert_eq!(stranger.submit(&form).await.page().status, 403);
+    // And it still works where it belongs, once.
+    assert!(browser.submit(&form).await.answer().contains_key("code"));
+    assert!(matches!(browser.submit(&form).await, End::Page(page) if page.status == 400));
+    // A sign-in form without the cookie it was made with.
+    let login = Browser::new(&server)
+        .open(&server.url("/login"))
+        .await
+        .page();
+    let page = Browser::new(&server)
+        .sign_in(&login, &user.username, PASSWORD)
+        .await
+        .page();
+    assert!(page.body.contains("Turn on cookies"));
+}
+
+#[tokio::test]
+async fn an_answer_after_ten_minutes_is_too_late() {
+    let server = Server::start().await;
+    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+    let user = server.add_patient().await;
+    let browser = Browser::new(&server);
+    let page = browser
+        .to_consent(&app.start("patient/Goal.rs"), &user)
+        .await;
+    let mut form = page.form("/auth/consent");
+    form.set("action", "allow");
+    server.advance(10 * 60_000);
+    let late = browser.submit(&form).await.page();
+    assert_eq!(late.status, 400);
+    assert!(late.body.contains("ten minutes"));
+    assert!(candor::smart::sweep(&server.state).await.unwrap() >= 1);
+}
+
+#[tokio::test]
+async fn markup_in_what_others_wrote_stays_text() {
+    let server = Server::start().await;
+    let mut new = candor::smart::clients::NewClient {
+        client_id: None,
+        name: "<script>alert(1)</script>".to_owned(),
+        kind: ClientKind::Public,
+        redirect_uris: vec![REDIRECT.to_owned()],
+        keys: None,
+        scope: ALL.to_owned(),
+        class: candor::visibility::ViewerClass::System,
+        person: None,
+    };
+    let registered = candor::smart::clients::add(&server.store, new.clone())
+        .await
+        .unwrap();
+    let app = App::new(&server, &registered);
+    let user = server.add_patient().await;
+    let browser = Browser::new(&server);
+    let page = browser.to_consent(&app.start(ALL), &user).await;
+    assert!(!page.body.contains("<script"));
+    assert!(page.body.contains("alert(1)"));
+    let login = format!("{}/login?request=%22%3E%3Cscript%3E", server.public);
+    let page = Browser::new(&server).open(&login).await.page();
+    assert!(!page.body.contains("<script"));
+    new.redirect_uris = vec!["javascript:alert(1)".to_owned()];
+    assert!(
+        candor::smart::clients::add(&server.store, new)
+            .await
+            .is_err()
+    );
+}

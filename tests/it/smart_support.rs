@@ -1,0 +1,495 @@
+//! A running server, a person's browser and an app, for the tests of the authorization server.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use candor::clock::{Clock, Millis};
+use candor::smart::clients::{self, ClientKind, NewClient, RegisteredClient};
+use candor::smart::users::{self, NewRecord, NewUser, RegisteredUser, Role};
+use candor::smart::{SmartConfig, SmartState, router};
+use candor::store::{Store, StoreOptions};
+use candor::visibility::ViewerClass;
+use oauth2::basic::{
+    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
+    BasicTokenType,
+};
+use oauth2::{
+    AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet,
+    EndpointSet, ExtraTokenFields, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier,
+    RedirectUrl, RefreshToken, Scope, StandardRevocableToken, StandardTokenResponse, TokenUrl,
+};
+use reqwest::redirect::Policy;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+pub const PASSWORD: &str = "a long walk by the sea";
+pub const REDIRECT: &str = "https://app.example/done";
+
+/// A server on a port of its own, with a clock that stands still until moved.
+pub struct Server {
+    pub public: String,
+    pub state: SmartState,
+    pub store: Store,
+    pub clock: Clock,
+    pub http: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let public = format!("http://{}", listener.local_addr().unwrap());
+        let clock = Clock::test(Clock::system().now());
+        // A database server is shared by all tests: they keep apart by random names.
+        let url = std::env::var("CANDOR_TEST_DATABASE_URL")
+            .unwrap_or_else(|_| format!("sqlite://{}", folder.path().join("test.db").display()));
+        let store = Store::open(&StoreOptions {
+            url,
+            base: format!("{public}/fhir/r4"),
+            clock: clock.clone(),
+            connections: 4,
+        })
+        .await
+        .unwrap();
+        let mut config = SmartConfig::new(&public);
+        config.allow_loopback_jwks = true;
+        config.client_address_header = Some("x-forwarded-for".to_owned());
+        let state = SmartState::new(store.clone(), config).await.unwrap();
+        let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        Self {
+            public,
+            state,
+            store,
+            clock,
+            http: reqwest::Client::builder()
+                .redirect(Policy::none())
+                .build()
+                .unwrap(),
+            _folder: folder,
+        }
+    }
+
+    pub fn fhir(&self) -> String {
+        format!("{}/fhir/r4", self.public)
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.public)
+    }
+
+    pub fn advance(&self, by: Millis) {
+        assert!(self.clock.set(self.clock.now() + by));
+    }
+
+    pub async fn add_client(&self, kind: ClientKind, scope: &str) -> RegisteredClient {
+        let redirect_uris = match kind {
+            ClientKind::Backend => vec![],
+            _ => vec![REDIRECT.to_owned(), "http://127.0.0.1/done".to_owned()],
+        };
+        clients::add(
+            &self.store,
+            NewClient {
+                client_id: None,
+                name: "Bone Journal".to_owned(),
+                kind,
+                redirect_uris,
+                keys: None,
+                scope: scope.to_owned(),
+                class: ViewerClass::System,
+                person: None,
+            },
+        )
+        .await
+        .unwrap()
+    }
+
+    pub async fn add_user(
+        &self,
+        role: Role,
+        practitioner: Option<&str>,
+        records: &[(&str, Option<&str>, &str)],
+    ) -> RegisteredUser {
+        users::add(
+            &self.store,
+            NewUser {
+                username: format!("Ana-{}", uuid::Uuid::new_v4()),
+                name: "Ana Ruiz".to_owned(),
+                role,
+                password: PASSWORD.to_owned(),
+                practitioner: practitioner.map(str::to_owned),
+                records: records
+                    .iter()
+                    .map(|(patient, related_person, name)| NewRecord {
+                        patient: (*patient).to_owned(),
+                        related_person: related_person.map(str::to_owned),
+                        name: (*name).to_owned(),
+                    })
+                    .collect(),
+            },
+        )
+        .await
+        .unwrap()
+    }
+
+    pub async fn add_patient(&self) -> RegisteredUser {
+        self.add_user(Role::Patient, None, &[("ana", None, "Ana Ruiz")])
+            .await
+    }
+
+    /// Posts to the token endpoint by hand.
+    pub async fn token(&self, form: &[(&str, &str)]) -> (u16, serde_json::Value) {
+        self.token_from("192.0.2.1", form).await
+    }
+
+    /// The same, from an address that a proxy reports.
+    pub async fn token_from(
+        &self,
+        address: &str,
+        form: &[(&str, &str)],
+    ) -> (u16, serde_json::Value) {
+        let response = self
+            .http
+            .post(self.url("/auth/token"))
+            .header("x-forwarded-for", format!("203.0.113.9, {address}"))
+            .form(form)
+            .send()
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap())
+    }
+}
+
+/// What SMART adds to a token response.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct SmartFields {
+    pub patient: Option<String>,
+    pub id_token: Option<String>,
+    pub need_patient_banner: Option<bool>,
+    pub smart_style_url: Option<String>,
+}
+
+impl ExtraTokenFields for SmartFields {}
+
+pub type SmartTokens = StandardTokenResponse<SmartFields, BasicTokenType>;
+type SmartClient = oauth2::Client<
+    BasicErrorResponse,
+    SmartTokens,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+/// An app, through the oauth2 crate.
+pub struct App {
+    pub client: SmartClient,
+    pub secret: Option<String>,
+    http: reqwest::Client,
+    aud: String,
+}
+
+/// An authorization request that the app has sent.
+pub struct Sent {
+    pub url: Url,
+    pub state: CsrfToken,
+    pub verifier: PkceCodeVerifier,
+}
+
+impl App {
+    pub fn new(server: &Server, registered: &RegisteredClient) -> Self {
+        Self::with_redirect(server, registered, REDIRECT)
+    }
+
+    pub fn with_redirect(server: &Server, registered: &RegisteredClient, redirect: &str) -> Self {
+        let mut client = oauth2::Client::new(ClientId::new(registered.client_id.clone()))
+            .set_auth_type(AuthType::BasicAuth)
+            .set_redirect_uri(RedirectUrl::new(redirect.to_owned()).unwrap());
+        if let Some(secret) = &registered.client_secret {
+            client = client.set_client_secret(ClientSecret::new(secret.clone()));
+        }
+        let client = client
+            .set_auth_uri(AuthUrl::new(server.url("/auth/authorize")).unwrap())
+            .set_token_uri(TokenUrl::new(server.url("/auth/token")).unwrap());
+        Self {
+            client,
+            secret: registered.client_secret.clone(),
+            http: server.http.clone(),
+            aud: server.fhir(),
+        }
+    }
+
+    pub fn start(&self, scope: &str) -> Sent {
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let (url, state) = self
+            .client
+            .authorize_url(CsrfToken::new_random)
+            .add_scopes(scope.split(' ').map(|one| Scope::new(one.to_owned())))
+            .add_extra_param("aud", &self.aud)
+            .set_pkce_challenge(challenge)
+            .url();
+        Sent {
+            url,
+            state,
+            verifier,
+        }
+    }
+
+    /// The adapter that the oauth2 crate wants, for reqwest 0.13.
+    pub async fn call(
+        http: reqwest::Client,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, reqwest::Error> {
+        let response = http.execute(request.try_into()?).await?;
+        let mut answer = axum::http::Response::new(Vec::new());
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = response.headers().clone();
+        *answer.body_mut() = response.bytes().await?.to_vec();
+        Ok(answer)
+    }
+
+    pub async fn exchange(
+        &self,
+        code: &str,
+        verifier: PkceCodeVerifier,
+    ) -> Result<SmartTokens, String> {
+        let http = self.http.clone();
+        self.client
+            .exchange_code(AuthorizationCode::new(code.to_owned()))
+            .set_pkce_verifier(verifier)
+            .request_async(&move |request| Self::call(http.clone(), request))
+            .await
+            .map_err(|error| format!("{error:?}"))
+    }
+
+    pub async fn refresh(&self, token: &RefreshToken, scope: &str) -> Result<SmartTokens, String> {
+        let http = self.http.clone();
+        self.client
+            .exchange_refresh_token(token)
+            .add_scopes(
+                scope
+                    .split_ascii_whitespace()
+                    .map(|one| Scope::new(one.to_owned())),
+            )
+            .request_async(&move |request| Self::call(http.clone(), request))
+            .await
+            .map_err(|error| format!("{error:?}"))
+    }
+
+    /// The whole way: sign in, tick what the closure leaves ticked, allow, exchange.
+    pub async fn connect(
+        &self,
+        server: &Server,
+        user: &RegisteredUser,
+        scope: &str,
+        change: impl Fn(&mut Form),
+    ) -> SmartTokens {
+        let sent = self.start(scope);
+        let browser = Browser::new(server);
+        let answer = browser.allow(&sent, user, change).await;
+        let code = answer.get("code").unwrap_or_else(|| panic!("{answer:?}"));
+        assert_eq!(answer["state"], *sent.state.secret());
+        assert_eq!(answer["iss"], server.public);
+        self.exchange(code, sent.verifier).await.unwrap()
+    }
+}
+
+/// Where a browser ended up.
+#[derive(Debug)]
+pub enum End {
+    Page(Page),
+    /// Sent away, to the app.
+    Away(Url),
+}
+
+impl End {
+    pub fn page(self) -> Page {
+        match self {
+            Self::Page(page) => page,
+            Self::Away(url) => panic!("sent away to {url}"),
+        }
+    }
+
+    /// The parameters that the app got.
+    pub fn answer(self) -> HashMap<String, String> {
+        match self {
+            Self::Page(page) => panic!("still on a page: {} {}", page.status, page.body),
+            Self::Away(url) => url.query_pairs().into_owned().collect(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Page {
+    pub status: u16,
+    pub url: Url,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: String,
+}
+
+/// A form with its fields as a browser would send them.
+#[derive(Clone, Debug)]
+pub struct Form {
+    pub action: String,
+    pub fields: Vec<(String, String)>,
+    /// Boxes that were not ticked.
+    pub unticked: Vec<(String, String)>,
+}
+
+impl Form {
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.fields.retain(|(own, _)| own != name);
+        self.fields.push((name.to_owned(), value.to_owned()));
+    }
+
+    pub fn tick(&mut self, name: &str, value: &str) {
+        self.fields.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Leaves only these boxes ticked.
+    pub fn only(&mut self, values: &[&str]) {
+        self.fields
+            .retain(|(name, value)| name != "allow" || values.contains(&value.as_str()));
+    }
+}
+
+impl Page {
+    pub fn form(&self, action: &str) -> Form {
+        let start = self
+            .body
+            .find(&format!("action=\"{action}\""))
+            .unwrap_or_else(|| panic!("no form {action} on {}: {}", self.url, self.body));
+        let text = &self.body[start..];
+        let text = &text[..text.find("</form>").unwrap()];
+        let mut form = Form {
+            action: action.to_owned(),
+            fields: vec![],
+            unticked: vec![],
+        };
+        for tag in text.split("<input ").skip(1) {
+            let tag = &tag[..tag.find('>').unwrap()];
+            let attribute = |name: &str| {
+                let from = tag.find(&format!("{name}=\""))? + name.len() + 2;
+                let value = &tag[from..];
+                Some(unescape(&value[..value.find('"')?]))
+            };
+            let field = (
+                attribute("name").unwrap(),
+                attribute("value").unwrap_or_default(),
+            );
+            let kind = attribute("type").unwrap();
+            if ["checkbox", "radio"].contains(&kind.as_str()) && !tag.ends_with(" checked") {
+                form.unticked.push(field);
+            } else {
+                form.fields.push(field);
+            }
+        }
+        form
+    }
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("&#38;", "&")
+        .replace("&#34;", "\"")
+        .replace("&#39;", "'")
+        .replace("&#60;", "<")
+        .replace("&#62;", ">")
+        .replace("&amp;", "&")
+        .replace("&quot;", "\"")
+}
+
+/// A person's browser: keeps cookies, follows redirects, stops where it is sent to the app.
+#[derive(Clone)]
+pub struct Browser {
+    pub http: reqwest::Client,
+    public: Arc<str>,
+}
+
+impl Browser {
+    pub fn new(server: &Server) -> Self {
+        Self {
+            http: reqwest::Client::builder()
+                .cookie_store(true)
+                .redirect(Policy::none())
+                .build()
+                .unwrap(),
+            public: server.public.as_str().into(),
+        }
+    }
+
+    pub async fn open(&self, url: &str) -> End {
+        self.follow(self.http.get(url)).await
+    }
+
+    pub async fn submit(&self, form: &Form) -> End {
+        let url = format!("{}{}", self.public, form.action);
+        let request = self
+            .http
+            .post(url)
+            .header("sec-fetch-site", "same-origin")
+            .form(&form.fields);
+        self.follow(request).await
+    }
+
+    pub async fn follow(&self, request: reqwest::RequestBuilder) -> End {
+        let mut response = request.send().await.unwrap();
+        for _ in 0..10 {
+            let Some(location) = response.headers().get("location") else {
+                let (status, url) = (response.status().as_u16(), response.url().clone());
+                let headers = response.headers().clone();
+                let body = response.text().await.unwrap();
+                return End::Page(Page {
+                    status,
+                    url,
+                    headers,
+                    body,
+                });
+            };
+            assert_eq!(response.status(), 303);
+            let url = response.url().join(location.to_str().unwrap()).unwrap();
+            if !url.as_str().starts_with(&*self.public) {
+                return End::Away(url);
+            }
+            response = self.http.get(url).send().await.unwrap();
+        }
+        panic!("redirected ten times");
+    }
+
+    pub async fn sign_in(&self, page: &Page, username: &str, password: &str) -> End {
+        let mut form = page.form("/login");
+        form.set("username", username);
+        form.set("password", password);
+        self.submit(&form).await
+    }
+
+    /// From the app's link to the consent page.
+    pub async fn to_consent(&self, sent: &Sent, user: &RegisteredUser) -> Page {
+        let page = self.open(sent.url.as_str()).await.page();
+        assert_eq!(page.status, 200, "{}", page.body);
+        self.sign_in(&page, &user.username, PASSWORD).await.page()
+    }
+
+    /// From the app's link to the app's answer.
+    pub async fn allow(
+        &self,
+        sent: &Sent,
+        user: &RegisteredUser,
+        change: impl Fn(&mut Form),
+    ) -> HashMap<String, String> {
+        let page = self.to_consent(sent, user).await;
+        let mut form = page.form("/auth/consent");
+        change(&mut form);
+        if !form.fields.iter().any(|(name, _)| name == "action") {
+            form.set("action", "allow");
+        }
+        self.submit(&form).await.answer()
+    }
+}
