@@ -1,1 +1,461 @@
-//! (being built)
+//! The FHIR HTTP API: every interaction and operation below the FHIR base, in JSON and XML.
+//!
+//! [`router`] takes a request apart into an address, a format and a viewer; one file for each
+//! interaction does the rest without HTTP; [`error`] and [`reply`] make the answer. Withheld means
+//! absent: nothing in this module knows what is withheld, the store's queries do.
+
+pub mod auth;
+mod binary;
+pub mod bundle;
+mod capability;
+mod create;
+mod cursor;
+mod delete;
+pub mod error;
+mod get;
+mod history;
+mod incoming;
+pub mod negotiate;
+mod operation;
+mod query;
+mod read;
+pub mod reply;
+mod route;
+mod seam;
+mod search;
+mod session;
+mod update;
+mod view;
+mod write;
+
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use percent_encoding::percent_decode_str;
+use tower_http::cors::{AllowMethods, Any, CorsLayer};
+
+pub use auth::{AuthError, AuthFuture, Authenticator};
+pub use capability::OauthUris;
+pub use error::RestError;
+pub use session::{Limits, Session};
+
+use get::GetRequest;
+use negotiate::{Format, Prefer, Return, Sent, Wanted};
+use query::Pairs;
+use read::Freshness;
+use reply::{Reply, Shape};
+use route::Route;
+use search::Place;
+use update::Conditions;
+use write::Target;
+
+use crate::store::{Origin, Store};
+
+/// What the API needs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct RestState {
+    store: Store,
+    authenticator: Arc<dyn Authenticator>,
+    limits: Arc<Limits>,
+    oauth: Arc<OauthUris>,
+    metadata: Arc<OnceLock<Bytes>>,
+}
+
+impl RestState {
+    /// The API over this store, for tokens that `authenticator` knows.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        authenticator: Arc<dyn Authenticator>,
+        limits: Limits,
+        oauth: OauthUris,
+    ) -> Self {
+        Self {
+            store,
+            authenticator,
+            limits: Arc::new(limits),
+            oauth: Arc::new(oauth),
+            metadata: Arc::default(),
+        }
+    }
+
+    /// The CapabilityStatement: the same for everybody, made once.
+    fn metadata(&self) -> Bytes {
+        self.metadata
+            .get_or_init(|| capability::bytes(self.store.base(), Some(&self.oauth)))
+            .clone()
+    }
+}
+
+/// Which interaction answered, in the response's extensions: for metrics, where the path must not
+/// stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interaction(pub &'static str);
+
+/// The API, for [`Router::nest_service`] at the FHIR path: unlike `nest`, that takes the base with
+/// and without its slash.
+pub fn router(state: RestState) -> Router {
+    Router::new()
+        .fallback(dispatch)
+        .with_state(state)
+        .layer(cors())
+}
+
+/// SMART apps run in browsers at any origin; tokens, not cookies, open the API, so any origin may
+/// ask (SMART App Launch 2.2, "Considerations for CORS support").
+fn cors() -> CorsLayer {
+    let names = |names: &[&'static str]| -> Vec<HeaderName> {
+        names
+            .iter()
+            .map(|name| HeaderName::from_static(name))
+            .collect()
+    };
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods(AllowMethods::list([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+        ]))
+        // A wildcard would not cover Authorization (Fetch, "CORS protocol").
+        .allow_headers(names(&[
+            "accept",
+            "authorization",
+            "content-type",
+            "if-match",
+            "if-modified-since",
+            "if-none-exist",
+            "if-none-match",
+            "prefer",
+            "x-request-id",
+            "x-requested-with",
+            "x-security-context",
+        ]))
+        .expose_headers(names(&[
+            "content-location",
+            "etag",
+            "last-modified",
+            "location",
+            "retry-after",
+            "www-authenticate",
+            "x-request-id",
+        ]))
+        .max_age(Duration::from_secs(3600))
+}
+
+/// Any request below the base.
+async fn dispatch(State(state): State<RestState>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let path = match percent_decode_str(parts.uri.path()).decode_utf8() {
+        Ok(path) => path,
+        // No address of this API: the route below says so.
+        Err(_) => Cow::Borrowed("?"),
+    };
+    let route = Route::parse(&path);
+    let mut shape = Shape {
+        format: Format::Json,
+        pretty: false,
+    };
+    let result = match query::pairs(parts.uri.query().unwrap_or("")) {
+        Ok(pairs) => {
+            let call = Call {
+                state: &state,
+                parts: &parts,
+                path: &path,
+                route,
+                pairs,
+            };
+            call.answer(body, &mut shape).await
+        }
+        Err(error) => Err(error),
+    };
+    let is_public = result.is_ok() && route == Route::Metadata;
+    let mut response = result
+        .and_then(|reply| reply.into_response(state.store.base(), shape, &parts.method))
+        .unwrap_or_else(|error| reply::error_response(&error, shape, &parts.method));
+    if is_public {
+        response.headers_mut().insert(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("public, max-age=300"),
+        );
+    }
+    response
+        .extensions_mut()
+        .insert(Interaction(interaction(&parts.method, route)));
+    response
+}
+
+/// One request with what is known of it before anybody is asked who sent it.
+struct Call<'c> {
+    state: &'c RestState,
+    parts: &'c Parts,
+    path: &'c str,
+    route: Route<'c>,
+    pairs: Pairs,
+}
+
+impl Call<'_> {
+    async fn answer(self, body: Body, shape: &mut Shape) -> Result<Reply, RestError> {
+        let headers = &self.parts.headers;
+        let is_read = matches!(self.parts.method, Method::GET | Method::HEAD);
+        shape.pretty = query::pretty(&self.pairs);
+        let mut raw = None;
+        match negotiate::wanted(headers, query::single(&self.pairs, "_format")?)? {
+            Wanted::Fhir(format) => shape.format = format,
+            Wanted::Raw => match self.route {
+                Route::Instance(type_id, id) if is_read && binary::is_binary(type_id) => {
+                    raw = Some((type_id, id));
+                }
+                _ => shape.format = negotiate::resource_format(headers)?,
+            },
+        }
+        if is_read && self.route == Route::Metadata {
+            return capability::mode(&self.pairs)
+                .map(|()| Reply::ok(reply::Content::Json(self.state.metadata())));
+        }
+        if is_read && self.route == Route::SystemOperation("$release-policy") {
+            return Ok(operation::release_policy(&self.state.store));
+        }
+        let viewer = auth::viewer(&self.state.authenticator, headers).await?;
+        let session = Session::new(
+            self.state.store.clone(),
+            viewer,
+            self.state.limits.clone(),
+            Origin::Api,
+        );
+        if let Some((type_id, id)) = raw {
+            return binary::content(&session, type_id, id, &freshness(headers)).await;
+        }
+        match self.parts.method {
+            Method::GET | Method::HEAD => {
+                let request = GetRequest {
+                    path: self.path.to_owned(),
+                    freshness: freshness(headers),
+                    prefer: Prefer::of(headers),
+                    pairs: self.pairs,
+                    is_head: false,
+                };
+                get::get(&session, &request).await
+            }
+            Method::POST => self.post(&session, body).await,
+            Method::PUT => self.put(&session, body).await,
+            Method::DELETE => {
+                let (type_id, target) = self.target()?;
+                let answer = Prefer::of(headers).answer.unwrap_or_default();
+                delete::delete(&session, type_id, target, &conditions(headers), answer).await
+            }
+            _ => Err(self.refuse()),
+        }
+    }
+
+    async fn post(self, session: &Session, body: Body) -> Result<Reply, RestError> {
+        let headers = &self.parts.headers;
+        let prefer = Prefer::of(headers);
+        let sent = negotiate::sent(headers)?;
+        let limit = session.limits.body_bytes;
+        let searched = match self.route {
+            Route::SystemSearch => Some(Place {
+                type_id: None,
+                compartment: None,
+            }),
+            Route::TypeSearch(type_id) => Some(Place {
+                type_id: Some(type_id),
+                compartment: None,
+            }),
+            Route::CompartmentSearch(type_id, id, wanted) => Some(Place {
+                type_id: wanted,
+                compartment: Some((type_id, id)),
+            }),
+            _ => None,
+        };
+        if let Some(place) = searched {
+            let body = read_body(headers, body, limit).await?;
+            let mut pairs = self.pairs;
+            pairs.extend(form(&sent, &body)?);
+            return search::search(session, place, &pairs, prefer).await;
+        }
+        match self.route {
+            Route::System => {
+                let body = read_body(headers, body, limit).await?;
+                let resource = incoming::parse(&body, &sent, limit)?;
+                bundle::post(session, resource, prefer).await
+            }
+            Route::Type(type_id) => {
+                session.require_writer()?;
+                query::only(&self.pairs, &[])?;
+                let body = read_body(headers, body, limit).await?;
+                let resource = match &sent {
+                    Sent::Other(media) if binary::is_binary(type_id) => {
+                        binary::wrap(None, media, text(headers, "x-security-context"), &body)
+                    }
+                    _ => incoming::parse(&body, &sent, limit)?,
+                };
+                let if_none_exist = text(headers, "if-none-exist").map(|criteria| {
+                    let criteria = criteria.trim();
+                    criteria.strip_prefix('?').unwrap_or(criteria).to_owned()
+                });
+                let answer = prefer.answer.unwrap_or_default();
+                create::create(session, type_id, resource, if_none_exist, answer).await
+            }
+            Route::SystemOperation(_) | Route::TypeOperation(..) | Route::InstanceOperation(..) => {
+                let body = read_body(headers, body, limit).await?;
+                let resource = if body.is_empty() {
+                    None
+                } else {
+                    Some(incoming::parse(&body, &sent, limit)?)
+                };
+                operation::post(session, self.route, &self.pairs, resource).await
+            }
+            _ => Err(self.refuse()),
+        }
+    }
+
+    async fn put(self, session: &Session, body: Body) -> Result<Reply, RestError> {
+        let headers = &self.parts.headers;
+        let (type_id, target) = self.target()?;
+        session.require_writer()?;
+        let sent = negotiate::sent(headers)?;
+        let limit = session.limits.body_bytes;
+        let body = read_body(headers, body, limit).await?;
+        let resource = match (&sent, &target) {
+            (Sent::Other(media), Target::Id(id)) if binary::is_binary(type_id) => {
+                let context = text(headers, "x-security-context");
+                binary::wrap(Some(id), media, context, &body)
+            }
+            _ => incoming::parse(&body, &sent, limit)?,
+        };
+        let answer: Return = Prefer::of(headers).answer.unwrap_or_default();
+        update::update(
+            session,
+            type_id,
+            target,
+            resource,
+            &conditions(headers),
+            answer,
+        )
+        .await
+    }
+
+    /// Whom a PUT or DELETE is about.
+    fn target(&self) -> Result<(crate::fhir::definitions::TypeId, Target), RestError> {
+        match self.route {
+            Route::Instance(type_id, id) => {
+                query::only(&self.pairs, &[])?;
+                Ok((type_id, Target::Id(id.to_owned())))
+            }
+            Route::Type(type_id) => {
+                let criteria = self.parts.uri.query().unwrap_or("");
+                Ok((type_id, Target::Criteria(criteria.to_owned())))
+            }
+            _ => Err(self.refuse()),
+        }
+    }
+
+    /// No such address, or none for this method.
+    fn refuse(&self) -> RestError {
+        match self.route {
+            Route::Unknown | Route::UnknownType => get::unknown(self.route),
+            route => RestError::MethodNotAllowed {
+                allow: route.allow(),
+                text: "This address does not answer to this method; Allow lists those it does."
+                    .to_owned(),
+            },
+        }
+    }
+}
+
+/// The body, no more of it than `limit`.
+async fn read_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, RestError> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > u64::try_from(limit).unwrap_or(u64::MAX)) {
+        return Err(RestError::TooLarge { limit });
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(RestError::TooLarge { limit })
+        }
+        Err(_) => Err(RestError::bad_request(
+            "incomplete",
+            "The body broke off or is not encoded as its headers say.",
+        )),
+    }
+}
+
+/// The pairs of a form.
+fn form(sent: &Sent, body: &Bytes) -> Result<Pairs, RestError> {
+    match sent {
+        Sent::Form => {
+            let text = std::str::from_utf8(body)
+                .map_err(|_| RestError::bad_request("invalid", "The form is not UTF-8."))?;
+            query::pairs(text.trim())
+        }
+        _ if body.is_empty() => Ok(Pairs::new()),
+        _ => Err(RestError::UnsupportedMediaType(
+            "_search takes application/x-www-form-urlencoded.".to_owned(),
+        )),
+    }
+}
+
+/// A header's text. What is no text is no valid value either, and must not pass for absent.
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers
+        .get(name)
+        .map(|value| value.to_str().unwrap_or("(unreadable)"))
+}
+
+fn freshness(headers: &HeaderMap) -> Freshness {
+    Freshness {
+        none_match: text(headers, "if-none-match").map(str::to_owned),
+        modified_since: text(headers, "if-modified-since").and_then(reply::parse_http_date),
+    }
+}
+
+fn conditions(headers: &HeaderMap) -> Conditions {
+    Conditions {
+        if_match: text(headers, "if-match").map(str::to_owned),
+        if_none_match: text(headers, "if-none-match").map(str::to_owned),
+    }
+}
+
+/// R4's name of the interaction (<http://hl7.org/fhir/restful-interaction>), or what comes near.
+fn interaction(method: &Method, route: Route<'_>) -> &'static str {
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    match route {
+        Route::Metadata => "capabilities",
+        Route::System if *method == Method::POST => "transaction",
+        Route::System | Route::SystemSearch => "search-system",
+        Route::SystemHistory => "history-system",
+        Route::Type(_) if is_read => "search-type",
+        Route::Type(_) if *method == Method::POST => "create",
+        Route::TypeSearch(_) => "search-type",
+        Route::TypeHistory(_) => "history-type",
+        Route::Compartment(..) | Route::CompartmentSearch(..) => "search-compartment",
+        Route::Version(..) => "vread",
+        Route::InstanceHistory(..) => "history-instance",
+        Route::SystemOperation(_) | Route::TypeOperation(..) | Route::InstanceOperation(..) => {
+            "operation"
+        }
+        Route::Instance(..) | Route::Type(_) => match *method {
+            Method::PUT => "update",
+            Method::DELETE => "delete",
+            _ if is_read => "read",
+            _ => "other",
+        },
+        Route::UnknownType | Route::Unknown => "other",
+    }
+}

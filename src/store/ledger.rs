@@ -26,7 +26,7 @@ pub struct LedgerEntry {
     pub prev: String,
     /// Hash of this entry, hex.
     pub hash: String,
-    subject: i64,
+    pub subject: i64,
 }
 
 /// What [`Store::verify_ledger`] found.

@@ -1,0 +1,314 @@
+//! batch and transaction (R4 3.1.0.11): a Bundle of requests posted to the base.
+
+mod entry;
+pub(super) mod references;
+pub(super) mod writer;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use self::entry::{Entry, Request};
+use self::references::References;
+use self::writer::BundleWriter;
+use super::negotiate::{Prefer, Return};
+use super::reply::{self, Content, Reply};
+use super::session::{Limits, Session};
+use super::write::{self, Action};
+use super::{RestError, create, get, incoming};
+use crate::clock::instant;
+use crate::fhir::outcome::{Issue, operation_outcome};
+use crate::fhir::{json, validate};
+use crate::store::{Origin, Store};
+use crate::visibility::Viewer;
+
+/// Runs a transaction Bundle, all or nothing, for whoever holds a viewer: the API and
+/// `candor import`. Replies are in the order of the entries, without bodies.
+///
+/// # Errors
+/// The first problem found, in the entry that has it ([`RestError::Entry`]); then nothing happened.
+pub async fn transaction(
+    store: &Store,
+    viewer: &Viewer,
+    bundle: Value,
+    origin: Origin,
+) -> Result<Vec<Reply>, RestError> {
+    let session = Session::new(
+        store.clone(),
+        viewer.clone(),
+        Arc::new(Limits::default()),
+        origin,
+    );
+    run_transaction(&session, bundle, Return::Minimal).await
+}
+
+/// Runs a batch Bundle: each entry for itself. Results are in the order of the entries.
+///
+/// # Errors
+/// Only when the Bundle itself cannot be understood.
+pub async fn batch(
+    store: &Store,
+    viewer: &Viewer,
+    bundle: Value,
+    origin: Origin,
+) -> Result<Vec<Result<Reply, RestError>>, RestError> {
+    let session = Session::new(
+        store.clone(),
+        viewer.clone(),
+        Arc::new(Limits::default()),
+        origin,
+    );
+    run_batch(&session, bundle, Prefer::default()).await
+}
+
+/// `POST [base]`.
+pub(super) async fn post(
+    session: &Session,
+    bundle: Value,
+    prefer: Prefer,
+) -> Result<Reply, RestError> {
+    let wrong = |text: &str, at: &str| {
+        Err(RestError::BadRequest(vec![
+            Issue::error("value", text).at(at),
+        ]))
+    };
+    if bundle["resourceType"] != "Bundle" {
+        return wrong(
+            "The base takes a Bundle of type batch or transaction.",
+            "resourceType",
+        );
+    }
+    match bundle["type"].as_str() {
+        Some("transaction") => {
+            let answer = prefer.answer.unwrap_or(Return::Minimal);
+            let replies = run_transaction(session, bundle, answer).await?;
+            let replies = replies.into_iter().map(Ok).collect();
+            Ok(respond("transaction-response", replies))
+        }
+        Some("batch") => {
+            let results = run_batch(session, bundle, prefer).await?;
+            Ok(respond("batch-response", results))
+        }
+        _ => wrong(
+            "Bundle.type must be batch or transaction. To store a Bundle as a resource, post it to \
+             Bundle.",
+            "Bundle.type",
+        ),
+    }
+}
+
+async fn run_transaction(
+    session: &Session,
+    bundle: Value,
+    answer: Return,
+) -> Result<Vec<Reply>, RestError> {
+    let entries = entries(session, bundle)?;
+    let mut references = References::default();
+    let mut replies: Vec<Option<Reply>> = Vec::new();
+    replies.resize_with(entries.len(), || None);
+    let mut writes: Vec<(usize, Action)> = Vec::new();
+    let mut warnings: Vec<Vec<Issue>> = Vec::new();
+    let mut gets = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let checked = (|| {
+            let entry = entry?;
+            if let Some(full_url) = entry.full_url {
+                references.note(index, full_url)?;
+            }
+            match entry.request {
+                Request::Write(action) => {
+                    action.check_access(session)?;
+                    warnings.push(match action.resource() {
+                        Some(resource) => incoming::check(action.type_id(), resource)?,
+                        None => Vec::new(),
+                    });
+                    writes.push((index, action));
+                }
+                Request::Get(request) => {
+                    get::check(session, &request)?;
+                    gets.push((index, request));
+                }
+            }
+            Ok(())
+        })();
+        checked.map_err(|error: RestError| error.in_entry(index))?;
+    }
+    if !writes.is_empty() {
+        let places: Vec<usize> = writes.iter().map(|(index, _)| *index).collect();
+        let done = execute(session, writes, &references).await?;
+        for ((index, done), warnings) in places.into_iter().zip(done).zip(warnings) {
+            if let Some(slot) = replies.get_mut(index) {
+                *slot = Some(create::reply(done, answer, warnings));
+            }
+        }
+    }
+    // R4: reads come last and see what the transaction wrote. It stands by now, so a read that
+    // finds nothing answers in its entry and takes nothing back.
+    for (index, request) in gets {
+        let reply = match get::get(session, &request).await {
+            Ok(reply) => reply,
+            Err(RestError::Unavailable) => return Err(RestError::Unavailable),
+            Err(error) => error_reply(&error),
+        };
+        if let Some(slot) = replies.get_mut(index) {
+            *slot = Some(reply);
+        }
+    }
+    replies
+        .into_iter()
+        .map(|reply| reply.ok_or(RestError::Internal))
+        .collect()
+}
+
+/// [`write::execute`]; on PostgreSQL, where two transactions may meet, tried again.
+async fn execute(
+    session: &Session,
+    writes: Vec<(usize, Action)>,
+    references: &References,
+) -> Result<Vec<write::Done>, RestError> {
+    if session.store.backend() == sea_orm::DbBackend::Postgres {
+        for _ in 0..3 {
+            match write::execute(session, writes.clone(), Some(references)).await {
+                Err(RestError::Conflict) => {}
+                result => return result,
+            }
+        }
+    }
+    write::execute(session, writes, Some(references)).await
+}
+
+async fn run_batch(
+    session: &Session,
+    bundle: Value,
+    prefer: Prefer,
+) -> Result<Vec<Result<Reply, RestError>>, RestError> {
+    let entries = entries(session, bundle)?;
+    let mut results: Vec<Option<Result<Reply, RestError>>> = Vec::new();
+    results.resize_with(entries.len(), || None);
+    let mut order: Vec<(u8, usize, Entry)> = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        match entry {
+            Ok(entry) => {
+                let rank = match &entry.request {
+                    Request::Write(Action::Delete { .. }) => 0,
+                    Request::Write(Action::Create { .. }) => 1,
+                    Request::Write(Action::Update { .. }) => 2,
+                    Request::Get(_) => 3,
+                };
+                order.push((rank, index, entry));
+            }
+            Err(error) => {
+                if let Some(slot) = results.get_mut(index) {
+                    *slot = Some(Err(error.in_entry(index)));
+                }
+            }
+        }
+    }
+    order.sort_by_key(|(rank, index, _)| (*rank, *index));
+    let answer = prefer.answer.unwrap_or(Return::Minimal);
+    for (_, index, entry) in order {
+        let result = match entry.request {
+            Request::Write(action) => create::run(session, action, answer).await,
+            Request::Get(request) => get::get(session, &request).await,
+        };
+        if let Some(slot) = results.get_mut(index) {
+            *slot = Some(result.map_err(|error| error.in_entry(index)));
+        }
+    }
+    results
+        .into_iter()
+        .map(|result| result.ok_or(RestError::Internal))
+        .collect()
+}
+
+/// The entries of a bundle, each understood or not. Fails only when the bundle around them is
+/// malformed.
+fn entries(
+    session: &Session,
+    mut bundle: Value,
+) -> Result<Vec<Result<Entry, RestError>>, RestError> {
+    let mut resources = Vec::new();
+    if let Some(Value::Array(list)) = bundle.get_mut("entry") {
+        for entry in list {
+            resources.push(entry.get_mut("resource").map(Value::take));
+            if let Value::Object(entry) = entry {
+                entry.remove("resource");
+            }
+        }
+    }
+    // The resources are checked each in its place; this is about what is around them.
+    let issues = validate::validate(&bundle);
+    if issues
+        .iter()
+        .any(|issue| matches!(issue.severity, "error" | "fatal"))
+    {
+        return Err(RestError::BadRequest(issues));
+    }
+    let entries = match bundle.get_mut("entry").map(Value::take) {
+        None => Vec::new(),
+        Some(Value::Array(entries)) => entries,
+        Some(_) => {
+            return Err(RestError::BadRequest(vec![
+                Issue::error("structure", "Bundle.entry must be an array.").at("Bundle.entry"),
+            ]));
+        }
+    };
+    Ok(entries
+        .into_iter()
+        .zip(resources)
+        .map(|(entry, resource)| Entry::parse(session.store.base(), &entry, resource))
+        .collect())
+}
+
+/// An error as an entry's answer.
+fn error_reply(error: &RestError) -> Reply {
+    Reply::status(
+        error.status(),
+        Content::Resource(operation_outcome(&error.issues())),
+    )
+}
+
+/// The response Bundle.
+fn respond(kind: &str, results: Vec<Result<Reply, RestError>>) -> Reply {
+    let mut bundle = BundleWriter::new(kind);
+    for result in results {
+        let reply = result.unwrap_or_else(|error| error_reply(&error));
+        let status = format!(
+            "{} {}",
+            reply.status.as_str(),
+            reply.status.canonical_reason().unwrap_or("")
+        );
+        let outcome: Option<Bytes> = match &reply.content {
+            Content::Resource(value) if value["resourceType"] == "OperationOutcome" => {
+                Some(json::to_bytes(value).into())
+            }
+            _ => None,
+        };
+        let resource = match outcome {
+            None => reply.json(),
+            Some(_) => None,
+        };
+        bundle.entry(|out| {
+            if let Some(resource) = &resource {
+                out.raw("resource", resource);
+            }
+            out.object("response", |out| {
+                out.text("status", status.trim_end());
+                if let Some(location) = &reply.location {
+                    out.text("location", location);
+                }
+                if let Some(version) = reply.version {
+                    out.text("etag", &reply::etag(version));
+                }
+                if let Some(updated) = reply.updated {
+                    out.text("lastModified", &instant(updated));
+                }
+                if let Some(outcome) = &outcome {
+                    out.raw("outcome", outcome);
+                }
+            });
+        });
+    }
+    Reply::ok(Content::Json(bundle.finish()))
+}

@@ -1,0 +1,398 @@
+//! References between the entries of a transaction: `urn:uuid:` and other fullUrls become the
+//! addresses that the entries got, conditional references (`Patient?identifier=…`) the one
+//! resource they match (R4 3.1.0.11.2 and 3.1.0.11.2.1).
+//!
+//! Narrative is not touched: it was attested as it is.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+
+use crate::fhir::definitions::definitions;
+use crate::fhir::outcome::Issue;
+use crate::rest::write::Lookup;
+use crate::rest::{RestError, query};
+use crate::store::StoreError;
+
+/// Properties whose strings are addresses: Reference.reference and what is of type uri or url and
+/// may point into the bundle. Identifier.value and codes are not among them.
+const ADDRESSES: &[&str] = &[
+    "reference",
+    "url",
+    "uri",
+    "valueUri",
+    "valueUrl",
+    "valueUuid",
+    "valueOid",
+    "valueCanonical",
+];
+
+/// The fullUrls of a bundle's entries by their places.
+#[derive(Clone, Debug, Default)]
+pub(in crate::rest) struct References {
+    full_urls: HashMap<usize, String>,
+    taken: HashSet<String>,
+}
+
+impl References {
+    /// Notes an entry's fullUrl. Two entries under one fullUrl are refused: nobody could say which
+    /// one is meant.
+    pub(super) fn note(&mut self, place: usize, full_url: String) -> Result<(), RestError> {
+        if !self.taken.insert(full_url.clone()) {
+            return Err(RestError::bad_request(
+                "duplicate",
+                "Another entry of the bundle has the same fullUrl.",
+            ));
+        }
+        self.full_urls.insert(place, full_url);
+        Ok(())
+    }
+
+    /// Rewrites all resources in place. `addresses` are (place, `Type/id`) of the entries.
+    pub(in crate::rest) async fn rewrite(
+        &self,
+        lookup: Lookup<'_>,
+        addresses: &[(usize, Option<String>)],
+        mut resources: Vec<(usize, &mut Value)>,
+    ) -> Result<(), RestError> {
+        let targets: HashMap<&str, &str> = addresses
+            .iter()
+            .filter_map(|(place, address)| {
+                let full_url = self.full_urls.get(place)?;
+                Some((full_url.as_str(), address.as_deref()?))
+            })
+            .collect();
+        // The entry that first has each conditional reference.
+        let mut conditional: BTreeMap<String, usize> = BTreeMap::new();
+        for (place, resource) in &mut resources {
+            let root = self.full_urls.get(place).and_then(|url| root_of(url));
+            let mut dangling = None;
+            walk(resource, &mut |key, text| {
+                match target(&targets, root, key == "reference", text) {
+                    Meant::Address(address) => return Some(address),
+                    Meant::Nothing => dangling = Some(text.to_owned()),
+                    Meant::Criteria => {
+                        if !conditional.contains_key(text) {
+                            conditional.insert(text.to_owned(), *place);
+                        }
+                    }
+                    Meant::Itself => {}
+                }
+                None
+            });
+            if let Some(text) = dangling {
+                let issue = Issue::error(
+                    "not-found",
+                    "The reference names no entry of this bundle by its fullUrl.",
+                );
+                let issue = issue.at(locate(resource, &text));
+                return Err(RestError::BadRequest(vec![issue]).in_entry(*place));
+            }
+        }
+        if conditional.is_empty() {
+            return Ok(());
+        }
+        let mut found: HashMap<String, String> = HashMap::new();
+        for (text, place) in conditional {
+            match resolve(lookup, &text, &resources).await {
+                Ok(address) => {
+                    found.insert(text, address);
+                }
+                Err(error) => {
+                    let path = resources
+                        .iter()
+                        .find(|(own, _)| *own == place)
+                        .map(|(_, resource)| locate(resource, &text))
+                        .unwrap_or_default();
+                    return Err(located(error, &path).in_entry(place));
+                }
+            }
+        }
+        for (_, resource) in &mut resources {
+            walk(resource, &mut |key, text| {
+                if key == "reference" {
+                    found.get(text).cloned()
+                } else {
+                    None
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Puts an error's issues at a path.
+fn located(error: RestError, path: &str) -> RestError {
+    match error {
+        RestError::PreconditionFailed(text) => {
+            RestError::BadRequest(vec![Issue::error("not-found", text).at(path)])
+        }
+        RestError::BadRequest(issues) => RestError::BadRequest(
+            issues
+                .into_iter()
+                .map(|issue| issue.at(path.to_owned()))
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
+/// The address that a conditional reference means: the one match among what stands for this viewer
+/// and what this bundle writes (conditional references are resolved after all writes).
+async fn resolve(
+    lookup: Lookup<'_>,
+    text: &str,
+    resources: &[(usize, &mut Value)],
+) -> Result<String, RestError> {
+    let (type_name, criteria) = text.split_once('?').unwrap_or((text, ""));
+    let type_id = definitions().type_id(type_name).ok_or_else(|| {
+        RestError::bad_request("value", "The conditional reference names no resource type.")
+    })?;
+    lookup
+        .session()
+        .require(type_id, crate::visibility::Access::Search)?;
+    let mut matches: HashSet<String> = lookup.find(type_id, criteria).await?.into_iter().collect();
+    if let Some((system, value)) = identifier_of(criteria)? {
+        for (_, resource) in resources {
+            if resource["resourceType"] == type_name
+                && has_identifier(&resource["identifier"], system.as_deref(), &value)
+                && let Some(id) = resource["id"].as_str()
+            {
+                matches.insert(id.to_owned());
+            }
+        }
+    }
+    let mut matches = matches.into_iter();
+    match (matches.next(), matches.next()) {
+        (Some(id), None) => Ok(format!("{type_name}/{id}")),
+        (None, _) => Err(RestError::PreconditionFailed(
+            "The conditional reference matches no resource.".to_owned(),
+        )),
+        _ => Err(StoreError::MultipleMatches.into()),
+    }
+}
+
+/// The (system, value) of criteria that are one `identifier=system|value`, by far the most common.
+/// None for others: they are searched in the record only.
+fn identifier_of(criteria: &str) -> Result<Option<(Option<String>, String)>, RestError> {
+    let pairs = query::pairs(criteria)?;
+    let [(name, value)] = pairs.as_slice() else {
+        return Ok(None);
+    };
+    if name != "identifier" || value.contains(',') || value.contains('\\') {
+        return Ok(None);
+    }
+    Ok(Some(match value.split_once('|') {
+        Some((system, value)) => (Some(system.to_owned()), value.to_owned()),
+        None => (None, value.clone()),
+    }))
+}
+
+fn has_identifier(identifiers: &Value, system: Option<&str>, value: &str) -> bool {
+    let is_it = |identifier: &Value| {
+        identifier["value"] == value
+            && system.is_none_or(|system| identifier["system"].as_str().unwrap_or("") == system)
+    };
+    match identifiers {
+        Value::Array(list) => list.iter().any(is_it),
+        one => is_it(one),
+    }
+}
+
+/// The server root of a RESTful fullUrl: `http://x/fhir` of `http://x/fhir/Patient/1`.
+fn root_of(full_url: &str) -> Option<&str> {
+    if !full_url.starts_with("http://") && !full_url.starts_with("https://") {
+        return None;
+    }
+    let (rest, _id) = full_url.rsplit_once('/')?;
+    let (root, type_name) = rest.rsplit_once('/')?;
+    definitions().type_id(type_name).map(|_| root)
+}
+
+/// What an address in an entry means.
+#[derive(Debug, PartialEq, Eq)]
+enum Meant {
+    /// An entry of this bundle, which has this address now.
+    Address(String),
+    /// `Type?criteria`.
+    Criteria,
+    /// Something outside the bundle: it stays.
+    Itself,
+    /// A `urn:` reference that leads nowhere.
+    Nothing,
+}
+
+/// `root` is the server that the entry's fullUrl speaks of: relative references are relative to it.
+fn target(
+    targets: &HashMap<&str, &str>,
+    root: Option<&str>,
+    is_reference: bool,
+    text: &str,
+) -> Meant {
+    let entry = |url: &str| {
+        targets
+            .get(url)
+            .map(|address| Meant::Address((*address).to_owned()))
+    };
+    if text.starts_with("urn:uuid:") || text.starts_with("urn:oid:") {
+        let (urn, fragment) = text.split_once('#').unwrap_or((text, ""));
+        return match targets.get(urn) {
+            Some(address) if fragment.is_empty() => Meant::Address((*address).to_owned()),
+            Some(address) => Meant::Address(format!("{address}#{fragment}")),
+            None if is_reference => Meant::Nothing,
+            None => Meant::Itself,
+        };
+    }
+    let unversioned = text.split_once("/_history/").map_or(text, |(url, _)| url);
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return entry(text)
+            .or_else(|| entry(unversioned))
+            .unwrap_or(Meant::Itself);
+    }
+    if !is_reference || text.starts_with('#') || text.contains(':') && !text.contains('?') {
+        return Meant::Itself;
+    }
+    if let Some((type_name, criteria)) = text.split_once('?') {
+        let is_type = definitions().type_id(type_name).is_some();
+        return if is_type && !criteria.is_empty() {
+            Meant::Criteria
+        } else {
+            Meant::Itself
+        };
+    }
+    root.and_then(|root| entry(&format!("{root}/{unversioned}")))
+        .unwrap_or(Meant::Itself)
+}
+
+/// Shows each address in a resource, with its property name, to `visit`; Some replaces it. A Bundle
+/// inside is a document of its own: its references resolve within it.
+fn walk(value: &mut Value, visit: &mut impl FnMut(&str, &str) -> Option<String>) {
+    match value {
+        Value::Object(object) => {
+            if object
+                .get("resourceType")
+                .is_some_and(|name| name == "Bundle")
+            {
+                return;
+            }
+            for (key, value) in object.iter_mut() {
+                match value {
+                    Value::String(text) if ADDRESSES.contains(&key.as_str()) => {
+                        if let Some(new) = visit(key, text) {
+                            *text = new;
+                        }
+                    }
+                    Value::Object(_) | Value::Array(_) => walk(value, visit),
+                    _ => {}
+                }
+            }
+        }
+        Value::Array(list) => {
+            for value in list {
+                walk(value, visit);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// FHIRPath of the first reference with this text.
+fn locate(resource: &Value, text: &str) -> String {
+    fn search(value: &Value, text: &str, path: &mut String) -> bool {
+        let length = path.len();
+        match value {
+            Value::Object(object) => {
+                for (key, value) in object {
+                    path.push('.');
+                    path.push_str(key);
+                    if (key == "reference" && value == text) || search(value, text, path) {
+                        return true;
+                    }
+                    path.truncate(length);
+                }
+            }
+            Value::Array(list) => {
+                for (at, value) in list.iter().enumerate() {
+                    path.push_str(&format!("[{at}]"));
+                    if search(value, text, path) {
+                        return true;
+                    }
+                    path.truncate(length);
+                }
+            }
+            _ => {}
+        }
+        false
+    }
+    let mut path = resource["resourceType"].as_str().unwrap_or("").to_owned();
+    search(resource, text, &mut path);
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_rewritten_and_identifiers_are_not() {
+        let targets = HashMap::from([
+            ("urn:uuid:a", "Patient/1"),
+            ("http://other/fhir/Encounter/e", "Encounter/2"),
+        ]);
+        let mut resource = json!({
+            "resourceType": "Observation",
+            "identifier": [{"system": "urn:ietf:rfc:3986", "value": "urn:uuid:a"}],
+            "subject": {"reference": "urn:uuid:a"},
+            "encounter": {"reference": "Encounter/e"},
+            "performer": [
+                {"reference": "http://other/fhir/Encounter/e/_history/4"},
+                {"reference": "Practitioner?identifier=http://x|1"},
+                {"reference": "#contained"},
+            ],
+        });
+        let mut criteria = Vec::new();
+        walk(&mut resource, &mut |key, text| {
+            match target(
+                &targets,
+                Some("http://other/fhir"),
+                key == "reference",
+                text,
+            ) {
+                Meant::Address(address) => return Some(address),
+                Meant::Criteria => criteria.push(text.to_owned()),
+                Meant::Itself => {}
+                Meant::Nothing => panic!("{text}"),
+            }
+            None
+        });
+        assert_eq!(resource["identifier"][0]["value"], "urn:uuid:a");
+        assert_eq!(resource["subject"]["reference"], "Patient/1");
+        assert_eq!(resource["encounter"]["reference"], "Encounter/2");
+        assert_eq!(resource["performer"][0]["reference"], "Encounter/2");
+        assert_eq!(criteria, ["Practitioner?identifier=http://x|1"]);
+        assert_eq!(
+            locate(&resource, &criteria[0]),
+            "Observation.performer[1].reference"
+        );
+    }
+
+    #[test]
+    fn a_urn_that_names_nothing_is_no_reference() {
+        let targets = HashMap::from([("urn:uuid:a", "Patient/1")]);
+        assert_eq!(target(&targets, None, true, "urn:uuid:b"), Meant::Nothing);
+        assert_eq!(target(&targets, None, false, "urn:uuid:b"), Meant::Itself);
+        assert_eq!(
+            target(&targets, None, true, "urn:uuid:a#x"),
+            Meant::Address("Patient/1#x".to_owned())
+        );
+    }
+
+    #[test]
+    fn roots_come_from_restful_urls_only() {
+        assert_eq!(root_of("http://x/fhir/Patient/1"), Some("http://x/fhir"));
+        assert_eq!(root_of("http://x/fhir/Nothing/1"), None);
+        assert_eq!(root_of("urn:uuid:a"), None);
+    }
+}

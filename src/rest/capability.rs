@@ -1,0 +1,299 @@
+//! The CapabilityStatement, generated from what is there: the definitions, the search parameters,
+//! the operations and the authorization endpoints.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::RestError;
+use super::operation::{self, Level, Operation};
+use super::query::{self, Pairs};
+use super::reply::{Content, Reply};
+use crate::fhir::definitions::{ParamKind, SearchParam, TypeId, definitions};
+use crate::fhir::json;
+
+/// Where the authorization server lives, for the SMART oauth-uris extension.
+#[derive(Clone, Debug, Default)]
+pub struct OauthUris {
+    pub authorize: String,
+    pub token: String,
+    pub introspect: String,
+    pub revoke: String,
+}
+
+/// The version of US Core that this server speaks.
+const US_CORE: &str = "6.1.0";
+
+/// The statement as an answer.
+pub(super) fn reply(base: &str, oauth: Option<&OauthUris>) -> Reply {
+    Reply::ok(Content::Json(bytes(base, oauth)))
+}
+
+/// The statement's bytes.
+pub(super) fn bytes(base: &str, oauth: Option<&OauthUris>) -> Bytes {
+    json::to_bytes(&statement(base, oauth)).into()
+}
+
+/// `GET metadata?mode=…` (R4 3.1.0.1.9): `full`, `normative` and `terminology`.
+pub(super) fn mode(pairs: &Pairs) -> Result<(), RestError> {
+    match query::single(pairs, "mode")? {
+        // All that this server has of the normative part is in the full statement.
+        None | Some("full" | "normative") => Ok(()),
+        Some("terminology") => Err(RestError::NotImplemented(
+            "This server is no terminology server and has no TerminologyCapabilities.".to_owned(),
+        )),
+        Some(_) => Err(RestError::bad_request(
+            "value",
+            "mode is one of full, normative and terminology.",
+        )),
+    }
+}
+
+fn statement(base: &str, oauth: Option<&OauthUris>) -> Value {
+    let compartments = [
+        "device",
+        "encounter",
+        "patient",
+        "practitioner",
+        "relatedPerson",
+    ]
+    .map(|name| format!("http://hl7.org/fhir/CompartmentDefinition/{name}"));
+    json!({
+        "resourceType": "CapabilityStatement",
+        "url": format!("{base}/metadata"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "name": "Candor",
+        "title": "Candor FHIR server",
+        "status": "active",
+        "date": "2026-11-22",
+        "publisher": "Candor",
+        "kind": "instance",
+        "instantiates": ["http://hl7.org/fhir/us/core/CapabilityStatement/us-core-server"],
+        "software": {"name": "Candor", "version": env!("CARGO_PKG_VERSION")},
+        "implementation": {"description": "FHIR R4 API of this server", "url": base},
+        "fhirVersion": "4.0.1",
+        "format": [
+            "application/fhir+json", "application/fhir+xml", "application/json", "application/xml",
+            "json", "xml",
+        ],
+        "implementationGuide": [
+            format!("http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|{US_CORE}"),
+        ],
+        "rest": [{
+            "mode": "server",
+            "documentation": "Every final result is visible to its patient at once unless a law, an \
+                individual determination or the patient says otherwise; $release-policy lists the \
+                rules. What a viewer may not see does not exist for that viewer, in any answer.",
+            "security": security(oauth),
+            "resource": resources(),
+            "interaction": codes(&["transaction", "batch", "search-system", "history-system"]),
+            "searchParam": general_params(),
+            "operation": operations(|level| level == Level::System),
+            "compartment": compartments,
+        }],
+    })
+}
+
+fn security(oauth: Option<&OauthUris>) -> Value {
+    let mut security = json!({
+        "cors": true,
+        "service": [{
+            "coding": [{
+                "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+                "code": "SMART-on-FHIR",
+                "display": "SMART-on-FHIR",
+            }],
+            "text": "OAuth2 using SMART-on-FHIR profile (see http://docs.smarthealthit.org)",
+        }],
+        "description": "Every request needs an access token except metadata, \
+            .well-known/smart-configuration and $release-policy.",
+    });
+    if let Some(oauth) = oauth {
+        let uris: Vec<Value> = [
+            ("authorize", &oauth.authorize),
+            ("token", &oauth.token),
+            ("introspect", &oauth.introspect),
+            ("revoke", &oauth.revoke),
+        ]
+        .into_iter()
+        .filter(|(_, uri)| !uri.is_empty())
+        .map(|(name, uri)| json!({"url": name, "valueUri": uri}))
+        .collect();
+        if !uris.is_empty() {
+            security["extension"] = json!([{
+                "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+                "extension": uris,
+            }]);
+        }
+    }
+    security
+}
+
+fn codes(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({"code": name})).collect()
+}
+
+fn resources() -> Vec<Value> {
+    let all = definitions();
+    let reverse = reverse_includes();
+    let interactions = codes(&[
+        "read",
+        "vread",
+        "update",
+        "delete",
+        "history-instance",
+        "history-type",
+        "create",
+        "search-type",
+    ]);
+    let operations = operations(|level| level != Level::System);
+    all.types()
+        .map(|(type_id, name)| {
+            let mut resource = json!({
+                "type": name,
+                "profile": format!("http://hl7.org/fhir/StructureDefinition/{name}"),
+            });
+            let profiles: Vec<&str> = all
+                .us_core_profiles()
+                .iter()
+                .filter(|profile| profile.type_id == type_id && profile.version == US_CORE)
+                .map(|profile| profile.url)
+                .collect();
+            if !profiles.is_empty() {
+                resource["supportedProfile"] = json!(profiles);
+            }
+            resource["interaction"] = interactions.clone();
+            resource["versioning"] = "versioned-update".into();
+            resource["readHistory"] = true.into();
+            resource["updateCreate"] = true.into();
+            resource["conditionalCreate"] = true.into();
+            resource["conditionalRead"] = "full-support".into();
+            resource["conditionalUpdate"] = true.into();
+            resource["conditionalDelete"] = "single".into();
+            resource["referencePolicy"] = json!(["literal", "logical"]);
+            let params = all.search_params(type_id);
+            let includes: Vec<String> = params
+                .iter()
+                .filter(|param| param.kind == ParamKind::Reference)
+                .map(|param| format!("{name}:{}", param.code))
+                .collect();
+            if !includes.is_empty() {
+                resource["searchInclude"] =
+                    std::iter::once("*".to_owned()).chain(includes).collect();
+            }
+            if let Some(list) = reverse.get(&type_id) {
+                resource["searchRevInclude"] = json!(list);
+            }
+            let own: Vec<Value> = params
+                .iter()
+                .filter(|param| !is_general(param))
+                .map(param)
+                .collect();
+            if !own.is_empty() {
+                resource["searchParam"] = own.into();
+            }
+            resource["operation"] = operations.clone().into();
+            resource
+        })
+        .collect()
+}
+
+/// By type: the `Type:param` that refer to it, where the definition says so; and Provenance, which
+/// may be about anything.
+fn reverse_includes() -> BTreeMap<TypeId, Vec<String>> {
+    let all = definitions();
+    let mut reverse: BTreeMap<TypeId, Vec<String>> = BTreeMap::new();
+    for (type_id, name) in all.types() {
+        for param in all.search_params(type_id) {
+            if param.kind != ParamKind::Reference {
+                continue;
+            }
+            let include = format!("{name}:{}", param.code);
+            let is_anything = name == "Provenance" && param.code == "target";
+            if is_anything || param.targets.len() > 100 {
+                if is_anything {
+                    for (target, _) in all.types() {
+                        reverse.entry(target).or_default().push(include.clone());
+                    }
+                }
+                continue;
+            }
+            for target in &param.targets {
+                reverse.entry(*target).or_default().push(include.clone());
+            }
+        }
+    }
+    reverse
+}
+
+fn is_general(param: &SearchParam) -> bool {
+    param.code.starts_with('_')
+}
+
+/// Parameters of every type, told once.
+fn general_params() -> Vec<Value> {
+    let all = definitions();
+    all.type_id("Patient")
+        .map(|patient| all.search_params(patient))
+        .unwrap_or_default()
+        .iter()
+        .filter(|one| is_general(one))
+        .map(param)
+        .collect()
+}
+
+fn param(param: &SearchParam) -> Value {
+    let kind = match param.kind {
+        ParamKind::Number => "number",
+        ParamKind::Date => "date",
+        ParamKind::String => "string",
+        ParamKind::Token => "token",
+        ParamKind::Reference => "reference",
+        ParamKind::Composite => "composite",
+        ParamKind::Quantity => "quantity",
+        ParamKind::Uri => "uri",
+        ParamKind::Special => "special",
+    };
+    let mut value = json!({"name": param.code});
+    if !param.url.is_empty() {
+        value["definition"] = param.url.as_str().into();
+    }
+    value["type"] = kind.into();
+    value
+}
+
+fn operations(filter: impl Fn(Level) -> bool) -> Vec<Value> {
+    operation::ALL
+        .iter()
+        .filter(|operation| filter(operation.level))
+        .map(
+            |Operation {
+                 name, definition, ..
+             }| json!({"name": name.trim_start_matches('$'), "definition": definition}),
+        )
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_statement_says_what_g10_reads() {
+        let statement = statement("http://localhost/fhir/r4", None);
+        let resources = statement["rest"][0]["resource"].as_array().unwrap();
+        assert_eq!(resources.len(), definitions().types().count());
+        let patient = resources
+            .iter()
+            .find(|resource| resource["type"] == "Patient")
+            .unwrap();
+        assert_eq!(
+            patient["supportedProfile"],
+            json!(["http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"])
+        );
+        let text = patient.to_string();
+        assert!(text.contains("Provenance:target"));
+        assert!(text.contains("\"birthdate\""));
+    }
+}

@@ -1,0 +1,150 @@
+//! history of an instance, a type or the whole system, in pages.
+
+use std::fmt::Write as _;
+
+use super::bundle::writer::BundleWriter;
+use super::cursor::Cursor;
+use super::query::{self, Pairs};
+use super::reply::{self, Content, Reply};
+use super::route;
+use super::session::Session;
+use super::{RestError, search};
+use crate::clock::{Millis, instant};
+use crate::fhir::definitions::definitions;
+use crate::store::{HistoryQuery, HistoryScope, Method};
+use crate::visibility::{Access, Visibility};
+
+/// `GET [type]/[id]/_history`, `GET [type]/_history`, `GET _history`.
+pub(super) async fn history(
+    session: &Session,
+    scope: HistoryScope<'_>,
+    pairs: &Pairs,
+) -> Result<Reply, RestError> {
+    query::only(pairs, &["_count", "_since", "_cursor"])?;
+    match scope {
+        HistoryScope::Instance(type_id, id) => {
+            session.require(type_id, Access::Read)?;
+            if !route::is_id(id) {
+                return Err(RestError::NotFound);
+            }
+        }
+        HistoryScope::Type(type_id) => session.require(type_id, Access::Search)?,
+        HistoryScope::System => {
+            let any = definitions()
+                .types()
+                .any(|(type_id, _)| session.visibility.allows(type_id, Access::Search));
+            if !any {
+                return Err(RestError::Forbidden(
+                    "The token's scopes do not allow to search any type.".to_owned(),
+                ));
+            }
+        }
+    }
+    let count = query::count(pairs, &session.limits)?;
+    let since = since(pairs)?;
+    let path = path(scope);
+    let what = format!("{path}?_since={}", since.unwrap_or(Millis::MIN));
+    let cursor = query::single(pairs, "_cursor")?
+        .map(|text| Cursor::open(session, &what, text))
+        .transpose()?;
+    let visibility = match cursor {
+        Some(cursor) => Visibility::of(
+            &session.viewer,
+            session.store.keys(),
+            session.visibility.now(),
+            cursor.instant,
+        ),
+        None => session.visibility.clone(),
+    };
+    let page = session
+        .store
+        .history(
+            &visibility,
+            search::NARROW,
+            &HistoryQuery {
+                scope,
+                since,
+                count,
+                after: cursor.map(|cursor| cursor.after),
+            },
+        )
+        .await?;
+
+    let base = session.store.base();
+    let mut own = String::new();
+    if let Some(since) = since {
+        let _ = write!(own, "&_since={}", instant(since));
+    }
+    let _ = write!(own, "&_count={count}");
+    let mut bundle = BundleWriter::new("history");
+    bundle.link(
+        "self",
+        &format!("{base}/{path}?{}", own.trim_start_matches('&')),
+    );
+    if page.more
+        && let Some(last) = page.entries.last()
+    {
+        let cursor = Cursor {
+            instant: visibility.instant(),
+            after: (last.updated, last.doc, last.version),
+        };
+        let sealed = cursor.seal(session, &what);
+        bundle.link("next", &format!("{base}/{path}?_cursor={sealed}{own}"));
+    }
+    let view = query::view(pairs)?;
+    for entry in page.entries {
+        let address = format!("{}/{}", definitions().type_name(entry.type_id), entry.id);
+        let status = match entry.method {
+            Method::Delete => "204 No Content",
+            _ if entry.version == 1 => "201 Created",
+            _ => "200 OK",
+        };
+        let url = match entry.method {
+            Method::Post => definitions().type_name(entry.type_id),
+            _ => &address,
+        };
+        let body = entry
+            .body
+            .map(|body| view.apply(entry.type_id, body))
+            .transpose()?;
+        bundle.entry(|out| {
+            out.text("fullUrl", &format!("{base}/{address}"));
+            if let Some(body) = &body {
+                out.raw("resource", body);
+            }
+            out.object("request", |out| {
+                out.text("method", entry.method.http());
+                out.text("url", url);
+            });
+            out.object("response", |out| {
+                out.text("status", status);
+                out.text("etag", &reply::etag(entry.version));
+                out.text("lastModified", &instant(entry.updated));
+            });
+        });
+    }
+    Ok(Reply::ok(Content::Json(bundle.finish())))
+}
+
+fn path(scope: HistoryScope<'_>) -> String {
+    match scope {
+        HistoryScope::Instance(type_id, id) => {
+            format!("{}/{id}/_history", definitions().type_name(type_id))
+        }
+        HistoryScope::Type(type_id) => format!("{}/_history", definitions().type_name(type_id)),
+        HistoryScope::System => "_history".to_owned(),
+    }
+}
+
+fn since(pairs: &Pairs) -> Result<Option<Millis>, RestError> {
+    query::single(pairs, "_since")?
+        .map(|text| {
+            query::instant(text).ok_or_else(|| {
+                RestError::bad_request(
+                    "value",
+                    "_since must be an instant, such as 2026-11-10T15:00:00Z.",
+                )
+            })
+        })
+        .transpose()
+}

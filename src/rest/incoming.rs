@@ -1,0 +1,54 @@
+//! Resources as they come in: read from JSON or XML, checked for their type and structure.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::RestError;
+use super::negotiate::{Format, Sent};
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::fhir::outcome::Issue;
+use crate::fhir::{json, validate, xml};
+
+/// Reads a body.
+pub(super) fn parse(body: &Bytes, sent: &Sent, limit: usize) -> Result<Value, RestError> {
+    let read = match sent {
+        Sent::Fhir(Format::Json) => json::parse_resource(body),
+        Sent::Fhir(Format::Xml) => xml::from_xml_within(body, limit),
+        Sent::Nothing => {
+            return Err(RestError::UnsupportedMediaType(
+                "Say in Content-Type what the body is: application/fhir+json or \
+                 application/fhir+xml."
+                    .to_owned(),
+            ));
+        }
+        Sent::Form | Sent::Other(_) => {
+            return Err(RestError::UnsupportedMediaType(
+                "Resources come in application/fhir+json or application/fhir+xml.".to_owned(),
+            ));
+        }
+    };
+    read.map_err(|issue| RestError::BadRequest(vec![issue]))
+}
+
+/// Refuses a resource of another type than the address says, and one that breaks FHIR's base rules
+/// (400; R4 3.1.0.8). Returns the warnings.
+pub(super) fn check(type_id: TypeId, resource: &Value) -> Result<Vec<Issue>, RestError> {
+    let type_name = definitions().type_name(type_id);
+    if resource.get("resourceType").and_then(Value::as_str) != Some(type_name) {
+        return Err(RestError::BadRequest(vec![
+            Issue::error(
+                "value",
+                format!("This address takes a {type_name}; the body has another resourceType."),
+            )
+            .at("resourceType"),
+        ]));
+    }
+    let issues = validate::validate(resource);
+    if issues
+        .iter()
+        .any(|issue| matches!(issue.severity, "error" | "fatal"))
+    {
+        return Err(RestError::BadRequest(issues));
+    }
+    Ok(issues)
+}

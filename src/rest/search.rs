@@ -1,0 +1,171 @@
+//! search: GET and POST `_search`, of a type, a compartment or the whole system. The bodies go into
+//! the Bundle as they are stored.
+
+use bytes::Bytes;
+use sea_orm::DatabaseTransaction;
+
+use super::RestError;
+use super::bundle::writer::BundleWriter;
+use super::negotiate::Prefer;
+use super::query::Pairs;
+use super::reply::{Content, Reply};
+use super::route;
+use super::seam::{self as search, Release as _, SearchRequest};
+use super::session::Session;
+use super::view::View;
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::fhir::json;
+use crate::fhir::outcome::{Issue, operation_outcome};
+use crate::store::Narrow;
+use crate::visibility::Access;
+
+/// How granular scopes lower into SQL, for every query of this module.
+pub(super) const NARROW: Narrow = search::narrow;
+
+/// What is searched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'p> {
+    /// None: every type.
+    pub(super) type_id: Option<TypeId>,
+    /// `Patient/1/…`.
+    pub(super) compartment: Option<(TypeId, &'p str)>,
+}
+
+impl Place<'_> {
+    /// The path below the base, for links.
+    fn path(&self) -> String {
+        let own = self.type_id.map(|type_id| definitions().type_name(type_id));
+        match self.compartment {
+            Some((type_id, id)) => format!(
+                "{}/{id}/{}",
+                definitions().type_name(type_id),
+                own.unwrap_or("*")
+            ),
+            None => own.unwrap_or("").to_owned(),
+        }
+    }
+}
+
+/// A search and its answer.
+pub(super) async fn search(
+    session: &Session,
+    place: Place<'_>,
+    pairs: &Pairs,
+    prefer: Prefer,
+) -> Result<Reply, RestError> {
+    match place.type_id {
+        Some(type_id) => session.require(type_id, Access::Search)?,
+        None => {
+            let any = definitions()
+                .types()
+                .any(|(type_id, _)| session.visibility.allows(type_id, Access::Search));
+            if !any {
+                return Err(RestError::Forbidden(
+                    "The token's scopes do not allow to search any type.".to_owned(),
+                ));
+            }
+        }
+    }
+    if let Some((_, id)) = place.compartment
+        && !route::is_id(id)
+    {
+        return Err(RestError::NotFound);
+    }
+    let pairs: Vec<(String, String)> = pairs
+        .iter()
+        .filter(|(name, _)| name != "_format" && name != "_pretty")
+        .cloned()
+        .collect();
+    let request = SearchRequest {
+        type_id: place.type_id,
+        pairs: &pairs,
+        compartment: place
+            .compartment
+            .map(|(type_id, id)| (definitions().type_name(type_id), id)),
+        strict: prefer.strict,
+    };
+    let result = search::search(&session.store, &session.viewer, &request).await?;
+
+    let base = session.store.base();
+    let path = place.path();
+    let address = if path.is_empty() {
+        base.to_owned()
+    } else {
+        format!("{base}/{path}")
+    };
+    let mut bundle = BundleWriter::new("searchset");
+    if let Some(total) = result.total {
+        bundle.total(total);
+    }
+    bundle.link("self", &link(&address, &result.self_query, None));
+    if let Some(cursor) = &result.next {
+        bundle.link("next", &link(&address, &result.self_query, Some(cursor)));
+    }
+    bundle.reserve(
+        result
+            .entries
+            .iter()
+            .map(|entry| entry.body.len() + 128)
+            .sum(),
+    );
+    let view = View::of_search(&result.view);
+    for entry in result.entries {
+        let type_name = definitions().type_name(entry.type_id);
+        let body = view.apply(entry.type_id, entry.body)?;
+        bundle.entry(|out| {
+            out.text("fullUrl", &format!("{base}/{type_name}/{}", entry.fhir_id));
+            out.raw("resource", &body);
+            out.object("search", |out| out.text("mode", entry.mode.code()));
+        });
+    }
+    let mut issues = result.issues;
+    if prefer.withheld_notice && session.store.has_notice(&session.visibility).await? {
+        issues.push(withheld_notice());
+    }
+    if !issues.is_empty() {
+        let outcome = Bytes::from(json::to_bytes(&operation_outcome(&issues)));
+        bundle.entry(|out| {
+            out.raw("resource", &outcome);
+            out.object("search", |out| out.text("mode", "outcome"));
+        });
+    }
+    Ok(Reply::ok(Content::Json(bundle.finish())))
+}
+
+/// What a patient who asks is told: that something is held back for now, and no more; the same
+/// words whatever it is and however much (release-policy.md 4.4, "notice" and "pending").
+fn withheld_notice() -> Issue {
+    Issue::error(
+        "suppressed",
+        "Some of this record is not shown at present. The records office tells you why, and how to \
+         ask for a review.",
+    )
+    .information()
+}
+
+/// A link with these parameters (encoded), and the place where the next page begins.
+fn link(address: &str, query: &str, cursor: Option<&str>) -> String {
+    let cursor = cursor.map(|cursor| format!("_cursor={cursor}"));
+    let query: Vec<&str> = [Some(query), cursor.as_deref()]
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
+    if query.is_empty() {
+        address.to_owned()
+    } else {
+        format!("{address}?{}", query.join("&"))
+    }
+}
+
+/// Ids that match the criteria of a conditional interaction, on the connection of a write: the
+/// first two, for one is a match and two are too many.
+pub(super) async fn find_ids(
+    on: &DatabaseTransaction,
+    session: &Session,
+    type_id: TypeId,
+    pairs: &Pairs,
+) -> Result<Vec<String>, RestError> {
+    let ids = search::find_ids(&session.store, on, &session.visibility, type_id, pairs).await?;
+    Ok(ids.into_iter().map(|(id, _)| id).collect())
+}

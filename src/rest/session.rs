@@ -1,0 +1,117 @@
+//! One viewer at work: the store, what exists for the viewer, and the checks that every
+//! interaction begins with. Free of HTTP: `candor import` and the entries of a bundle use it too.
+
+use std::sync::Arc;
+
+use super::RestError;
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::store::{Origin, Store};
+use crate::visibility::{Access, Viewer, Visibility};
+
+/// Bounds on what one request may ask for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a request body, decompressed.
+    pub body_bytes: usize,
+    /// Entries of a page when the client names no `_count`.
+    pub page: u32,
+    /// Entries of a page at most.
+    pub max_page: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 64 << 20,
+            page: 20,
+            max_page: 1000,
+        }
+    }
+}
+
+/// A viewer with a store.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub store: Store,
+    pub viewer: Arc<Viewer>,
+    pub visibility: Visibility,
+    pub limits: Arc<Limits>,
+    pub origin: Origin,
+}
+
+impl Session {
+    /// A session as of now.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        viewer: impl Into<Arc<Viewer>>,
+        limits: Arc<Limits>,
+        origin: Origin,
+    ) -> Self {
+        let viewer = viewer.into();
+        let now = store.clock().now();
+        let visibility = Visibility::of(&viewer, store.keys(), now, now);
+        Self {
+            store,
+            viewer,
+            visibility,
+            limits,
+            origin,
+        }
+    }
+
+    /// 403 unless some scope opens this access to the type. The answer depends on the token alone.
+    pub(super) fn require(&self, type_id: TypeId, access: Access) -> Result<(), RestError> {
+        if self.visibility.allows(type_id, access) {
+            return Ok(());
+        }
+        let verb = match access {
+            Access::Create => "create",
+            Access::Read => "read",
+            Access::Update => "update",
+            Access::Delete => "delete",
+            Access::Search => "search",
+        };
+        Err(RestError::Forbidden(format!(
+            "The token's scopes do not allow to {verb} {}.",
+            definitions().type_name(type_id)
+        )))
+    }
+
+    /// 403 for viewers who never write: patients and those who act for them ask for changes
+    /// through the portal (45 CFR 164.526), they do not write into the record.
+    pub(super) fn require_writer(&self) -> Result<(), RestError> {
+        if self.viewer.class.is_patient_side() {
+            return Err(RestError::Forbidden(
+                "Patients and their representatives do not write to the record through this API. \
+                 Ask for an amendment through the portal."
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether everything of the type lies open for this access: no scope limit, no holds.
+    pub(super) fn is_unlimited(&self, type_id: TypeId, access: Access) -> bool {
+        !self.visibility.is_subject_to_holds() && self.is_unbounded(type_id, access)
+    }
+
+    /// Whether no scope limits this access to some resources of the type.
+    pub(super) fn is_unbounded(&self, type_id: TypeId, access: Access) -> bool {
+        self.visibility
+            .branches(type_id, access)
+            .iter()
+            .any(|branch| branch.patient.is_none() && branch.narrowing.is_none())
+    }
+
+    /// Whether this viewer may create a resource under an id of their own choosing.
+    ///
+    /// Ids are the one place where a write could tell a hidden resource from none: a PUT to an
+    /// unknown id creates, a PUT to somebody else's does not. So only a viewer from whom nothing of
+    /// the type can be hidden may choose ids. For all others a PUT to an id that does not exist for
+    /// them, hidden or not, gives one and the same answer; they create with POST, where the server
+    /// chooses.
+    pub(super) fn may_choose_ids(&self, type_id: TypeId) -> bool {
+        self.is_unlimited(type_id, Access::Update) && self.is_unlimited(type_id, Access::Create)
+    }
+}
