@@ -12,7 +12,6 @@ use super::get;
 use super::query::Pairs;
 use super::reply::{Content, Reply};
 use super::route::Route;
-use super::seam::Release as _;
 use super::session::Session;
 use crate::fhir::definitions::TypeId;
 use crate::store::Store;

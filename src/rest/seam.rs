@@ -1,9 +1,7 @@
-//! Stand-ins, of the same shape, for neighbours that are being built: search, and the store's
-//! answers about release.
+//! Stand-ins, of the same shape, for search, which is being built.
 
 use bytes::Bytes;
 use sea_orm::DatabaseTransaction;
-use serde_json::Value;
 
 use crate::clock::Millis;
 use crate::fhir::definitions::TypeId;
@@ -98,29 +96,4 @@ pub(super) fn narrow(
     _row: &str,
 ) -> Result<String, StoreError> {
     Ok("1 = 0".to_owned())
-}
-
-pub(super) trait Release {
-    fn release_policy(&self) -> Value;
-    async fn release_decision(
-        &self,
-        t: TypeId,
-        id: &str,
-        viewer: &str,
-    ) -> Result<Value, StoreError>;
-    async fn has_notice(&self, visibility: &Visibility) -> Result<bool, StoreError>;
-}
-
-impl Release for Store {
-    fn release_policy(&self) -> Value {
-        serde_json::json!({"resourceType": "Parameters"})
-    }
-
-    async fn release_decision(&self, _: TypeId, _: &str, _: &str) -> Result<Value, StoreError> {
-        Err(being_built())
-    }
-
-    async fn has_notice(&self, _: &Visibility) -> Result<bool, StoreError> {
-        Ok(false)
-    }
 }

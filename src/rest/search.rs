@@ -10,7 +10,7 @@ use super::negotiate::Prefer;
 use super::query::Pairs;
 use super::reply::{Content, Reply};
 use super::route;
-use super::seam::{self as search, Release as _, SearchRequest};
+use super::seam::{self as search, SearchRequest};
 use super::session::Session;
 use super::view::View;
 use crate::fhir::definitions::{TypeId, definitions};

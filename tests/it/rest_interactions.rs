@@ -346,7 +346,9 @@ async fn xml_goes_in_and_out_of_the_same_interactions() {
         Some("application/fhir+xml; charset=utf-8")
     );
     assert!(
-        created.text().contains("<family value=\"Ruiz &#38; Sons\"/>"),
+        created
+            .text()
+            .contains("<family value=\"Ruiz &#38; Sons\"/>"),
         "{}",
         created.text()
     );

@@ -6,7 +6,6 @@ use crate::fhir::definitions::TypeId;
 use crate::rest::RestError;
 use crate::rest::query::{self, Pairs};
 use crate::rest::reply::{Content, Reply};
-use crate::rest::seam::Release as _;
 use crate::rest::session::Session;
 use crate::visibility::ViewerClass;
 
