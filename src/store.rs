@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod policy;
 pub mod read;
 mod rows;
+pub mod standing;
 mod surrogate;
 #[cfg(test)]
 mod tests;
@@ -27,4 +28,5 @@ pub use history::{HistoryEntry, HistoryPage, HistoryQuery, HistoryScope};
 pub use ledger::{LedgerCheck, LedgerEntry};
 pub use policy::{AdoptError, PolicySettings};
 pub use read::{Narrow, Stored};
+pub use standing::Standing;
 pub use write::{Method, Op, Origin, Outcome, Writer};

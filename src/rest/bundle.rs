@@ -161,13 +161,13 @@ async fn run_transaction(
         .collect()
 }
 
-/// [`write::execute`]; on PostgreSQL, where two transactions may meet, tried again.
+/// [`write::execute`]; where two transactions may meet, tried again.
 async fn execute(
     session: &Session,
     writes: Vec<(usize, Action)>,
     references: &References,
 ) -> Result<Vec<write::Done>, RestError> {
-    if session.store.backend() == sea_orm::DbBackend::Postgres {
+    if session.store.writers_meet() {
         for _ in 0..3 {
             match write::execute(session, writes.clone(), Some(references)).await {
                 Err(RestError::Conflict) => {}

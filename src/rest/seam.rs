@@ -1,7 +1,6 @@
 //! Stand-ins, of the same shape, for search, which is being built.
 
 use bytes::Bytes;
-use sea_orm::DatabaseTransaction;
 
 use crate::clock::Millis;
 use crate::fhir::definitions::TypeId;
@@ -78,9 +77,9 @@ pub(super) async fn search(
     Err(being_built())
 }
 
-pub(super) async fn find_ids(
+pub(super) async fn find_ids<C>(
     _store: &Store,
-    _on: &DatabaseTransaction,
+    _on: &C,
     _visibility: &Visibility,
     _type_id: TypeId,
     _pairs: &[(String, String)],

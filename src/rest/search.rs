@@ -2,7 +2,6 @@
 //! the Bundle as they are stored.
 
 use bytes::Bytes;
-use sea_orm::DatabaseTransaction;
 
 use super::RestError;
 use super::bundle::writer::BundleWriter;
@@ -16,7 +15,7 @@ use super::view::View;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
 use crate::fhir::outcome::{Issue, operation_outcome};
-use crate::store::Narrow;
+use crate::store::{Narrow, Writer};
 use crate::visibility::Access;
 
 /// How granular scopes lower into SQL, for every query of this module.
@@ -161,11 +160,18 @@ fn link(address: &str, query: &str, cursor: Option<&str>) -> String {
 /// Ids that match the criteria of a conditional interaction, on the connection of a write: the
 /// first two, for one is a match and two are too many.
 pub(super) async fn find_ids(
-    on: &DatabaseTransaction,
+    writer: &Writer<'_>,
     session: &Session,
     type_id: TypeId,
     pairs: &Pairs,
 ) -> Result<Vec<String>, RestError> {
-    let ids = search::find_ids(&session.store, on, &session.visibility, type_id, pairs).await?;
+    let ids = search::find_ids(
+        &session.store,
+        writer.connection(),
+        &session.visibility,
+        type_id,
+        pairs,
+    )
+    .await?;
     Ok(ids.into_iter().map(|(id, _)| id).collect())
 }

@@ -3,8 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bytes::Bytes;
-use sea_orm::ConnectionTrait;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -12,12 +10,10 @@ use super::bundle::references::References;
 use super::query::{self, Pairs};
 use super::session::Session;
 use super::{RestError, route, search};
-use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::Issue;
-use crate::sql::Sql;
-use crate::store::{Method, Op, Outcome, StoreError, Writer};
-use crate::visibility::{Access, Visibility};
+use crate::store::{Method, Op, Outcome, Standing, StoreError, Writer};
+use crate::visibility::Access;
 
 /// Whom an update or a deletion is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +137,7 @@ impl<'a> Lookup<'a> {
         criteria: &str,
     ) -> Result<Option<String>, RestError> {
         let pairs = criteria_pairs(criteria)?;
-        let ids = search::find_ids(self.writer.connection(), self.session, type_id, &pairs).await?;
+        let ids = search::find_ids(self.writer, self.session, type_id, &pairs).await?;
         // Two are all that the search tells; with one of them deleted here there may be a third.
         if ids.len() > 1 {
             return Err(StoreError::MultipleMatches.into());
@@ -333,7 +329,7 @@ pub(super) async fn execute(
     for (slot, type_id, id, access) in touched {
         if !session.is_unbounded(type_id, access) {
             let at = addresses.get(slot).map_or(0, |(at, _)| *at);
-            within_scopes(session, &writer, type_id, &id, access)
+            require_within_scopes(session, &writer, type_id, &id, access)
                 .await
                 .map_err(place(at, is_bundle))?;
         }
@@ -522,15 +518,7 @@ async fn doomed(
     }
 }
 
-/// A resource as it stands for a viewer, on the connection of the write.
-#[derive(Clone, Debug)]
-pub(super) struct Standing {
-    pub(super) version: i32,
-    pub(super) updated: Millis,
-    pub(super) deleted: bool,
-    pub(super) body: Option<Bytes>,
-}
-
+/// A resource as it stands for the viewer, on the connection of the write.
 async fn standing(
     session: &Session,
     writer: &Writer<'_>,
@@ -538,86 +526,24 @@ async fn standing(
     id: &str,
     access: Access,
 ) -> Result<Option<Standing>, RestError> {
-    let mut sql = Sql::default();
-    let key = sql.bind(
-        session
-            .store
-            .keys()
-            .reference(definitions().type_name(type_id), id),
-    );
-    let fhir_id = sql.bind(id);
-    let visible = session.store.visible(
-        &session.visibility,
-        search::NARROW,
-        type_id,
-        access,
-        &mut sql,
-        "r",
-    )?;
-    sql.text = format!(
-        "SELECT r.version, r.updated, r.deleted, r.body FROM resource r \
-         WHERE r.key = {key} AND r.fhir_id = {fhir_id} AND {visible}"
-    );
-    let row = writer
-        .connection()
-        .query_one_raw(sql.statement(session.store.backend()))
-        .await
-        .map_err(StoreError::from)?;
-    let Some(row) = row else { return Ok(None) };
-    let read = || -> Result<Standing, sea_orm::DbErr> {
-        let deleted: i16 = row.try_get_by_index(2)?;
-        let body: Option<Vec<u8>> = row.try_get_by_index(3)?;
-        Ok(Standing {
-            version: row.try_get_by_index(0)?,
-            updated: row.try_get_by_index(1)?,
-            deleted: deleted != 0,
-            body: body.map(Bytes::from),
-        })
-    };
-    Ok(Some(read().map_err(StoreError::from)?))
+    Ok(writer
+        .standing(&session.visibility, search::NARROW, type_id, id, access)
+        .await?)
 }
 
 /// 403 unless what was just written lies within the scopes: a token for laboratory results does not
-/// write vital signs, nor about another patient. Holds do not count here; they are about seeing.
-async fn within_scopes(
+/// write vital signs, nor about another patient.
+async fn require_within_scopes(
     session: &Session,
     writer: &Writer<'_>,
     type_id: TypeId,
     id: &str,
     access: Access,
 ) -> Result<(), RestError> {
-    let mut sql = Sql::default();
-    let key = sql.bind(
-        session
-            .store
-            .keys()
-            .reference(definitions().type_name(type_id), id),
-    );
-    let mut ways = Vec::new();
-    for branch in session.visibility.branches(type_id, access) {
-        let mut way = "1 = 1".to_owned();
-        if let Some(patient) = Visibility::patient_predicate(&branch, &mut sql, "r") {
-            way.push_str(&format!(" AND {patient}"));
-        }
-        if let Some(narrowing) = &branch.narrowing {
-            let narrowed = search::NARROW(session.store.keys(), type_id, narrowing, &mut sql, "r")?;
-            way.push_str(&format!(" AND ({narrowed})"));
-        }
-        ways.push(format!("({way})"));
-    }
-    let ways = if ways.is_empty() {
-        "1 = 0".to_owned()
-    } else {
-        ways.join(" OR ")
-    };
-    sql.text =
-        format!("SELECT 1 FROM resource r WHERE r.key = {key} AND r.rendition = 0 AND ({ways})");
-    let row = writer
-        .connection()
-        .query_one_raw(sql.statement(session.store.backend()))
-        .await
-        .map_err(StoreError::from)?;
-    if row.is_some() {
+    let is_within = writer
+        .is_within_scopes(&session.visibility, search::NARROW, type_id, id, access)
+        .await?;
+    if is_within {
         return Ok(());
     }
     Err(RestError::Forbidden(
