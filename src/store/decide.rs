@@ -224,6 +224,8 @@ impl<'t> Decider<'t> {
     /// Refuses an input whose evidence cannot be valid: 422 with each missing or wrong part.
     async fn check(&mut self, resource: &Value) -> Result<(), StoreError> {
         let mut references = release::evidence(resource);
+        let focus = resource.pointer("/focus/reference").and_then(Value::as_str);
+        references.extend(focus.map(str::to_owned));
         for _ in 0..2 {
             self.load_references(&references).await?;
             // Evidence of evidence: a PractitionerRole's practitioner.
@@ -233,8 +235,8 @@ impl<'t> Decider<'t> {
                 .flat_map(release::evidence)
                 .collect();
         }
-        // release::check_input lands with the hold rules.
-        Ok(())
+        release::check_input(resource, &self.gathered, &self.store.policy())
+            .map_err(|issues| StoreError::Refused { status: 422, issues })
     }
 
     /// Adds what was decided with a look at something that has changed.
