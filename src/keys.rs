@@ -58,6 +58,17 @@ impl Keys {
         self.hash(&[b"t", text.as_bytes()])
     }
 
+    /// A secret of this database for another purpose (signing cursors), 32 bytes: HMAC-SHA256 of
+    /// the purpose under the database's secret. Knowing it tells nothing of the keys.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.secret);
+        let tag = aws_lc_rs::hmac::sign(&key, purpose.as_bytes());
+        let mut derived = [0; 32];
+        derived.copy_from_slice(tag.as_ref());
+        derived
+    }
+
     fn hash(&self, parts: &[&[u8]]) -> i64 {
         let mut hasher = SipHasher24::new_with_key(&self.secret);
         for part in parts {

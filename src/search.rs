@@ -1,3 +1,386 @@
-//! Search: index rows from resources ([`extract`]), and queries from URLs (parse -> plan -> SQL).
+//! Search: index rows from resources ([`extract`]), and queries from URLs.
+//!
+//! A query string is parsed into a typed [`query`], planned against the viewer's visibility
+//! ([`plan`](mod@plan)) and written as one SQL statement ([`sql`]). What comes back are the bytes
+//! as stored.
 
+pub mod cursor;
+pub mod error;
 pub mod extract;
+pub mod include;
+pub mod parse;
+pub mod plan;
+pub mod query;
+pub mod run;
+pub mod sort;
+pub mod sql;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sea_orm::ConnectionTrait;
+
+pub use error::SearchError;
+pub use query::View;
+
+use crate::clock::Millis;
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::fhir::outcome::Issue;
+use crate::keys::Keys;
+use crate::sql::Sql;
+use crate::store::{Store, StoreError};
+use crate::visibility::scope::Scopes;
+use crate::visibility::{Access, Viewer, ViewerClass, Visibility};
+use cursor::Cursor;
+use query::{Condition, Param, Query, Target, Total, Types};
+use run::Context;
+use sql::{Lower, Row};
+
+/// A search as the HTTP layer hands it over.
+#[derive(Clone, Copy, Debug)]
+pub struct SearchRequest<'a> {
+    /// None: the whole system, or the types of `_type`.
+    pub type_id: Option<TypeId>,
+    /// Names and values, percent-decoded, in the order they came.
+    pub pairs: &'a [(String, String)],
+    /// `("Patient", id)` for a search in a compartment.
+    pub compartment: Option<(&'a str, &'a str)>,
+    /// `Prefer: handling=strict`: unknown parameters are refused.
+    pub strict: bool,
+}
+
+/// A page of a searchset.
+#[derive(Clone, Debug)]
+pub struct SearchResult {
+    /// Matches in order, then what is included.
+    pub entries: Vec<Entry>,
+    /// The number of matches, when asked for or known anyway.
+    pub total: Option<i64>,
+    /// The value of `_cursor` that fetches the next page; the next link is `self_query` with it.
+    pub next: Option<String>,
+    /// Parameters left out and other warnings, for an entry with mode `outcome`.
+    pub issues: Vec<Issue>,
+    /// The parameters that took part, percent-encoded, for the self link.
+    pub self_query: String,
+    /// How much of each resource to show.
+    pub view: View,
+}
+
+/// A resource in a searchset.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub type_id: TypeId,
+    pub fhir_id: String,
+    pub version: i32,
+    pub updated: Millis,
+    /// Compact JSON as stored.
+    pub body: Bytes,
+    pub mode: Mode,
+}
+
+/// `Bundle.entry.search.mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Match,
+    Include,
+}
+
+impl Mode {
+    /// The code.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::Include => "include",
+        }
+    }
+}
+
+/// Answers a search with one page.
+///
+/// # Errors
+/// [`SearchError::Invalid`] (400) for what is not understood and for a cursor that is not of this
+/// search, [`SearchError::Forbidden`] (403) for a type that no scope opens,
+/// [`SearchError::Store`] (503) when the database fails.
+pub async fn search(
+    store: &Store,
+    viewer: &Viewer,
+    request: &SearchRequest<'_>,
+) -> Result<SearchResult, SearchError> {
+    let keys = store.keys();
+    let now = store.clock().now();
+    let prepared = prepare(store, request)?;
+    let Prepared {
+        types,
+        mut query,
+        compartment,
+    } = prepared;
+    let self_query = encode(&query.used);
+    let binding = cursor::binding(viewer, &bound_query(request, &self_query));
+    let cursor = match &query.cursor {
+        None => None,
+        Some(token) => {
+            let cursor = Cursor::open(token, keys, &binding)?;
+            if !run::fits(&cursor, &query) {
+                return Err(SearchError::invalid(Issue::error(
+                    "invalid",
+                    "'_cursor' belongs to another order",
+                )));
+            }
+            Some(cursor)
+        }
+    };
+    let instant = cursor.as_ref().map_or(now, |cursor| cursor.instant);
+    let visibility = Visibility::of(viewer, keys, now, instant);
+    let context = Context {
+        keys,
+        visibility: &visibility,
+    };
+    let mut conditions = compartment;
+    conditions.append(&mut query.conditions);
+    let plan = context.plan(&types, conditions)?;
+    let reader = store.reader();
+    let mut result = SearchResult {
+        entries: Vec::new(),
+        total: None,
+        next: None,
+        issues: std::mem::take(&mut query.issues),
+        self_query,
+        view: query.view.clone(),
+    };
+    if query.view == View::Count {
+        result.total = Some(context.count(reader, &plan).await?);
+        return Ok(result);
+    }
+    let page = context.page(reader, &plan, &query, cursor.as_ref()).await?;
+    if cursor.is_none() && page.next.is_none() {
+        result.total = i64::try_from(page.matches.len()).ok();
+    } else if query.total != Total::None {
+        result.total = Some(context.count(reader, &plan).await?);
+    }
+    if let Some((id, values)) = page.next {
+        let next = Cursor {
+            instant: visibility.instant(),
+            id,
+            keys: values,
+        };
+        result.next = Some(next.seal(keys, &binding)?);
+    }
+    let included = if query.includes.is_empty() || page.matches.is_empty() {
+        Vec::new()
+    } else {
+        include::find(
+            reader,
+            keys,
+            &visibility,
+            &query.includes,
+            &page.matches,
+            &mut result.issues,
+        )
+        .await?
+    };
+    result.entries = page
+        .matches
+        .into_iter()
+        .chain(included)
+        .map(|found| Entry {
+            type_id: found.type_id,
+            fhir_id: found.fhir_id,
+            version: found.version,
+            updated: found.updated,
+            body: found.body,
+            mode: found.mode,
+        })
+        .collect();
+    Ok(result)
+}
+
+/// The number of matches of a search, at this moment.
+///
+/// # Errors
+/// As [`search`].
+pub async fn count(
+    store: &Store,
+    viewer: &Viewer,
+    request: &SearchRequest<'_>,
+) -> Result<i64, SearchError> {
+    let now = store.clock().now();
+    let visibility = Visibility::of(viewer, store.keys(), now, now);
+    let context = Context {
+        keys: store.keys(),
+        visibility: &visibility,
+    };
+    let Prepared {
+        types,
+        query,
+        compartment: mut conditions,
+    } = prepare(store, request)?;
+    conditions.extend(query.conditions);
+    let plan = context.plan(&types, conditions)?;
+    context.count(store.reader(), &plan).await
+}
+
+/// The first two visible matches of a condition (`ifNoneExist`, conditional update, a conditional
+/// reference): FHIR id and surrogate id of the document. Runs where the caller says, so that a
+/// write transaction sees its own state. Every parameter must be understood, and at least one
+/// must choose resources.
+///
+/// # Errors
+/// As [`search`].
+pub async fn find_ids<C: ConnectionTrait>(
+    store: &Store,
+    connection: &C,
+    visibility: &Visibility,
+    type_id: TypeId,
+    pairs: &[(String, String)],
+) -> Result<Vec<(String, i64)>, SearchError> {
+    let (types, query) = parse::parse(Some(type_id), pairs, true, store.base())?;
+    if query.conditions.is_empty() {
+        return Err(SearchError::invalid(Issue::error(
+            "invalid",
+            "a condition needs at least one search parameter",
+        )));
+    }
+    let context = Context {
+        keys: store.keys(),
+        visibility,
+    };
+    let plan = context.plan(&types, query.conditions)?;
+    context.first(connection, &plan, 2).await
+}
+
+/// The narrowing query of a granular scope (`category=system|code`) as an SQL predicate over a row
+/// alias with `id` and `patient`. What is not understood lets nothing through.
+///
+/// # Errors
+/// None today; the signature is [`Narrow`](crate::store::read::Narrow)'s.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the signature that the store asks for"
+)]
+pub fn narrow(
+    keys: &Keys,
+    type_id: TypeId,
+    query: &str,
+    sql: &mut Sql,
+    row: &str,
+) -> Result<String, StoreError> {
+    let Ok(conditions) = parse::narrowing(type_id, query) else {
+        return Ok("1 = 0".to_owned());
+    };
+    // Narrowing has no chains, so nothing in it asks what a viewer may see.
+    let nobody = Viewer {
+        class: ViewerClass::Other,
+        person: None,
+        patient: None,
+        client_id: String::new(),
+        client_device: None,
+        scopes: Scopes::default(),
+    };
+    let visibility = Visibility::of(&nobody, keys, 0, 0);
+    let mut lower = Lower::new(keys, &visibility, Access::Read);
+    std::mem::swap(&mut lower.sql, sql);
+    let row = Row {
+        alias: row.to_owned(),
+        types: Types::One(type_id),
+        is_resource: false,
+        pin: None,
+    };
+    let tests: Result<Vec<String>, _> = conditions
+        .iter()
+        .map(|condition| lower.probe(condition, &row))
+        .collect();
+    std::mem::swap(&mut lower.sql, sql);
+    Ok(tests.map_or_else(|_| "1 = 0".to_owned(), |tests| tests.join(" AND ")))
+}
+
+struct Prepared {
+    types: Types,
+    query: Query,
+    /// What the compartment says.
+    compartment: Vec<Condition>,
+}
+
+fn prepare(store: &Store, request: &SearchRequest<'_>) -> Result<Prepared, SearchError> {
+    let (types, query) =
+        parse::parse(request.type_id, request.pairs, request.strict, store.base())?;
+    let compartment = match request.compartment {
+        None => Vec::new(),
+        // A resource is in a patient's compartment by its patient column.
+        Some(("Patient", id)) => vec![Condition::Patient(vec![
+            store.keys().reference("Patient", id),
+        ])],
+        Some((name, id)) => vec![compartment(name, id, &types)?],
+    };
+    Ok(Prepared {
+        types,
+        query,
+        compartment,
+    })
+}
+
+/// Membership in a compartment other than a patient's: one of the parameters that
+/// CompartmentDefinition names refers to it.
+fn compartment(name: &str, id: &str, types: &Types) -> Result<Condition, SearchError> {
+    let refused = |words: String| SearchError::invalid(Issue::error("not-supported", words));
+    let Some(own) = definitions().type_id(name) else {
+        return Err(refused("there is no such compartment".to_owned()));
+    };
+    let Types::One(type_id) = types else {
+        return Err(refused(format!(
+            "a search of everything in the {name} compartment is not supported: name a type"
+        )));
+    };
+    let codes = definitions().compartment(name, *type_id);
+    if codes.is_empty() {
+        return Err(refused(format!(
+            "{} is not in the {name} compartment",
+            definitions().type_name(*type_id)
+        )));
+    }
+    let conditions = codes
+        .iter()
+        .filter_map(|code| definitions().search_param(*type_id, code))
+        .map(|param| Condition::Reference {
+            param: Param(param),
+            values: vec![Target::Local(own, id.to_owned())],
+        })
+        .collect();
+    Ok(Condition::Any(conditions))
+}
+
+/// Everything that a cursor belongs to but the viewer.
+fn bound_query(request: &SearchRequest<'_>, self_query: &str) -> String {
+    let (name, id) = request.compartment.unwrap_or_default();
+    format!(
+        "{}\0{name}\0{id}\0{self_query}",
+        request.type_id.unwrap_or_default()
+    )
+}
+
+/// Left as they are in a query: what RFC 3986 allows there and FHIR uses often.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b'$')
+    .remove(b'*');
+
+fn encode(pairs: &[(String, String)]) -> String {
+    pairs
+        .iter()
+        .map(|(name, value)| {
+            format!(
+                "{}={}",
+                utf8_percent_encode(name, PLAIN),
+                utf8_percent_encode(value, PLAIN)
+            )
+        })
+        .collect::<Vec<_>>()
+        .join("&")
+}

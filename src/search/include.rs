@@ -1,0 +1,179 @@
+//! `_include` and `_revinclude`: one statement for each round, whatever is asked; rounds repeat
+//! while `:iterate` finds more. What is included must exist for the viewer like any match, and a
+//! type that no scope opens adds nothing.
+
+use std::collections::HashSet;
+
+use sea_orm::ConnectionTrait;
+
+use super::parse::Reader;
+use super::query::{Include, Types};
+use super::run::{Found, columns};
+use super::sql::{Lower, Row};
+use super::{Mode, SearchError, plan};
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::fhir::outcome::Issue;
+use crate::keys::Keys;
+use crate::visibility::{Access, Visibility};
+
+/// Resources that one page may bring along.
+const MAX_INCLUDED: usize = 1_000;
+/// Rounds of `:iterate`.
+const MAX_ROUNDS: usize = 4;
+
+/// Everything that comes along with the matches of a page; says in an issue when it is not all.
+///
+/// # Errors
+/// [`SearchError::Store`] when the database fails.
+pub async fn find<C: ConnectionTrait>(
+    connection: &C,
+    keys: &Keys,
+    visibility: &Visibility,
+    includes: &[Include],
+    matches: &[Found],
+    issues: &mut Vec<Issue>,
+) -> Result<Vec<Found>, SearchError> {
+    let mut seen: HashSet<i64> = matches.iter().map(|found| found.id).collect();
+    let mut all: Vec<Found> = Vec::new();
+    let mut round_start = 0;
+    let mut cut = false;
+    for round in 0..=MAX_ROUNDS {
+        let from = if round == 0 {
+            matches
+        } else {
+            all.get(round_start..).unwrap_or_default()
+        };
+        let mut lower = Lower::new(keys, visibility, Access::Search);
+        let arms: Vec<String> = includes
+            .iter()
+            .filter(|include| round == 0 || include.iterate)
+            .filter_map(|include| arm(&mut lower, include, from))
+            .collect();
+        if arms.is_empty() {
+            break;
+        }
+        if round == MAX_ROUNDS {
+            cut = true;
+            break;
+        }
+        lower.sql.text = arms.join(" UNION ALL ");
+        let statement = lower.sql.statement(connection.get_database_backend());
+        let rows = connection.query_all_raw(statement).await?;
+        round_start = all.len();
+        for row in rows {
+            let found = Found::read(&row, Mode::Include)?;
+            if all.len() >= MAX_INCLUDED {
+                cut |= !seen.contains(&found.id);
+                break;
+            }
+            if seen.insert(found.id) {
+                all.push(found);
+            }
+        }
+        if all.len() == round_start || cut {
+            break;
+        }
+    }
+    if cut {
+        issues.push(
+            Issue::error(
+                "incomplete",
+                format!(
+                    "not everything that _include and _revinclude ask for is in this page: at \
+                     most {MAX_INCLUDED} resources and {MAX_ROUNDS} rounds of :iterate come along"
+                ),
+            )
+            .warning(),
+        );
+    }
+    Ok(all)
+}
+
+/// One include as a SELECT; None when it has nothing to start from or nothing it may show.
+fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<String> {
+    let types = shown_types(include)?;
+    let plan = plan::open(lower.visibility, lower.access, &types).ok()?;
+    let k = Row {
+        alias: "k".to_owned(),
+        types: plan.types.clone(),
+        is_resource: true,
+        pin: None,
+    };
+    let bound = lower.sql.values.len();
+    let reached = if include.reverse {
+        // Sources of these types refer to what was found.
+        let targets: Vec<i64> = from
+            .iter()
+            .filter(|found| include.target.is_none_or(|target| target == found.type_id))
+            .map(|found| found.key)
+            .collect();
+        if targets.is_empty() {
+            return None;
+        }
+        let targets = lower.sql.bind_list(targets);
+        let mut reached =
+            format!("k.id IN (SELECT c.id FROM idx_reference c WHERE c.target IN {targets}");
+        if let Some(source) = include.source {
+            reached.push_str(&format!(" AND c.type = {source}"));
+        }
+        if let Some(param) = include.param {
+            reached.push_str(&format!(" AND c.param = {}", param.id));
+        }
+        reached + ")"
+    } else {
+        let sources: Vec<i64> = from
+            .iter()
+            .filter(|found| include.source.is_none_or(|source| source == found.type_id))
+            .map(|found| found.id)
+            .collect();
+        if sources.is_empty() {
+            return None;
+        }
+        let sources = lower.sql.bind_list(sources);
+        let mut reached =
+            format!("k.key IN (SELECT c.target FROM idx_reference c WHERE c.id IN {sources}");
+        if let Some(param) = include.param {
+            reached.push_str(&format!(" AND c.param = {}", param.id));
+        }
+        if let Some(target) = include.target {
+            reached.push_str(&format!(" AND c.target_type = {target}"));
+        }
+        reached + ")"
+    };
+    let Ok(restricted) = lower.restrict(&plan, &k) else {
+        lower.sql.values.truncate(bound);
+        return None;
+    };
+    Some(format!(
+        "SELECT * FROM (SELECT {} FROM resource k WHERE {reached} AND {restricted} \
+         ORDER BY k.id LIMIT {}) {}",
+        columns("k"),
+        MAX_INCLUDED + 1,
+        lower.alias()
+    ))
+}
+
+/// The types that an include may show.
+fn shown_types(include: &Include) -> Option<Types> {
+    let many = |mut types: Vec<TypeId>| {
+        types.sort_unstable();
+        types.dedup();
+        match types.as_slice() {
+            [] => None,
+            [one] => Some(Types::One(*one)),
+            _ => Some(Types::Many(types)),
+        }
+    };
+    let shown = if include.reverse {
+        include.source
+    } else {
+        include.target
+    };
+    match (shown, include.reverse, include.source, include.param) {
+        (Some(one), ..) => many(vec![one]),
+        (None, false, Some(source), Some(param)) => {
+            many(Reader::new("").target_types(&[source], param.0))
+        }
+        _ => many(definitions().types().map(|(type_id, _)| type_id).collect()),
+    }
+}

@@ -1,0 +1,185 @@
+//! Parameters that shape the answer instead of choosing resources: `_sort`, `_count`, `_total`,
+//! `_summary`, `_elements`, `_type`, `_contained`, `_include`, `_revinclude`, `_cursor`.
+
+use super::{Problem, include, limit};
+use crate::fhir::definitions::{ParamKind, definitions};
+use crate::search::query::{Param, Query, Sort, SortBy, Summary, Total, Types, View};
+
+/// Takes `name=value` if it is one of these; None when it is not.
+pub fn read(
+    query: &mut Query,
+    types: &Types,
+    name: &str,
+    value: &str,
+) -> Option<Result<(), Problem>> {
+    Some(match name {
+        "_sort" => sort(query, types, value),
+        "_count" => count(query, value),
+        "_total" => total(query, value),
+        "_summary" => summary(query, value),
+        "_elements" => elements(query, value),
+        "_contained" if value == "false" => Ok(()),
+        "_contained" | "_containedType" => Err(Problem::unsupported(
+            "contained resources cannot be searched: only '_contained=false' is supported",
+        )),
+        // Already taken by `types`; a type in the path leaves it no meaning.
+        "_type" if matches!(types, Types::Many(_)) => Ok(()),
+        "_cursor" => {
+            query.cursor = Some(value.to_owned());
+            Ok(())
+        }
+        // How the answer is written: the HTTP layer's, kept for the links.
+        "_format" | "_pretty" => Ok(()),
+        _ => match name
+            .split_once(':')
+            .map_or((name, None), |(a, b)| (a, Some(b)))
+        {
+            ("_include", modifier) => include::read(query, false, modifier, value),
+            ("_revinclude", modifier) => include::read(query, true, modifier, value),
+            _ => return None,
+        },
+    })
+}
+
+/// The types of a search over the whole system: `_type`, else all.
+pub fn types(pairs: &[(String, String)]) -> Result<Types, Problem> {
+    let mut types = Vec::new();
+    for (_, value) in pairs.iter().filter(|(name, _)| name == "_type") {
+        for name in value.split(',') {
+            let type_id = definitions()
+                .type_id(name)
+                .ok_or_else(|| Problem::value("_type", name, "names of resource types"))?;
+            types.push(type_id);
+        }
+    }
+    if types.is_empty() {
+        types = definitions().types().map(|(type_id, _)| type_id).collect();
+    }
+    types.sort_unstable();
+    types.dedup();
+    Ok(Types::Many(types))
+}
+
+fn sort(query: &mut Query, types: &Types, value: &str) -> Result<(), Problem> {
+    for key in value.split(',') {
+        let (code, descending) = match key.strip_prefix('-') {
+            Some(code) => (code, true),
+            None => (key, false),
+        };
+        let by = match code {
+            "_id" => SortBy::Id,
+            "_lastUpdated" => SortBy::LastUpdated,
+            _ => {
+                let param = super::param(types.as_slice(), code).ok_or_else(|| {
+                    Problem::value("_sort", code, "search parameters of the type searched")
+                })?;
+                if matches!(param.kind, ParamKind::Special | ParamKind::Composite) {
+                    return Err(Problem::unsupported(format!(
+                        "'{code}' cannot be sorted by"
+                    )));
+                }
+                SortBy::Param(Param(param))
+            }
+        };
+        if query.sort.iter().any(|own| own.by == by) {
+            continue;
+        }
+        query.sort.push(Sort { by, descending });
+    }
+    if query.sort.len() > limit::SORTS {
+        return Err(Problem::refused(format!(
+            "'_sort' has more than {} keys",
+            limit::SORTS
+        )));
+    }
+    Ok(())
+}
+
+fn count(query: &mut Query, value: &str) -> Result<(), Problem> {
+    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Problem::value("_count", value, "a whole number, 0 or more"));
+    }
+    // More than fits is more than a page holds.
+    let count = value
+        .parse()
+        .unwrap_or(limit::MAX_COUNT)
+        .min(limit::MAX_COUNT);
+    if count == 0 {
+        query.view = View::Count;
+    }
+    query.count = Some(count);
+    Ok(())
+}
+
+fn total(query: &mut Query, value: &str) -> Result<(), Problem> {
+    query.total = match value {
+        "none" => Total::None,
+        "estimate" => Total::Estimate,
+        "accurate" => Total::Accurate,
+        _ => {
+            return Err(Problem::value(
+                "_total",
+                value,
+                "none, estimate or accurate",
+            ));
+        }
+    };
+    Ok(())
+}
+
+fn summary(query: &mut Query, value: &str) -> Result<(), Problem> {
+    let view = match value {
+        "true" => View::Summary(Summary::True),
+        "text" => View::Summary(Summary::Text),
+        "data" => View::Summary(Summary::Data),
+        "count" => View::Count,
+        "false" => return Ok(()),
+        _ => {
+            return Err(Problem::value(
+                "_summary",
+                value,
+                "true, text, data, count or false",
+            ));
+        }
+    };
+    set_view(query, view)
+}
+
+fn elements(query: &mut Query, value: &str) -> Result<(), Problem> {
+    let mut names = Vec::new();
+    for name in value.split(',') {
+        let is_name = !name.is_empty()
+            && name.len() <= 64
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name {
+            return Err(Problem::value(
+                "_elements",
+                name,
+                "names of elements at the top of the resource",
+            ));
+        }
+        names.push(name.to_owned());
+    }
+    if let View::Elements(own) = &mut query.view {
+        own.append(&mut names);
+        return Ok(());
+    }
+    set_view(query, View::Elements(names))
+}
+
+fn set_view(query: &mut Query, view: View) -> Result<(), Problem> {
+    match (&query.view, &view) {
+        (View::Count, _) => return Ok(()),
+        (View::Full, _) | (_, View::Count) => {}
+        (own, new) if own == new => {}
+        _ => {
+            return Err(Problem::refused(
+                "'_summary' and '_elements' contradict each other: use one of them",
+            ));
+        }
+    }
+    query.view = view;
+    Ok(())
+}

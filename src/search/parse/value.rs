@@ -1,0 +1,277 @@
+//! The values of one parameter, by its kind: tokens, strings, URIs, references, quantities,
+//! composites.
+
+use super::split::{split, unescape};
+use super::{Problem, Reader, date, limit, number};
+use crate::fhir::definitions::{ParamKind, SearchParam, TypeId, definitions};
+use crate::search::query::{
+    ComponentTest, Condition, Param, QuantityTest, StringMode, SystemTest, TokenTest, UriMode,
+};
+
+/// The condition of `code[:modifier]=raw` on a parameter that the type has.
+pub fn condition(
+    reader: &mut Reader<'_>,
+    types: &[TypeId],
+    param: &'static SearchParam,
+    modifier: Option<&str>,
+    raw: &str,
+) -> Result<Condition, Problem> {
+    let name = param.code.as_str();
+    if param.kind == ParamKind::Special {
+        return Err(Problem::unsupported(format!(
+            "the search parameter '{name}' is not supported"
+        )));
+    }
+    if modifier == Some("missing") {
+        if matches!(name, "_id" | "_lastUpdated") {
+            return Err(Problem::modifier(name, "missing"));
+        }
+        let missing = match raw {
+            "true" => true,
+            "false" => false,
+            _ => return Err(Problem::value(name, raw, "true or false")),
+        };
+        return Ok(Condition::Missing {
+            param: Param(param),
+            missing,
+        });
+    }
+    let pieces = reader.pieces(name, raw)?;
+    match name {
+        "_id" => return ids(modifier, &pieces),
+        "_lastUpdated" => {
+            no_modifier(name, modifier)?;
+            return each(&pieces, name, date::EXPECTED, date::parse).map(Condition::LastUpdated);
+        }
+        _ => {}
+    }
+    let own = Param(param);
+    match param.kind {
+        ParamKind::Token => token_condition(own, modifier, &pieces),
+        ParamKind::String => {
+            let mode = match modifier {
+                None => StringMode::Prefix,
+                Some("exact") => StringMode::Exact,
+                Some("contains") => StringMode::Contains,
+                Some(other) => return Err(Problem::modifier(name, other)),
+            };
+            strings(own, mode, &pieces)
+        }
+        ParamKind::Date => {
+            no_modifier(name, modifier)?;
+            let values = each(&pieces, name, date::EXPECTED, date::parse)?;
+            Ok(Condition::Date { param: own, values })
+        }
+        ParamKind::Number => {
+            no_modifier(name, modifier)?;
+            let values = each(&pieces, name, number::EXPECTED, number::parse)?;
+            Ok(Condition::Number { param: own, values })
+        }
+        ParamKind::Quantity => {
+            no_modifier(name, modifier)?;
+            let values = each(&pieces, name, QUANTITY, quantity)?;
+            Ok(Condition::Quantity { param: own, values })
+        }
+        ParamKind::Uri => {
+            let mode = match modifier {
+                None => UriMode::Exact,
+                Some("below") => UriMode::Below,
+                Some("above") => UriMode::Above,
+                Some(other) => return Err(Problem::modifier(name, other)),
+            };
+            let values = texts(name, &pieces)?;
+            Ok(Condition::Uri {
+                param: own,
+                mode,
+                values,
+            })
+        }
+        ParamKind::Reference => reference_condition(reader, types, own, modifier, &pieces),
+        ParamKind::Composite => {
+            no_modifier(name, modifier)?;
+            let values = pieces
+                .iter()
+                .map(|piece| composite(reader, types, param, piece))
+                .collect::<Result<_, _>>()?;
+            Ok(Condition::Composite { param: own, values })
+        }
+        ParamKind::Special => Err(Problem::Unknown(name.to_owned())),
+    }
+}
+
+const TOKEN: &str = "code, system|code, |code or system| (a '|' inside a value is written \\|)";
+const QUANTITY: &str =
+    "number, number|system|code or number||code, with an optional prefix (eq, ne, gt, lt, ...)";
+const REFERENCE: &str = "Type/id, id or an absolute URL";
+
+fn no_modifier(name: &str, modifier: Option<&str>) -> Result<(), Problem> {
+    modifier.map_or(Ok(()), |modifier| Err(Problem::modifier(name, modifier)))
+}
+
+fn each<T>(
+    pieces: &[&str],
+    name: &str,
+    expected: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, Problem> {
+    pieces
+        .iter()
+        .map(|piece| parse(piece).ok_or_else(|| Problem::value(name, piece, expected)))
+        .collect()
+}
+
+fn texts(name: &str, pieces: &[&str]) -> Result<Vec<String>, Problem> {
+    pieces
+        .iter()
+        .map(|piece| {
+            let text = unescape(piece);
+            if text.chars().count() > limit::TEXT {
+                return Err(Problem::refused(format!(
+                    "a value of '{name}' is longer than {} characters",
+                    limit::TEXT
+                )));
+            }
+            Ok(text)
+        })
+        .collect()
+}
+
+fn strings(param: Param, mode: StringMode, pieces: &[&str]) -> Result<Condition, Problem> {
+    let values = texts(&param.code, pieces)?;
+    Ok(Condition::String {
+        param,
+        mode,
+        values,
+    })
+}
+
+fn ids(modifier: Option<&str>, pieces: &[&str]) -> Result<Condition, Problem> {
+    no_modifier("_id", modifier)?;
+    // What cannot be an id finds nothing; it is no error to ask.
+    Ok(Condition::Id(pieces.iter().map(|p| unescape(p)).collect()))
+}
+
+fn token_condition(
+    param: Param,
+    modifier: Option<&str>,
+    pieces: &[&str],
+) -> Result<Condition, Problem> {
+    let not = match modifier {
+        None => false,
+        Some("not") => true,
+        Some("text") => return strings(param, StringMode::Prefix, pieces),
+        Some(other) => return Err(Problem::modifier(&param.code, other)),
+    };
+    let values = each(pieces, &param.code, TOKEN, token)?;
+    Ok(Condition::Token { param, values, not })
+}
+
+/// `system|code`, `|code`, `system|` or `code`.
+pub fn token(piece: &str) -> Option<TokenTest> {
+    let test = match *split(piece, '|').as_slice() {
+        [code] if !code.is_empty() => TokenTest {
+            system: SystemTest::Any,
+            code: Some(unescape(code)),
+        },
+        ["", code] if !code.is_empty() => TokenTest {
+            system: SystemTest::None,
+            code: Some(unescape(code)),
+        },
+        [system, code] if !system.is_empty() => TokenTest {
+            system: SystemTest::Is(unescape(system)),
+            code: (!code.is_empty()).then(|| unescape(code)),
+        },
+        _ => return None,
+    };
+    Some(test)
+}
+
+/// `number`, `number|system|code` or `number||code`.
+fn quantity(piece: &str) -> Option<QuantityTest> {
+    let (amount, system, unit) = match *split(piece, '|').as_slice() {
+        [amount] => (amount, "", ""),
+        [amount, system, unit] => (amount, system, unit),
+        _ => return None,
+    };
+    Some(QuantityTest {
+        number: number::parse(amount)?,
+        system: if system.is_empty() {
+            SystemTest::Any
+        } else {
+            SystemTest::Is(unescape(system))
+        },
+        unit: (!unit.is_empty()).then(|| unescape(unit)),
+    })
+}
+
+fn reference_condition(
+    reader: &Reader<'_>,
+    types: &[TypeId],
+    param: Param,
+    modifier: Option<&str>,
+    pieces: &[&str],
+) -> Result<Condition, Problem> {
+    let name = param.code.as_str();
+    let only = match modifier {
+        None => None,
+        Some("identifier") => {
+            let values = each(pieces, name, TOKEN, token)?;
+            return Ok(Condition::Token {
+                param,
+                values,
+                not: false,
+            });
+        }
+        Some(other) => match definitions().type_id(other) {
+            Some(only) => Some(only),
+            None => return Err(Problem::modifier(name, other)),
+        },
+    };
+    let mut values = Vec::new();
+    for piece in pieces {
+        let found = reader.targets(types, param.0, only, &unescape(piece));
+        values.extend(found.ok_or_else(|| Problem::value(name, piece, REFERENCE))?);
+    }
+    values.dedup();
+    Ok(Condition::Reference { param, values })
+}
+
+fn composite(
+    reader: &Reader<'_>,
+    types: &[TypeId],
+    param: &'static SearchParam,
+    piece: &str,
+) -> Result<Vec<ComponentTest>, Problem> {
+    let name = param.code.as_str();
+    let parts = split(piece, '$');
+    let kinds: Vec<ParamKind> = param.components.iter().map(|(c, _)| c.kind).collect();
+    if kinds.len() != 2 {
+        return Err(Problem::unsupported(format!(
+            "the search parameter '{name}' (a composite of {}) is not supported",
+            kinds.len()
+        )));
+    }
+    let expected = "one value for each component, joined with '$'";
+    if parts.len() != kinds.len() {
+        return Err(Problem::value(name, piece, expected));
+    }
+    let test = |(kind, part): (&ParamKind, &str)| {
+        Some(match kind {
+            ParamKind::Token => ComponentTest::Token(token(part)?),
+            ParamKind::String if !part.is_empty() => ComponentTest::String(unescape(part)),
+            ParamKind::Uri if !part.is_empty() => ComponentTest::Uri(unescape(part)),
+            ParamKind::Number => ComponentTest::Number(number::parse(part)?),
+            ParamKind::Quantity => ComponentTest::Quantity(quantity(part)?),
+            ParamKind::Date => ComponentTest::Date(date::parse(part)?),
+            ParamKind::Reference => {
+                ComponentTest::Reference(reader.targets(types, param, None, &unescape(part))?)
+            }
+            _ => return None,
+        })
+    };
+    kinds
+        .iter()
+        .zip(parts)
+        .map(|pair| test(pair).ok_or_else(|| Problem::value(name, piece, expected)))
+        .collect()
+}

@@ -1,0 +1,286 @@
+//! What a query string says, typed: the result of [`parse`](super::parse), the input of
+//! [`plan`](super::plan). No SQL, no hashes, no I/O.
+
+use std::ops::Deref;
+
+use crate::fhir::definitions::{SearchParam, TypeId};
+use crate::fhir::outcome::Issue;
+
+/// A search parameter of the definitions, compared by its number.
+#[derive(Clone, Copy, Debug)]
+pub struct Param(pub &'static SearchParam);
+
+impl Deref for Param {
+    type Target = SearchParam;
+
+    fn deref(&self) -> &SearchParam {
+        self.0
+    }
+}
+
+impl PartialEq for Param {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id && self.0.kind == other.0.kind
+    }
+}
+
+/// A search, parsed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Query {
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+    pub includes: Vec<Include>,
+    pub sort: Vec<Sort>,
+    /// `_count`; None: the default.
+    pub count: Option<u32>,
+    pub total: Total,
+    pub view: View,
+    pub cursor: Option<String>,
+    /// Parameters left out and other warnings.
+    pub issues: Vec<Issue>,
+    /// The parameters that took part, in order, for the self link. Without `_cursor`.
+    pub used: Vec<(String, String)>,
+}
+
+/// Which resource types a search is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Types {
+    One(TypeId),
+    /// A search of the whole system: sorted, without duplicates, never empty.
+    Many(Vec<TypeId>),
+}
+
+impl Types {
+    /// The types as a list.
+    #[must_use]
+    pub fn as_slice(&self) -> &[TypeId] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// One condition on a resource. Values in a list are alternatives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    Id(Vec<String>),
+    LastUpdated(Vec<SpanTest>),
+    Token {
+        param: Param,
+        values: Vec<TokenTest>,
+        /// `:not`: no value of the resource matches; also true when it has none.
+        not: bool,
+    },
+    String {
+        param: Param,
+        mode: StringMode,
+        values: Vec<String>,
+    },
+    Date {
+        param: Param,
+        values: Vec<SpanTest>,
+    },
+    Number {
+        param: Param,
+        values: Vec<NumberTest>,
+    },
+    Quantity {
+        param: Param,
+        values: Vec<QuantityTest>,
+    },
+    Uri {
+        param: Param,
+        mode: UriMode,
+        values: Vec<String>,
+    },
+    Reference {
+        param: Param,
+        values: Vec<Target>,
+    },
+    /// Each value has one test for each component.
+    Composite {
+        param: Param,
+        values: Vec<Vec<ComponentTest>>,
+    },
+    Missing {
+        param: Param,
+        missing: bool,
+    },
+    /// The resource refers, through `param`, to one that satisfies any of the links.
+    Chain {
+        param: Param,
+        links: Vec<(TypeId, Condition)>,
+    },
+    /// A resource of type `source` that satisfies the condition refers here through `param`.
+    Has {
+        source: TypeId,
+        param: Param,
+        condition: Box<Condition>,
+    },
+    // The following come from rewrites and compartments, not from the query string.
+    /// The patient column is one of these keys.
+    Patient(Vec<i64>),
+    /// The patient that the resource is about satisfies the condition ([`Chain`](Self::Chain)
+    /// through the patient column).
+    PatientIs(Box<Condition>),
+    /// This one resource exists for the viewer, whatever row is looked at.
+    Exists(TypeId, String),
+    /// At least one holds.
+    Any(Vec<Condition>),
+}
+
+/// `system|code` and its shortened forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenTest {
+    pub system: SystemTest,
+    /// None: any code of the system (`system|`).
+    pub code: Option<String>,
+}
+
+/// What a token or quantity asks of the system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SystemTest {
+    Any,
+    /// `|code`
+    None,
+    Is(String),
+}
+
+/// How a string parameter compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StringMode {
+    /// Folded, from the start.
+    Prefix,
+    /// Folded, anywhere.
+    Contains,
+    /// To the letter.
+    Exact,
+}
+
+/// How a uri parameter compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UriMode {
+    Exact,
+    Below,
+    Above,
+}
+
+/// The prefix of a date, number or quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Prefix {
+    Eq,
+    Ne,
+    Gt,
+    Lt,
+    Ge,
+    Le,
+    Sa,
+    Eb,
+    Ap,
+}
+
+/// A prefix and the time span that the value stands for: ms, low inclusive, high exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanTest {
+    pub prefix: Prefix,
+    pub low: i64,
+    pub high: i64,
+}
+
+/// A prefix and a number with the range its digits imply: low inclusive, high exclusive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NumberTest {
+    pub prefix: Prefix,
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// `number|system|unit`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantityTest {
+    pub number: NumberTest,
+    pub system: SystemTest,
+    /// None: any unit.
+    pub unit: Option<String>,
+}
+
+/// What a reference points to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A resource of this server.
+    Local(TypeId, String),
+    /// Anything else: a foreign URL, a canonical.
+    Url(String),
+}
+
+/// One component of a composite value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ComponentTest {
+    Token(TokenTest),
+    String(String),
+    Uri(String),
+    Number(NumberTest),
+    Quantity(QuantityTest),
+    Date(SpanTest),
+    Reference(Vec<Target>),
+}
+
+/// `_include` or `_revinclude`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Include {
+    pub reverse: bool,
+    pub iterate: bool,
+    /// The type that holds the reference; None is `*`.
+    pub source: Option<TypeId>,
+    /// The reference parameters of `source`; empty is `*`.
+    pub param: Option<Param>,
+    /// Only targets of this type.
+    pub target: Option<TypeId>,
+}
+
+/// One key of `_sort`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sort {
+    pub by: SortBy,
+    pub descending: bool,
+}
+
+/// What a sort key is taken from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SortBy {
+    Id,
+    LastUpdated,
+    Param(Param),
+}
+
+/// `_total`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Total {
+    /// Only when it costs nothing.
+    #[default]
+    None,
+    Estimate,
+    Accurate,
+}
+
+/// `_summary` and `_elements`: how much of each resource is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    #[default]
+    Full,
+    Summary(Summary),
+    /// Top-level element names.
+    Elements(Vec<String>),
+    /// The number of matches and nothing else (`_summary=count`, `_count=0`).
+    Count,
+}
+
+/// `_summary`, the values that cut resources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Summary {
+    True,
+    Text,
+    Data,
+}

@@ -1,0 +1,228 @@
+//! Plans as SQL, the same text for SQLite and PostgreSQL. Types and parameters are literals, so
+//! that plans are sharp and the number of statements small; everything a client sent is bound.
+//!
+//! Each condition can be written in two ways. A *source* is the table that is walked: its index
+//! finds the rows. A *probe* is a predicate on a row that is already there: one more seek for each
+//! row where an index allows it, else membership in a set that is computed once.
+
+pub mod chain;
+pub mod composite;
+pub mod date;
+pub mod has;
+pub mod id;
+pub mod last_updated;
+pub mod missing;
+pub mod number;
+pub mod quantity;
+pub mod reference;
+pub mod select;
+pub mod string;
+pub mod token;
+pub mod uri;
+pub mod visible;
+
+use sea_orm::Value;
+
+use super::plan::Forbidden;
+use super::query::{Condition, Types};
+use crate::fhir::definitions::TypeId;
+use crate::keys::Keys;
+use crate::sql::Sql;
+use crate::visibility::{Access, Visibility};
+
+/// Writes one statement.
+#[derive(Debug)]
+pub struct Lower<'a> {
+    pub sql: Sql,
+    pub keys: &'a Keys,
+    pub visibility: &'a Visibility,
+    pub access: Access,
+    aliases: u32,
+}
+
+/// A row that predicates speak of: an alias with columns `id`, `type` and `patient`.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub alias: String,
+    pub types: Types,
+    /// The alias is of `resource`, with `key`, `updated` and the rest.
+    pub is_resource: bool,
+    /// What is known of the patient column, as SQL to follow it: `= $1`, `IN ($1, $2)`.
+    pub pin: Option<String>,
+}
+
+/// A table to walk, with what its index is asked.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub table: &'static str,
+    pub conditions: Vec<String>,
+    /// Several of its rows may be of one resource.
+    pub repeats: bool,
+}
+
+impl Row {
+    /// The type column of `alias` is this row's.
+    fn same_type(&self, alias: &str) -> String {
+        match self.types {
+            Types::One(type_id) => format!("{alias}.type = {type_id}"),
+            Types::Many(_) => format!("{alias}.type = {}.type", self.alias),
+        }
+    }
+
+    /// The type column of `alias` is one that this row may have.
+    pub(super) fn any_type(&self, alias: &str) -> String {
+        type_in(alias, self.types.as_slice())
+    }
+
+    /// The patient column of `alias`, if it is known, with ` AND ` in front.
+    pub(super) fn and_pin(&self, alias: &str) -> String {
+        self.pin
+            .as_ref()
+            .map(|pin| format!(" AND {alias}.patient {pin}"))
+            .unwrap_or_default()
+    }
+}
+
+fn type_in(alias: &str, types: &[TypeId]) -> String {
+    match types {
+        [one] => format!("{alias}.type = {one}"),
+        many => {
+            let list: Vec<String> = many.iter().map(ToString::to_string).collect();
+            format!("{alias}.type IN ({})", list.join(", "))
+        }
+    }
+}
+
+impl<'a> Lower<'a> {
+    /// An empty statement.
+    #[must_use]
+    pub fn new(keys: &'a Keys, visibility: &'a Visibility, access: Access) -> Self {
+        Self {
+            sql: Sql::default(),
+            keys,
+            visibility,
+            access,
+            aliases: 0,
+        }
+    }
+
+    /// A new table alias.
+    pub(super) fn alias(&mut self) -> String {
+        self.aliases += 1;
+        format!("t{}", self.aliases)
+    }
+
+    /// `= $1` or `IN ($1, $2)`.
+    fn equals<V: Into<Value>>(&mut self, values: impl IntoIterator<Item = V>) -> String {
+        let mut values: Vec<Value> = values.into_iter().map(Into::into).collect();
+        match (values.len(), values.pop()) {
+            (1, Some(one)) => format!("= {}", self.sql.bind(one)),
+            (_, last) => {
+                values.extend(last);
+                format!("IN {}", self.sql.bind_list(values))
+            }
+        }
+    }
+
+    /// A predicate on a row.
+    ///
+    /// # Errors
+    /// [`Forbidden`] when a chain leads to types that no scope opens.
+    pub fn probe(&mut self, condition: &Condition, row: &Row) -> Result<String, Forbidden> {
+        Ok(match condition {
+            Condition::Id(ids) => self.id_probe(ids, row),
+            Condition::LastUpdated(values) => self.last_updated_probe(values, row),
+            Condition::Token { param, values, not } => self.token_probe(param.0, values, *not, row),
+            Condition::String {
+                param,
+                mode,
+                values,
+            } => self.string_probe(param.0, *mode, values, row),
+            Condition::Date { param, values } => self.date_probe(param.0, values, row),
+            Condition::Number { param, values } => self.number_probe(param.0, values, row),
+            Condition::Quantity { param, values } => self.quantity_probe(param.0, values, row),
+            Condition::Uri {
+                param,
+                mode,
+                values,
+            } => self.uri_probe(param.0, *mode, values, row),
+            Condition::Reference { param, values } => self.reference_probe(param.0, values, row),
+            Condition::Composite { param, values } => self.composite_probe(param.0, values, row),
+            Condition::Missing { param, missing } => self.missing_probe(param.0, *missing, row),
+            Condition::Chain { param, links } => self.chain_probe(param.0, links, row)?,
+            Condition::Has {
+                source,
+                param,
+                condition,
+            } => self.has_probe(*source, param.0, condition, row)?,
+            Condition::Patient(keys) => {
+                let keys = self.equals(keys.iter().copied());
+                format!("{}.patient {keys}", row.alias)
+            }
+            Condition::PatientIs(condition) => self.patient_is_probe(condition, row)?,
+            Condition::Exists(type_id, id) => self.exists(*type_id, id)?,
+            Condition::Any(conditions) => {
+                let mut any = Vec::with_capacity(conditions.len());
+                for condition in conditions {
+                    any.push(self.probe(condition, row)?);
+                }
+                either(&any)
+            }
+        })
+    }
+
+    /// A table to walk under the alias of `row`; None when the condition has none and the
+    /// resource table must lead.
+    ///
+    /// # Errors
+    /// [`Forbidden`] when a chain leads to types that no scope opens.
+    pub fn source(
+        &mut self,
+        condition: &Condition,
+        row: &Row,
+    ) -> Result<Option<Source>, Forbidden> {
+        Ok(Some(match condition {
+            Condition::Id(ids) => self.id_source(ids, row),
+            Condition::LastUpdated(values) => self.last_updated_source(values, row),
+            Condition::Token {
+                param,
+                values,
+                not: false,
+            } => self.token_source(param.0, values, row),
+            Condition::String {
+                param,
+                mode,
+                values,
+            } => self.string_source(param.0, *mode, values, row),
+            Condition::Date { param, values } => self.date_source(param.0, values, row),
+            Condition::Number { param, values } => self.number_source(param.0, values, row),
+            Condition::Quantity { param, values } => self.quantity_source(param.0, values, row),
+            Condition::Uri {
+                param,
+                mode,
+                values,
+            } => self.uri_source(param.0, *mode, values, row),
+            Condition::Reference { param, values } => self.reference_source(param.0, values, row),
+            Condition::Composite { param, values } => self.composite_source(param.0, values, row),
+            Condition::Chain { param, links } => self.chain_source(param.0, links, row)?,
+            Condition::Has {
+                source,
+                param,
+                condition,
+            } => self.has_source(*source, param.0, condition, row)?,
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// Alternatives in parentheses; no alternative never holds.
+fn either(alternatives: &[String]) -> String {
+    match alternatives {
+        [] => NEVER.to_owned(),
+        [one] => one.clone(),
+        many => format!("({})", many.join(" OR ")),
+    }
+}
+
+/// A predicate that no row satisfies.
+const NEVER: &str = "1 = 0";

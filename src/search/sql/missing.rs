@@ -1,0 +1,55 @@
+//! `:missing`: whether a resource has any value of a parameter.
+
+use super::{Lower, Row};
+use crate::fhir::definitions::{ParamKind, SearchParam};
+
+impl Lower<'_> {
+    pub(super) fn missing_probe(
+        &mut self,
+        param: &SearchParam,
+        missing: bool,
+        row: &Row,
+    ) -> String {
+        // A logical reference is a token row of its identifier (`:identifier`).
+        let tables: &[&str] = match param.kind {
+            ParamKind::Token | ParamKind::Special => &["idx_token"],
+            ParamKind::String => &["idx_string"],
+            ParamKind::Date => &["idx_date"],
+            ParamKind::Number => &["idx_number"],
+            ParamKind::Quantity => &["idx_quantity"],
+            ParamKind::Uri => &["idx_uri"],
+            ParamKind::Reference => &["idx_reference", "idx_token"],
+            ParamKind::Composite => &["idx_composite"],
+        };
+        let (negation, joint) = if missing {
+            ("NOT ", " AND ")
+        } else {
+            ("", " OR ")
+        };
+        let tests: Vec<String> = tables
+            .iter()
+            .map(|table| {
+                let t = self.alias();
+                if matches!(
+                    *table,
+                    "idx_string" | "idx_uri" | "idx_reference" | "idx_composite"
+                ) {
+                    return format!(
+                        "{negation}EXISTS (SELECT 1 FROM {table} {t} WHERE {t}.id = {}.id \
+                         AND {t}.param = {})",
+                        row.alias, param.id
+                    );
+                }
+                format!(
+                    "{}.id {negation}IN (SELECT {t}.id FROM {table} {t} WHERE {} \
+                     AND {t}.param = {}{})",
+                    row.alias,
+                    row.any_type(&t),
+                    param.id,
+                    row.and_pin(&t)
+                )
+            })
+            .collect();
+        format!("({})", tests.join(joint))
+    }
+}

@@ -1,0 +1,76 @@
+//! Numbers, and the number part of quantities and composites.
+
+use super::{Lower, Row, Source, either};
+use crate::fhir::definitions::SearchParam;
+use crate::search::query::{NumberTest, Prefix};
+
+impl Lower<'_> {
+    pub(super) fn number_probe(
+        &mut self,
+        param: &SearchParam,
+        values: &[NumberTest],
+        row: &Row,
+    ) -> String {
+        let t = self.alias();
+        let tests = self.number_tests(&t, values);
+        format!(
+            "{}.id IN (SELECT {t}.id FROM idx_number {t} WHERE {} AND {t}.param = {}{} AND {tests})",
+            row.alias,
+            row.any_type(&t),
+            param.id,
+            row.and_pin(&t)
+        )
+    }
+
+    pub(super) fn number_source(
+        &mut self,
+        param: &SearchParam,
+        values: &[NumberTest],
+        row: &Row,
+    ) -> Source {
+        let tests = self.number_tests(&row.alias, values);
+        Source {
+            table: "idx_number",
+            conditions: vec![
+                row.any_type(&row.alias),
+                format!("{}.param = {}", row.alias, param.id),
+                tests,
+            ],
+            repeats: true,
+        }
+    }
+
+    fn number_tests(&mut self, t: &str, values: &[NumberTest]) -> String {
+        let tests: Vec<String> = values.iter().map(|v| self.number_test(t, v)).collect();
+        either(&tests)
+    }
+
+    /// Compares `low` and `high` of alias `t` with a number (FHIR R4 search, 3.1.1.4.5 and
+    /// 3.1.1.4.6: the digits of the number count for eq, ne and ap alone).
+    pub(super) fn number_test(&mut self, t: &str, test: &NumberTest) -> String {
+        let mut bind = |value: f64| self.sql.bind(value);
+        match test.prefix {
+            Prefix::Eq => {
+                let (from, to) = (bind(test.low), bind(test.high));
+                format!("({t}.low >= {from} AND {t}.low < {to} AND {t}.high < {to})")
+            }
+            Prefix::Ne => {
+                let (from, to) = (bind(test.low), bind(test.high));
+                format!("({t}.low < {from} OR {t}.high >= {to})")
+            }
+            Prefix::Ap => {
+                let (from, to) = (bind(test.low), bind(test.high));
+                format!("({t}.low <= {to} AND {t}.high >= {from})")
+            }
+            Prefix::Gt => format!("{t}.high > {}", bind(test.value)),
+            Prefix::Ge => format!("{t}.high >= {}", bind(test.value)),
+            Prefix::Lt => format!("{t}.low < {}", bind(test.value)),
+            Prefix::Le => format!("{t}.low <= {}", bind(test.value)),
+            Prefix::Sa => format!("{t}.low > {}", bind(test.value)),
+            Prefix::Eb => {
+                let value = bind(test.value);
+                format!("({t}.low < {value} AND {t}.high < {value})")
+            }
+        }
+    }
+}

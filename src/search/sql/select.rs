@@ -1,0 +1,149 @@
+//! A plan as FROM and WHERE.
+
+use super::{Lower, Row};
+use crate::search::plan::{self, Forbidden, Pin, Plan};
+use crate::search::query::{Condition, Types};
+
+/// FROM and WHERE of a selection; `row.alias` has the ids.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    pub row: Row,
+    /// `idx_token t1`
+    pub from: String,
+    /// Never empty.
+    pub conditions: Vec<String>,
+    /// One resource may appear more than once.
+    pub repeats: bool,
+}
+
+impl Selection {
+    /// ` FROM … WHERE …`
+    #[must_use]
+    pub fn from_where(&self) -> String {
+        format!(
+            " FROM {} WHERE {}",
+            self.from,
+            self.conditions.join(" AND ")
+        )
+    }
+}
+
+impl Lower<'_> {
+    /// Writes a plan, walking its driver.
+    ///
+    /// # Errors
+    /// [`Forbidden`] when a chain leads to types that no scope opens.
+    pub fn select(&mut self, plan: &Plan) -> Result<Selection, Forbidden> {
+        let pin = self.pin(plan)?;
+        self.select_pinned(plan, pin)
+    }
+
+    /// Writes a plan on a patient column restricted by SQL such as `= t1.key`.
+    ///
+    /// # Errors
+    /// [`Forbidden`] when a chain leads to types that no scope opens.
+    pub fn select_pinned(
+        &mut self,
+        plan: &Plan,
+        pin: Option<String>,
+    ) -> Result<Selection, Forbidden> {
+        let mut row = Row {
+            alias: self.alias(),
+            types: plan.types.clone(),
+            is_resource: false,
+            pin,
+        };
+        let source = match &plan.driver {
+            Some(driver) => self.source(driver, &row)?,
+            None => None,
+        };
+        let (table, mut conditions, repeats) = match source {
+            Some(source) => (source.table, source.conditions, source.repeats),
+            None => ("resource", Vec::new(), false),
+        };
+        row.is_resource = table == "resource";
+        if let Some(pin) = &row.pin {
+            conditions.insert(0, format!("{}.patient {pin}", row.alias));
+        }
+        if row.is_resource {
+            conditions.extend(self.resource_row(plan, &row));
+        }
+        conditions.extend(self.restrictions(plan, &row)?);
+        Ok(Selection {
+            from: format!("{table} {}", row.alias),
+            row,
+            conditions,
+            repeats,
+        })
+    }
+
+    /// Everything a plan says as predicates on a row that something else found. Its driver, if it
+    /// has one, is a probe like the rest.
+    ///
+    /// # Errors
+    /// [`Forbidden`] when a chain leads to types that no scope opens.
+    pub fn restrict(&mut self, plan: &Plan, row: &Row) -> Result<String, Forbidden> {
+        let mut conditions = Vec::new();
+        if row.is_resource {
+            conditions.extend(self.resource_row(plan, row));
+        }
+        if let Some(pin) = self.pin(plan)? {
+            conditions.push(format!("{}.patient {pin}", row.alias));
+        }
+        if let Some(driver) = &plan.driver {
+            conditions.push(self.probe(driver, row)?);
+        }
+        conditions.extend(self.restrictions(plan, row)?);
+        Ok(conditions.join(" AND "))
+    }
+
+    /// A condition on visible resources of one type, planned.
+    ///
+    /// # Errors
+    /// [`Forbidden`] when no scope opens the type.
+    pub(super) fn plan(
+        &self,
+        types: &Types,
+        conditions: Vec<Condition>,
+    ) -> Result<Plan, Forbidden> {
+        plan::plan(self.visibility, self.keys, self.access, types, conditions)
+    }
+
+    fn resource_row(&self, plan: &Plan, row: &Row) -> Vec<String> {
+        let mut conditions = Vec::with_capacity(2);
+        // All types there are need no list; groups bring their own.
+        if plan.groups.is_empty() && !is_every_type(&plan.types) {
+            conditions.push(row.any_type(&row.alias));
+        }
+        conditions.push(format!("{}.deleted = 0", row.alias));
+        conditions
+    }
+
+    /// Conditions, ways in and holds.
+    fn restrictions(&mut self, plan: &Plan, row: &Row) -> Result<Vec<String>, Forbidden> {
+        let mut conditions = Vec::with_capacity(plan.conditions.len() + 2);
+        for condition in &plan.conditions {
+            conditions.push(self.probe(condition, row)?);
+        }
+        if !plan.groups.is_empty() {
+            conditions.push(self.ways(&plan.groups, row)?);
+        }
+        conditions.push(self.holds(row));
+        Ok(conditions)
+    }
+
+    fn pin(&mut self, plan: &Plan) -> Result<Option<String>, Forbidden> {
+        Ok(match &plan.pin {
+            None => None,
+            Some(Pin::Keys(keys)) => Some(self.equals(keys.iter().copied())),
+            Some(Pin::Where(condition)) => Some(format!("IN ({})", self.patient_keys(condition)?)),
+        })
+    }
+}
+
+fn is_every_type(types: &Types) -> bool {
+    match types {
+        Types::One(_) => false,
+        Types::Many(many) => many.len() == crate::fhir::definitions::definitions().types().count(),
+    }
+}

@@ -1,0 +1,88 @@
+//! Strings: names, addresses, and the texts of codes (`:text`).
+
+use super::{Lower, NEVER, Row, Source, either};
+use crate::fhir::definitions::SearchParam;
+use crate::search::extract::normalize;
+use crate::search::query::StringMode;
+
+impl Lower<'_> {
+    pub(super) fn string_probe(
+        &mut self,
+        param: &SearchParam,
+        mode: StringMode,
+        values: &[String],
+        row: &Row,
+    ) -> String {
+        let t = self.alias();
+        let tests = self.string_tests(&t, mode, values);
+        format!(
+            "EXISTS (SELECT 1 FROM idx_string {t} WHERE {t}.id = {}.id AND {t}.param = {} \
+             AND {tests})",
+            row.alias, param.id
+        )
+    }
+
+    pub(super) fn string_source(
+        &mut self,
+        param: &SearchParam,
+        mode: StringMode,
+        values: &[String],
+        row: &Row,
+    ) -> Source {
+        let tests = self.string_tests(&row.alias, mode, values);
+        Source {
+            table: "idx_string",
+            conditions: vec![
+                row.any_type(&row.alias),
+                format!("{}.param = {}", row.alias, param.id),
+                tests,
+            ],
+            repeats: true,
+        }
+    }
+
+    fn string_tests(&mut self, t: &str, mode: StringMode, values: &[String]) -> String {
+        let tests: Vec<String> = values
+            .iter()
+            .map(|value| {
+                let norm = normalize(value);
+                if norm.is_empty() {
+                    // Nothing is left after folding; everything would begin with it.
+                    return NEVER.to_owned();
+                }
+                match mode {
+                    StringMode::Prefix => self.begins_with(&format!("{t}.norm"), &norm),
+                    StringMode::Exact => {
+                        let norm = self.sql.bind(norm);
+                        let exact = self.sql.bind(value.as_str());
+                        format!("({t}.norm = {norm} AND {t}.exact = {exact})")
+                    }
+                    StringMode::Contains => {
+                        let pattern = self.sql.bind(format!("%{}%", like_escape(&norm)));
+                        format!("{t}.norm LIKE {pattern} ESCAPE '!'")
+                    }
+                }
+            })
+            .collect();
+        either(&tests)
+    }
+
+    /// `column` begins with a text, as a range that an index serves.
+    pub(super) fn begins_with(&mut self, column: &str, text: &str) -> String {
+        let low = self.sql.bind(text);
+        let high = self.sql.bind(format!("{text}\u{10ffff}"));
+        format!("({column} >= {low} AND {column} < {high})")
+    }
+}
+
+/// A text that LIKE takes literally, with `ESCAPE '!'`.
+pub(super) fn like_escape(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if matches!(letter, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(letter);
+    }
+    pattern
+}

@@ -1,0 +1,102 @@
+//! URIs and canonicals.
+
+use super::{Lower, Row, Source, either};
+use crate::fhir::definitions::SearchParam;
+use crate::search::query::UriMode;
+
+impl Lower<'_> {
+    pub(super) fn uri_probe(
+        &mut self,
+        param: &SearchParam,
+        mode: UriMode,
+        values: &[String],
+        row: &Row,
+    ) -> String {
+        let t = self.alias();
+        let tests = self.uri_tests(&t, mode, values);
+        format!(
+            "EXISTS (SELECT 1 FROM idx_uri {t} WHERE {t}.id = {}.id AND {t}.param = {} AND {tests})",
+            row.alias, param.id
+        )
+    }
+
+    pub(super) fn uri_source(
+        &mut self,
+        param: &SearchParam,
+        mode: UriMode,
+        values: &[String],
+        row: &Row,
+    ) -> Source {
+        let tests = self.uri_tests(&row.alias, mode, values);
+        Source {
+            table: "idx_uri",
+            conditions: vec![
+                row.any_type(&row.alias),
+                format!("{}.param = {}", row.alias, param.id),
+                tests,
+            ],
+            repeats: true,
+        }
+    }
+
+    fn uri_tests(&mut self, t: &str, mode: UriMode, values: &[String]) -> String {
+        let column = format!("{t}.value");
+        let mut tests = Vec::new();
+        for value in values {
+            match mode {
+                UriMode::Exact => {
+                    let exact = self.sql.bind(value.as_str());
+                    tests.push(format!("{column} = {exact}"));
+                    // A canonical without a version finds all versions.
+                    if !value.contains('|') {
+                        tests.push(self.begins_with(&column, &format!("{value}|")));
+                    }
+                }
+                UriMode::Below => {
+                    let stem = value.trim_end_matches('/');
+                    let exact = self.equals([stem, value.as_str()]);
+                    tests.push(format!("{column} {exact}"));
+                    tests.push(self.begins_with(&column, &format!("{stem}/")));
+                }
+                UriMode::Above => {
+                    let above = self.equals(ancestors(value));
+                    tests.push(format!("{column} {above}"));
+                }
+            }
+        }
+        either(&tests)
+    }
+}
+
+/// The URI itself and every shorter one at a path boundary, with and without the final slash.
+fn ancestors(uri: &str) -> Vec<String> {
+    let mut all = vec![uri.to_owned()];
+    let authority = uri.find("://").map_or(0, |at| at + 3);
+    for (at, _) in uri.match_indices('/').filter(|(at, _)| *at >= authority) {
+        for end in [at, at + 1] {
+            let part = uri.get(..end).unwrap_or_default();
+            if end > authority && !all.iter().any(|own| own == part) {
+                all.push(part.to_owned());
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ancestors_end_at_path_boundaries() {
+        assert_eq!(
+            super::ancestors("http://a/b/c"),
+            [
+                "http://a/b/c",
+                "http://a",
+                "http://a/",
+                "http://a/b",
+                "http://a/b/"
+            ]
+        );
+        assert_eq!(super::ancestors("urn:oid:1.2"), ["urn:oid:1.2"]);
+    }
+}

@@ -1,0 +1,9 @@
+//! The search on real databases: SQLite always, PostgreSQL where `CANDOR_TEST_POSTGRES` names one.
+
+mod bed;
+mod includes;
+mod oracle;
+mod pages;
+mod parameters;
+mod random;
+mod visible;
