@@ -3,7 +3,8 @@
 use std::fmt;
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -203,6 +204,24 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
         redirect_uris: new.redirect_uris,
         scope,
     })
+}
+
+/// Shuts a client out or lets it in again. Shut out, it gets no token, and those it has are refused.
+/// False: there is no such client.
+pub async fn set_disabled(
+    store: &Store,
+    client_id: &str,
+    is_disabled: bool,
+) -> Result<bool, StoreError> {
+    let tx = store.begin().await?;
+    let disabled = is_disabled.then(|| store.clock().now());
+    let updated = client::Entity::update_many()
+        .col_expr(client::Column::Disabled, Expr::value(disabled))
+        .filter(client::Column::ClientId.eq(client_id))
+        .exec(tx.connection())
+        .await?;
+    tx.commit().await?;
+    Ok(updated.rows_affected == 1)
 }
 
 fn check(new: &NewClient) -> Result<(), ClientError> {

@@ -4,8 +4,8 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 
-use super::entities::{code, grant, request, token};
-use super::secret;
+use super::entities::{account, code, grant, record, request, token};
+use super::{secret, users};
 use crate::clock::Millis;
 
 /// A new access or refresh token: kept as its hash, returned once.
@@ -123,4 +123,24 @@ pub(super) async fn find_standing(
         .one(connection)
         .await?;
     Ok(found.filter(|grant| grant.revoked.is_none()))
+}
+
+/// The account behind a grant, if it may still give what the grant gives: it is enabled, and still
+/// opens the record in question.
+pub(super) async fn find_giver(
+    connection: &impl ConnectionTrait,
+    grant: &grant::Model,
+) -> Result<Option<account::Model>, DbErr> {
+    let Some(id) = &grant.account else {
+        return Ok(None);
+    };
+    if let Some(patient) = &grant.patient {
+        let record = record::Entity::find_by_id((id.clone(), patient.clone()))
+            .one(connection)
+            .await?;
+        if record.is_none() {
+            return Ok(None);
+        }
+    }
+    users::find_enabled(connection, id).await
 }

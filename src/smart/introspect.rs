@@ -20,7 +20,7 @@ use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
 use super::token::{NO_STORE, client_error, fhir_user, oauth_error, unavailable};
 use super::viewer::{self, AuthError};
-use super::{SECOND, SmartState, bearer, secret, users};
+use super::{SECOND, SmartState, bearer, grants, secret};
 use crate::clock::Millis;
 use crate::store::StoreError;
 use crate::visibility::ViewerClass;
@@ -190,11 +190,8 @@ async fn find(state: &SmartState, presented: &str) -> Result<Option<Found>, Rout
     else {
         return Ok(None);
     };
-    let is_enabled = match &grant.account {
-        Some(account) => users::find_enabled(reader, account).await?.is_some(),
-        None => true,
-    };
-    Ok(is_enabled.then_some(Found {
+    let gives = grants::find_giver(reader, &grant).await?.is_some();
+    Ok(gives.then_some(Found {
         client_id: grant.client_id,
         account: grant.account,
         person: grant.person,

@@ -3,14 +3,15 @@
 use sea_orm::{ColumnTrait as _, Condition};
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 
-use super::entities::{code, request, session, token};
+use super::entities::{code, grant, request, session, token};
 use super::{DAY, SmartState};
 use crate::sql::Sql;
 use crate::store::StoreError;
 
 /// Deletes expired sessions, requests, codes, tokens and assertions, and returns how many rows went.
 /// A used code or refresh token stays until a day after it expired: until then its reuse is noticed.
-/// Grants stay, they are what the patient's list of apps shows.
+/// Grants stay, but for those whose code was never exchanged: they are what a person's list of apps
+/// and every look back is made of.
 pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
     let now = state.now();
     let config = state.config();
@@ -36,6 +37,11 @@ pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
         .filter(token::Column::Expires.lt(now - DAY))
         .exec(connection)
         .await?;
+    let unfetched = grant::Entity::delete_many()
+        .filter(grant::Column::Used.is_null())
+        .filter(grant::Column::Created.lt(now - DAY))
+        .exec(connection)
+        .await?;
     let mut delete = Sql::default();
     let at = delete.bind(now);
     delete.push(&format!("DELETE FROM used_assertion WHERE expires < {at}"));
@@ -47,5 +53,6 @@ pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
         + requests.rows_affected
         + codes.rows_affected
         + tokens.rows_affected
+        + unfetched.rows_affected
         + assertions.rows_affected())
 }

@@ -1,6 +1,7 @@
 //! Accounts: who may sign in, and whose records they may open.
 
 use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 use sea_orm::{QueryOrder as _, SqlErr};
 use serde::Serialize;
@@ -8,7 +9,7 @@ use thiserror::Error;
 use unicode_normalization::UnicodeNormalization as _;
 use uuid::Uuid;
 
-use super::entities::{account, record};
+use super::entities::{account, grant, record, session};
 use super::password::{self, PasswordError};
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
@@ -218,6 +219,70 @@ pub async fn add_record(store: &Store, username: &str, own: &NewRecord) -> Resul
     let role = Role::from_name(&account.role).ok_or_else(unknown)?;
     check_records(role, std::slice::from_ref(own))?;
     insert_record(tx.connection(), &account.id, own).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Ends that an account may open a record, and with it what apps got through it: their tokens are
+/// refused from the next request on.
+pub async fn remove_record(store: &Store, username: &str, patient: &str) -> Result<(), UserError> {
+    let tx = store.begin().await?;
+    let account = find_by_username(tx.connection(), username)
+        .await?
+        .ok_or_else(|| UserError::Unknown(username.to_owned()))?;
+    record::Entity::delete_by_id((account.id.clone(), patient.to_owned()))
+        .exec(tx.connection())
+        .await?;
+    // Given back later, the record does not come back to the apps.
+    grant::Entity::update_many()
+        .col_expr(grant::Column::Revoked, Expr::value(store.clock().now()))
+        .filter(grant::Column::Account.eq(account.id))
+        .filter(grant::Column::Patient.eq(patient))
+        .filter(grant::Column::Revoked.is_null())
+        .exec(tx.connection())
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Gives an account a new password and signs it out everywhere. Apps keep their access.
+pub async fn set_password(store: &Store, username: &str, password: &str) -> Result<(), UserError> {
+    let unknown = || UserError::Unknown(username.to_owned());
+    let normal = normal_username(username).ok_or_else(unknown)?;
+    let hash = password::hash_new(&normal, password).await?;
+    let tx = store.begin().await?;
+    let account = find_by_username(tx.connection(), username)
+        .await?
+        .ok_or_else(unknown)?;
+    account::Entity::update_many()
+        .col_expr(account::Column::Password, Expr::value(hash))
+        .filter(account::Column::Id.eq(account.id.clone()))
+        .exec(tx.connection())
+        .await?;
+    session::Entity::delete_many()
+        .filter(session::Column::Account.eq(account.id))
+        .exec(tx.connection())
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Closes an account or opens it again. Closed, it cannot sign in, and its apps' tokens are refused.
+pub async fn set_disabled(
+    store: &Store,
+    username: &str,
+    is_disabled: bool,
+) -> Result<(), UserError> {
+    let tx = store.begin().await?;
+    let account = find_by_username(tx.connection(), username)
+        .await?
+        .ok_or_else(|| UserError::Unknown(username.to_owned()))?;
+    let disabled = is_disabled.then(|| store.clock().now());
+    account::Entity::update_many()
+        .col_expr(account::Column::Disabled, Expr::value(disabled))
+        .filter(account::Column::Id.eq(account.id))
+        .exec(tx.connection())
+        .await?;
     tx.commit().await?;
     Ok(())
 }

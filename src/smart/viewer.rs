@@ -49,8 +49,8 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
         .filter(|token| !token.is_empty())
 }
 
-/// The viewer who holds an access token. One indexed statement: what was revoked a moment ago is
-/// refused now.
+/// The viewer who holds an access token. One indexed statement: what was revoked a moment ago, and
+/// what an app got from somebody who may no longer open the record, is refused now.
 pub async fn authenticate(state: &SmartState, bearer: &str) -> Result<Viewer, AuthError> {
     let live = find_live(state, bearer)
         .await?
@@ -85,7 +85,9 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
          LEFT JOIN account a ON a.id = g.account \
          WHERE t.hash = {hash} AND t.kind = {kind} AND t.expires > {now} \
          AND g.revoked IS NULL AND c.disabled IS NULL \
-         AND (g.account IS NULL OR (a.id IS NOT NULL AND a.disabled IS NULL))"
+         AND (g.account IS NULL OR (a.id IS NOT NULL AND a.disabled IS NULL)) \
+         AND (g.account IS NULL OR g.patient IS NULL OR EXISTS (SELECT 1 FROM account_record r \
+         WHERE r.account = g.account AND r.patient = g.patient))"
     ));
     let store = state.store();
     let Some(row) = store

@@ -5,7 +5,7 @@ use candor::smart::{AuthError, authenticate};
 use oauth2::{PkceCodeVerifier, TokenResponse as _};
 use url::Url;
 
-use crate::smart_support::{App, Browser, End, PASSWORD, REDIRECT, Server};
+use crate::smart_support::{App, Browser, End, PASSWORD, REDIRECT, Server, each_smart_database};
 
 const ALL: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
 
@@ -24,12 +24,11 @@ fn with(url: &Url, name: &str, value: Option<&str>) -> String {
     changed.to_string()
 }
 
-#[tokio::test]
-async fn an_unknown_app_or_redirect_gets_a_page_and_no_redirect() {
-    let server = Server::start().await;
-    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+each_smart_database! {
+async fn an_unknown_app_or_redirect_gets_a_page_and_no_redirect(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let url = app.start(ALL).url;
-    let browser = Browser::new(&server);
+    let browser = Browser::new(server);
     for (name, value) in [
         ("client_id", Some("nobody")),
         ("client_id", None),
@@ -52,12 +51,10 @@ async fn an_unknown_app_or_redirect_gets_a_page_and_no_redirect() {
     assert_eq!(browser.open(&twice).await.page().status, 400);
 }
 
-#[tokio::test]
-async fn other_mistakes_go_back_to_the_app_without_a_code() {
-    let server = Server::start().await;
-    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+async fn other_mistakes_go_back_to_the_app_without_a_code(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let sent = app.start(ALL);
-    let browser = Browser::new(&server);
+    let browser = Browser::new(server);
     let verifier = sent.verifier.secret().clone();
     for (name, value, error) in [
         ("response_type", Some("token"), "unsupported_response_type"),
@@ -110,14 +107,12 @@ async fn other_mistakes_go_back_to_the_app_without_a_code() {
     assert_eq!(browser.open(&slash).await.page().status, 200);
 }
 
-#[tokio::test]
-async fn a_code_is_good_once_and_its_reuse_takes_back_what_it_gave() {
-    let server = Server::start().await;
-    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+async fn a_code_is_good_once_and_its_reuse_takes_back_what_it_gave(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
     let sent = app.start(ALL);
     let verifier = sent.verifier.secret().clone();
-    let answer = Browser::new(&server)
+    let answer = Browser::new(server)
         .allow(&sent, &user, |form| form.set("long", "yes"))
         .await;
     let tokens = app.exchange(&answer["code"], sent.verifier).await.unwrap();
@@ -133,11 +128,9 @@ async fn a_code_is_good_once_and_its_reuse_takes_back_what_it_gave() {
     assert!(refresh.unwrap_err().contains("invalid_grant"));
 }
 
-#[tokio::test]
-async fn a_code_needs_its_own_verifier_client_redirect_and_minute() {
-    let server = Server::start().await;
+async fn a_code_needs_its_own_verifier_client_redirect_and_minute(server: Server) {
     let registered = server.add_client(ClientKind::Public, ALL).await;
-    let app = App::new(&server, &registered);
+    let app = App::new(server, &registered);
     let other = server.add_client(ClientKind::Public, ALL).await;
     let user = server.add_patient().await;
     let wrong = "x".repeat(43);
@@ -149,7 +142,7 @@ async fn a_code_needs_its_own_verifier_client_redirect_and_minute() {
             .find(|(name, _)| name == "code_challenge")
             .map(|(_, value)| value.into_owned())
             .unwrap();
-        let answer = Browser::new(&server).allow(&sent, &user, |_| ()).await;
+        let answer = Browser::new(server).allow(&sent, &user, |_| ()).await;
         let redirect = if case == "redirect" {
             "http://127.0.0.1/done"
         } else {
@@ -182,7 +175,7 @@ async fn a_code_needs_its_own_verifier_client_redirect_and_minute() {
     }
     // Another client can neither use nor spoil it.
     let sent = app.start("patient/Goal.rs");
-    let answer = Browser::new(&server).allow(&sent, &user, |_| ()).await;
+    let answer = Browser::new(server).allow(&sent, &user, |_| ()).await;
     let (status, body) = server
         .token(&[
             ("grant_type", "authorization_code"),
@@ -212,14 +205,12 @@ async fn a_code_needs_its_own_verifier_client_redirect_and_minute() {
     );
 }
 
-#[tokio::test]
-async fn a_refresh_token_is_good_once_and_never_grows() {
-    let server = Server::start().await;
-    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+async fn a_refresh_token_is_good_once_and_never_grows(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
     let asked = "launch/patient offline_access patient/Goal.rs patient/Patient.rs";
     let first = app
-        .connect(&server, &user, asked, |form| form.set("long", "yes"))
+        .connect(server, &user, asked, |form| form.set("long", "yes"))
         .await;
     let token = first.refresh_token().unwrap();
     for more in [
@@ -232,7 +223,7 @@ async fn a_refresh_token_is_good_once_and_never_grows() {
         let refused = app.refresh(token, more).await.unwrap_err();
         assert!(refused.contains("invalid_scope"), "{more}: {refused}");
     }
-    let other = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+    let other = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     assert!(
         other
             .refresh(token, "")
@@ -254,7 +245,7 @@ async fn a_refresh_token_is_good_once_and_never_grows() {
     assert!(matches!(dead, Err(AuthError::InvalidToken)));
     // An access token is no refresh token, nor the other way round.
     let third = app
-        .connect(&server, &user, asked, |form| form.set("long", "yes"))
+        .connect(server, &user, asked, |form| form.set("long", "yes"))
         .await;
     let swapped = oauth2::RefreshToken::new(third.access_token().secret().clone());
     assert!(
@@ -267,9 +258,7 @@ async fn a_refresh_token_is_good_once_and_never_grows() {
     assert!(matches!(swapped, Err(AuthError::InvalidToken)));
 }
 
-#[tokio::test]
-async fn clients_prove_themselves_in_the_way_they_registered() {
-    let server = Server::start().await;
+async fn clients_prove_themselves_in_the_way_they_registered(server: Server) {
     let confidential = server.add_client(ClientKind::Confidential, ALL).await;
     let id = confidential.client_id.as_str();
     let grant = ("grant_type", "refresh_token");
@@ -368,9 +357,7 @@ async fn clients_prove_themselves_in_the_way_they_registered() {
     assert_eq!(anonymous.status(), 401);
 }
 
-#[tokio::test]
-async fn guessing_a_secret_slows_down() {
-    let server = Server::start().await;
+async fn guessing_a_secret_slows_down(server: Server) {
     let client = server.add_client(ClientKind::Confidential, ALL).await;
     let guess = [
         ("grant_type", "refresh_token"),
@@ -387,16 +374,14 @@ async fn guessing_a_secret_slows_down() {
     assert_eq!(server.token(&guess).await.0, 401);
 }
 
-#[tokio::test]
-async fn a_wrong_password_and_an_unknown_name_look_the_same_and_slow_down() {
-    let server = Server::start().await;
+async fn a_wrong_password_and_an_unknown_name_look_the_same_and_slow_down(server: Server) {
     let user = server.add_patient().await;
     let normal = |page: &crate::smart_support::Page, name: &str| {
         let form = page.form("/login");
         let (_, token) = form.fields.iter().find(|(name, _)| name == "form").unwrap();
         page.body.replace(name, "NAME").replace(token, "TOKEN")
     };
-    let browser = Browser::new(&server);
+    let browser = Browser::new(server);
     let login = browser.open(&server.url("/login")).await.page();
     let known = browser
         .sign_in(&login, &user.username, "not the password at all")
@@ -433,12 +418,10 @@ async fn a_wrong_password_and_an_unknown_name_look_the_same_and_slow_down() {
     assert_eq!(page.url.path(), "/apps");
 }
 
-#[tokio::test]
-async fn forms_from_elsewhere_do_nothing() {
-    let server = Server::start().await;
-    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+async fn forms_from_elsewhere_do_nothing(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
-    let browser = Browser::new(&server);
+    let browser = Browser::new(server);
     let sent = app.start("patient/Goal.rs");
     let page = browser.to_consent(&sent, &user).await;
     let mut form = page.form("/auth/consent");
@@ -458,7 +441,7 @@ async fn forms_from_elsewhere_do_nothing() {
         assert_eq!(browser.follow(request).await.page().status, 403, "{site}");
     }
     // Somebody else's browser, signed in as somebody else.
-    let stranger = Browser::new(&server);
+    let stranger = Browser::new(server);
     let other = server.add_patient().await;
     let login = stranger.open(&server.url("/login")).await.page();
     stranger
@@ -472,23 +455,21 @@ async fn forms_from_elsewhere_do_nothing() {
     assert!(browser.submit(&form).await.answer().contains_key("code"));
     assert!(matches!(browser.submit(&form).await, End::Page(page) if page.status == 400));
     // A sign-in form without the cookie it was made with.
-    let login = Browser::new(&server)
+    let login = Browser::new(server)
         .open(&server.url("/login"))
         .await
         .page();
-    let page = Browser::new(&server)
+    let page = Browser::new(server)
         .sign_in(&login, &user.username, PASSWORD)
         .await
         .page();
     assert!(page.body.contains("Turn on cookies"));
 }
 
-#[tokio::test]
-async fn an_answer_after_ten_minutes_is_too_late() {
-    let server = Server::start().await;
-    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+async fn an_answer_after_ten_minutes_is_too_late(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
-    let browser = Browser::new(&server);
+    let browser = Browser::new(server);
     let page = browser
         .to_consent(&app.start("patient/Goal.rs"), &user)
         .await;
@@ -501,9 +482,7 @@ async fn an_answer_after_ten_minutes_is_too_late() {
     assert!(candor::smart::sweep(&server.state).await.unwrap() >= 1);
 }
 
-#[tokio::test]
-async fn markup_in_what_others_wrote_stays_text() {
-    let server = Server::start().await;
+async fn markup_in_what_others_wrote_stays_text(server: Server) {
     let mut new = candor::smart::clients::NewClient {
         client_id: None,
         name: "<script>alert(1)</script>".to_owned(),
@@ -517,14 +496,14 @@ async fn markup_in_what_others_wrote_stays_text() {
     let registered = candor::smart::clients::add(&server.store, new.clone())
         .await
         .unwrap();
-    let app = App::new(&server, &registered);
+    let app = App::new(server, &registered);
     let user = server.add_patient().await;
-    let browser = Browser::new(&server);
+    let browser = Browser::new(server);
     let page = browser.to_consent(&app.start(ALL), &user).await;
     assert!(!page.body.contains("<script"));
     assert!(page.body.contains("alert(1)"));
     let login = format!("{}/login?request=%22%3E%3Cscript%3E", server.public);
-    let page = Browser::new(&server).open(&login).await.page();
+    let page = Browser::new(server).open(&login).await.page();
     assert!(!page.body.contains("<script"));
     new.redirect_uris = vec!["javascript:alert(1)".to_owned()];
     assert!(
@@ -532,4 +511,5 @@ async fn markup_in_what_others_wrote_stays_text() {
             .await
             .is_err()
     );
+}
 }

@@ -16,7 +16,7 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use crate::smart_support::Server;
+use crate::smart_support::{Server, each_smart_database};
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -105,17 +105,16 @@ async fn ask(server: &Server, assertion: &str, scope: &str) -> (u16, Value) {
         .await
 }
 
-#[tokio::test]
-async fn a_backend_gets_its_system_scopes_for_five_minutes() {
-    let server = Server::start().await;
+each_smart_database! {
+async fn a_backend_gets_its_system_scopes_for_five_minutes(server: Server) {
     for alg in [Algorithm::ES384, Algorithm::RS384] {
         let own = key(alg, "k1");
         let set = json!({"keys": [own.public]}).to_string();
         let scope = "system/*.cruds";
-        let client = backend(&server, ClientKeys::Value(set), scope).await;
-        let assertion = sign(&own, "k1", &claims(&server, &client));
+        let client = backend(server, ClientKeys::Value(set), scope).await;
+        let assertion = sign(&own, "k1", &claims(server, &client));
         let asked = "system/Observation.rs system/*.read patient/*.rs";
-        let (status, body) = ask(&server, &assertion, asked).await;
+        let (status, body) = ask(server, &assertion, asked).await;
         assert_eq!(status, 200, "{body}");
         assert_eq!(body["scope"], "system/Observation.rs system/*.read");
         assert_eq!(body["expires_in"].as_i64(), Some(300));
@@ -138,16 +137,14 @@ async fn a_backend_gets_its_system_scopes_for_five_minutes() {
         assert_eq!(live["active"], true);
         assert_eq!(live["sub"], client.client_id.as_str());
         // A second token of the same backend.
-        let again = sign(&own, "k1", &claims(&server, &client));
-        assert_eq!(ask(&server, &again, "system/*.rs").await.0, 200);
+        let again = sign(&own, "k1", &claims(server, &client));
+        assert_eq!(ask(server, &again, "system/*.rs").await.0, 200);
         server.advance(300_000);
         assert!(authenticate(&server.state, token).await.is_err());
     }
 }
 
-#[tokio::test]
-async fn keys_are_fetched_and_fetched_again_when_they_change() {
-    let server = Server::start().await;
+async fn keys_are_fetched_and_fetched_again_when_they_change(server: Server) {
     let (old, new) = (key(Algorithm::RS384, "old"), key(Algorithm::ES384, "new"));
     let published = Arc::new(std::sync::Mutex::new(
         json!({"keys": [old.public]}).to_string(),
@@ -170,45 +167,43 @@ async fn keys_are_fetched_and_fetched_again_when_they_change() {
             get(|| async { axum::response::Redirect::temporary("/jwks") }),
         );
     tokio::spawn(async move { axum::serve(listener, site).await });
-    let client = backend(&server, ClientKeys::Url(url.clone()), "system/*.rs").await;
+    let client = backend(server, ClientKeys::Url(url.clone()), "system/*.rs").await;
     for _ in 0..3 {
-        let assertion = sign(&old, "old", &claims(&server, &client));
-        let (status, body) = ask(&server, &assertion, "system/*.rs").await;
+        let assertion = sign(&old, "old", &claims(server, &client));
+        let (status, body) = ask(server, &assertion, "system/*.rs").await;
         assert_eq!(status, 200, "{body}");
     }
     assert_eq!(fetched.load(Ordering::SeqCst), 1);
     *published.lock().unwrap() = json!({"keys": [new.public]}).to_string();
-    let assertion = sign(&new, "new", &claims(&server, &client));
-    assert_eq!(ask(&server, &assertion, "system/*.rs").await.0, 200);
+    let assertion = sign(&new, "new", &claims(server, &client));
+    assert_eq!(ask(server, &assertion, "system/*.rs").await.0, 200);
     assert_eq!(fetched.load(Ordering::SeqCst), 2);
     // Unknown kids do not make the server hammer the client's.
     for _ in 0..5 {
-        let assertion = sign(&new, "unknown", &claims(&server, &client));
-        assert_eq!(ask(&server, &assertion, "system/*.rs").await.0, 401);
+        let assertion = sign(&new, "unknown", &claims(server, &client));
+        assert_eq!(ask(server, &assertion, "system/*.rs").await.0, 401);
     }
     assert_eq!(fetched.load(Ordering::SeqCst), 2);
     // A redirect is not followed.
     let elsewhere = url.replace("/jwks", "/elsewhere");
-    let client = backend(&server, ClientKeys::Url(elsewhere), "system/*.rs").await;
-    let assertion = sign(&new, "new", &claims(&server, &client));
-    let (status, body) = ask(&server, &assertion, "system/*.rs").await;
+    let client = backend(server, ClientKeys::Url(elsewhere), "system/*.rs").await;
+    let assertion = sign(&new, "new", &claims(server, &client));
+    let (status, body) = ask(server, &assertion, "system/*.rs").await;
     assert_eq!(
         (status, body["error"].as_str()),
         (401, Some("invalid_client"))
     );
 }
 
-#[tokio::test]
-async fn assertions_that_prove_nothing() {
-    let server = Server::start().await;
+async fn assertions_that_prove_nothing(server: Server) {
     let own = key(Algorithm::ES384, "k1");
     let stranger = key(Algorithm::ES384, "k1");
     let set = json!({"keys": [own.public]}).to_string();
-    let client = backend(&server, ClientKeys::Value(set.clone()), "system/*.rs").await;
-    let other = backend(&server, ClientKeys::Value(set.clone()), "system/*.rs").await;
+    let client = backend(server, ClientKeys::Value(set.clone()), "system/*.rs").await;
+    let other = backend(server, ClientKeys::Value(set.clone()), "system/*.rs").await;
     let now = server.clock.now() / 1000;
     let changed = |name: &str, value: Value| {
-        let mut claims = claims(&server, &client);
+        let mut claims = claims(server, &client);
         if value.is_null() {
             claims.as_object_mut().unwrap().shift_remove(name);
         } else {
@@ -216,7 +211,7 @@ async fn assertions_that_prove_nothing() {
         }
         sign(&own, "k1", &claims)
     };
-    let good = claims(&server, &client);
+    let good = claims(server, &client);
     let unsigned = |header: Value| {
         format!(
             "{}.{}.",
@@ -277,43 +272,41 @@ async fn assertions_that_prove_nothing() {
         ("empty parts", "..".to_owned()),
     ];
     for (what, assertion) in &attempts {
-        let (status, body) = ask(&server, assertion, "system/*.rs").await;
+        let (status, body) = ask(server, assertion, "system/*.rs").await;
         assert_eq!(status, 401, "{what}: {body}");
         assert!(body.get("access_token").is_none(), "{what}");
     }
 }
 
-#[tokio::test]
-async fn an_assertion_works_once() {
-    let server = Server::start().await;
+async fn an_assertion_works_once(server: Server) {
     let own = key(Algorithm::ES384, "k1");
     let set = json!({"keys": [own.public]}).to_string();
-    let client = backend(&server, ClientKeys::Value(set), "system/*.rs").await;
-    let assertion = sign(&own, "k1", &claims(&server, &client));
-    assert_eq!(ask(&server, &assertion, "system/*.rs").await.0, 200);
-    let (status, body) = ask(&server, &assertion, "system/*.rs").await;
+    let client = backend(server, ClientKeys::Value(set), "system/*.rs").await;
+    let assertion = sign(&own, "k1", &claims(server, &client));
+    assert_eq!(ask(server, &assertion, "system/*.rs").await.0, 200);
+    let (status, body) = ask(server, &assertion, "system/*.rs").await;
     assert_eq!(
         (status, body["error"].as_str()),
         (401, Some("invalid_client"))
     );
     // The same jti in a new assertion is the same jti.
-    let mut reused = claims(&server, &client);
+    let mut reused = claims(server, &client);
     reused["jti"] = json!("once");
     assert_eq!(
-        ask(&server, &sign(&own, "k1", &reused), "system/*.rs")
+        ask(server, &sign(&own, "k1", &reused), "system/*.rs")
             .await
             .0,
         200
     );
     reused["exp"] = json!(server.clock.now() / 1000 + 100);
     assert_eq!(
-        ask(&server, &sign(&own, "k1", &reused), "system/*.rs")
+        ask(server, &sign(&own, "k1", &reused), "system/*.rs")
             .await
             .0,
         401
     );
     // At the same moment, too: one of many wins.
-    let race = Arc::new(sign(&own, "k1", &claims(&server, &client)));
+    let race = Arc::new(sign(&own, "k1", &claims(server, &client)));
     let tries: Vec<_> = (0..8)
         .map(|_| {
             let (http, url, race) = (server.http.clone(), server.url("/auth/token"), race.clone());
@@ -341,13 +334,11 @@ async fn an_assertion_works_once() {
     assert_eq!(won, 1);
 }
 
-#[tokio::test]
-async fn scopes_beyond_the_registration_are_not_granted() {
-    let server = Server::start().await;
+async fn scopes_beyond_the_registration_are_not_granted(server: Server) {
     let own = key(Algorithm::ES384, "k1");
     let set = json!({"keys": [own.public]}).to_string();
     let registered = "system/Observation.rs system/Patient.r";
-    let client = backend(&server, ClientKeys::Value(set), registered).await;
+    let client = backend(server, ClientKeys::Value(set), registered).await;
     for (asked, granted) in [
         (
             "system/*.cruds",
@@ -358,8 +349,8 @@ async fn scopes_beyond_the_registration_are_not_granted() {
         ("patient/Observation.rs openid", None),
         ("nonsense", None),
     ] {
-        let assertion = sign(&own, "k1", &claims(&server, &client));
-        let (status, body) = ask(&server, &assertion, asked).await;
+        let assertion = sign(&own, "k1", &claims(server, &client));
+        let (status, body) = ask(server, &assertion, asked).await;
         match granted {
             Some(granted) => assert_eq!((status, body["scope"].as_str()), (200, Some(granted))),
             None => assert_eq!(
@@ -368,4 +359,5 @@ async fn scopes_beyond_the_registration_are_not_granted() {
             ),
         }
     }
+}
 }

@@ -1,7 +1,7 @@
 //! An app connects to a record, through the oauth2 crate and the pages.
 
-use candor::smart::clients::ClientKind;
-use candor::smart::users::Role;
+use candor::smart::clients::{self, ClientKind};
+use candor::smart::users::{self, NewRecord, Role};
 use candor::smart::{AuthError, authenticate};
 use candor::visibility::ViewerClass;
 use jsonwebtoken::jwk::JwkSet;
@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use oauth2::TokenResponse as _;
 use serde_json::{Value, json};
 
-use crate::smart_support::{App, Browser, End, PASSWORD, Server, SmartTokens};
+use crate::smart_support::{App, Browser, End, PASSWORD, Server, SmartTokens, each_smart_database};
 
 const ALL: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
 const HOUR: i64 = 3_600_000;
@@ -36,12 +36,11 @@ async fn introspect(server: &Server, app: &App, token: &str) -> Value {
     serde_json::from_str(&response.text().await.unwrap()).unwrap()
 }
 
-#[tokio::test]
-async fn a_public_app_reads_as_the_patient() {
-    let server = Server::start().await;
-    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+each_smart_database! {
+async fn a_public_app_reads_as_the_patient(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
-    let tokens = app.connect(&server, &user, ALL, |_| ()).await;
+    let tokens = app.connect(server, &user, ALL, |_| ()).await;
     assert_eq!(tokens.extra_fields().patient.as_deref(), Some("ana"));
     assert_eq!(tokens.expires_in().unwrap().as_secs(), 3600);
     // Long-term access was offered, not taken.
@@ -68,17 +67,15 @@ async fn a_public_app_reads_as_the_patient() {
     assert!(matches!(expired, Err(AuthError::InvalidToken)));
 }
 
-#[tokio::test]
-async fn the_id_token_verifies_with_the_published_keys() {
-    let server = Server::start().await;
+async fn the_id_token_verifies_with_the_published_keys(server: Server) {
     let app = App::new(
-        &server,
+        server,
         &server.add_client(ClientKind::Confidential, ALL).await,
     );
     let user = server.add_patient().await;
     let mut sent = app.start(ALL);
     sent.url.query_pairs_mut().append_pair("nonce", "n-1");
-    let browser = Browser::new(&server);
+    let browser = Browser::new(server);
     let answer = browser.allow(&sent, &user, |_| ()).await;
     let tokens = app.exchange(&answer["code"], sent.verifier).await.unwrap();
     let id_token = tokens.extra_fields().id_token.clone().unwrap();
@@ -123,7 +120,7 @@ async fn the_id_token_verifies_with_the_published_keys() {
         .unwrap();
     assert_eq!(anonymous.status(), 401);
 
-    let live = introspect(&server, &app, tokens.access_token().secret()).await;
+    let live = introspect(server, &app, tokens.access_token().secret()).await;
     assert_eq!(live["active"], true);
     assert_eq!(live["client_id"], app.client.client_id().as_str());
     assert_eq!(live["sub"], user.id.as_str());
@@ -131,25 +128,23 @@ async fn the_id_token_verifies_with_the_published_keys() {
     assert_eq!(live["scope"], scopes(&tokens).join(" "));
     assert!(live["exp"].as_i64().unwrap() * 1000 > server.clock.now());
     assert_eq!(
-        introspect(&server, &app, "nothing").await,
+        introspect(server, &app, "nothing").await,
         json!({"active": false})
     );
     // Another client's token is nobody's.
     let other = App::new(
-        &server,
+        server,
         &server.add_client(ClientKind::Confidential, ALL).await,
     );
-    let foreign = introspect(&server, &other, tokens.access_token().secret()).await;
+    let foreign = introspect(server, &other, tokens.access_token().secret()).await;
     assert_eq!(foreign, json!({"active": false}));
 }
 
-#[tokio::test]
-async fn long_term_access_lasts_as_long_as_it_is_used_and_revocation_is_at_once() {
-    let server = Server::start().await;
+async fn long_term_access_lasts_as_long_as_it_is_used_and_revocation_is_at_once(server: Server) {
     for kind in [ClientKind::Public, ClientKind::Confidential] {
-        let app = App::new(&server, &server.add_client(kind, ALL).await);
+        let app = App::new(server, &server.add_client(kind, ALL).await);
         let user = server.add_patient().await;
-        let first = app.connect(&server, &user, ALL, long).await;
+        let first = app.connect(server, &user, ALL, long).await;
         server.advance(80 * 24 * HOUR);
         let second = app
             .refresh(first.refresh_token().unwrap(), "")
@@ -199,20 +194,18 @@ async fn long_term_access_lasts_as_long_as_it_is_used_and_revocation_is_at_once(
                 .contains("invalid_grant")
         );
 
-        let unused = app.connect(&server, &user, ALL, long).await;
+        let unused = app.connect(server, &user, ALL, long).await;
         server.advance(91 * 24 * HOUR);
         let late = app.refresh(unused.refresh_token().unwrap(), "").await;
         assert!(late.unwrap_err().contains("invalid_grant"));
     }
 }
 
-#[tokio::test]
-async fn what_is_unticked_is_not_granted() {
-    let server = Server::start().await;
-    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+async fn what_is_unticked_is_not_granted(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
     let tokens = app
-        .connect(&server, &user, ALL, |form| {
+        .connect(server, &user, ALL, |form| {
             form.only(&["Condition", "Observation"]);
             form.set("identity", "yes");
         })
@@ -232,7 +225,7 @@ async fn what_is_unticked_is_not_granted() {
         observation-category|laboratory";
     let tokens = app
         .connect(
-            &server,
+            server,
             &user,
             "launch/patient patient/Observation.rs",
             |form| {
@@ -251,16 +244,14 @@ async fn what_is_unticked_is_not_granted() {
     );
 }
 
-#[tokio::test]
-async fn v1_asked_is_v1_answered_and_writes_are_dropped() {
-    let server = Server::start().await;
+async fn v1_asked_is_v1_answered_and_writes_are_dropped(server: Server) {
     let registered = server
         .add_client(ClientKind::Public, "launch/patient patient/*.* user/*.*")
         .await;
-    let app = App::new(&server, &registered);
+    let app = App::new(server, &registered);
     let user = server.add_patient().await;
     let asked = "launch/patient patient/Patient.read patient/Goal.* patient/Condition.write";
-    let tokens = app.connect(&server, &user, asked, |_| ()).await;
+    let tokens = app.connect(server, &user, asked, |_| ()).await;
     assert_eq!(
         scopes(&tokens),
         [
@@ -271,13 +262,11 @@ async fn v1_asked_is_v1_answered_and_writes_are_dropped() {
     );
 }
 
-#[tokio::test]
-async fn no_is_an_answer_and_nothing_ticked_is_asked_again() {
-    let server = Server::start().await;
-    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+async fn no_is_an_answer_and_nothing_ticked_is_asked_again(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
     let sent = app.start("patient/Goal.rs");
-    let browser = Browser::new(&server);
+    let browser = Browser::new(server);
     let page = browser.to_consent(&sent, &user).await;
     assert!(page.body.contains("Bone Journal"));
     let policy = page.headers["content-security-policy"].to_str().unwrap();
@@ -305,10 +294,8 @@ async fn no_is_an_answer_and_nothing_ticked_is_asked_again() {
     assert_eq!(gone.status, 400);
 }
 
-#[tokio::test]
-async fn a_parent_chooses_whose_record_and_reads_as_a_representative() {
-    let server = Server::start().await;
-    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+async fn a_parent_chooses_whose_record_and_reads_as_a_representative(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server
         .add_user(
             Role::Patient,
@@ -320,7 +307,7 @@ async fn a_parent_chooses_whose_record_and_reads_as_a_representative() {
         )
         .await;
     let sent = app.start(ALL);
-    let browser = Browser::new(&server);
+    let browser = Browser::new(server);
     let page = browser.to_consent(&sent, &user).await;
     assert!(page.url.path().ends_with("/auth/record"));
     let mut form = page.form("/auth/record");
@@ -344,9 +331,7 @@ async fn a_parent_chooses_whose_record_and_reads_as_a_representative() {
     assert_eq!(viewer.patient.as_deref(), Some("maya"));
 }
 
-#[tokio::test]
-async fn staff_give_user_scopes_and_no_patient_context() {
-    let server = Server::start().await;
+async fn staff_give_user_scopes_and_no_patient_context(server: Server) {
     let asked = "openid fhirUser launch/patient user/*.rs user/Observation.cruds patient/*.rs";
     let registered = server
         .add_client(
@@ -354,9 +339,9 @@ async fn staff_give_user_scopes_and_no_patient_context() {
             "openid fhirUser launch/patient user/*.cruds patient/*.rs",
         )
         .await;
-    let app = App::new(&server, &registered);
+    let app = App::new(server, &registered);
     let user = server.add_user(Role::Clinician, Some("dr-lee"), &[]).await;
-    let tokens = app.connect(&server, &user, asked, |_| ()).await;
+    let tokens = app.connect(server, &user, asked, |_| ()).await;
     // Writing is never ticked beforehand.
     assert_eq!(
         scopes(&tokens),
@@ -369,13 +354,13 @@ async fn staff_give_user_scopes_and_no_patient_context() {
     assert_eq!(viewer.person.as_deref(), Some("Practitioner/dr-lee"));
     assert_eq!(viewer.patient, None);
     let tokens = app
-        .connect(&server, &user, asked, |form| {
+        .connect(server, &user, asked, |form| {
             form.tick("allow", "Observation!write")
         })
         .await;
     assert!(scopes(&tokens).contains(&"user/Observation.cruds".to_owned()));
     let none = app.start("patient/*.rs");
-    let browser = Browser::new(&server);
+    let browser = Browser::new(server);
     let page = browser.open(none.url.as_str()).await.page();
     let refused = browser
         .sign_in(&page, &user.username, PASSWORD)
@@ -384,30 +369,26 @@ async fn staff_give_user_scopes_and_no_patient_context() {
     assert_eq!(refused["error"], "invalid_scope");
 }
 
-#[tokio::test]
-async fn a_native_app_listens_on_any_port_of_the_loopback_address() {
-    let server = Server::start().await;
+async fn a_native_app_listens_on_any_port_of_the_loopback_address(server: Server) {
     let registered = server.add_client(ClientKind::Public, ALL).await;
     let user = server.add_patient().await;
-    let app = App::with_redirect(&server, &registered, "http://127.0.0.1:51234/done");
-    let tokens = app.connect(&server, &user, "patient/Goal.rs", |_| ()).await;
+    let app = App::with_redirect(server, &registered, "http://127.0.0.1:51234/done");
+    let tokens = app.connect(server, &user, "patient/Goal.rs", |_| ()).await;
     assert_eq!(scopes(&tokens), ["patient/Goal.rs"]);
     let other = server.add_client(ClientKind::Confidential, ALL).await;
-    let app = App::with_redirect(&server, &other, "http://127.0.0.1:51234/done");
-    let page = Browser::new(&server)
+    let app = App::with_redirect(server, &other, "http://127.0.0.1:51234/done");
+    let page = Browser::new(server)
         .open(app.start(ALL).url.as_str())
         .await
         .page();
     assert_eq!(page.status, 400);
 }
 
-#[tokio::test]
-async fn authorize_takes_a_form_and_a_second_app_needs_no_second_password() {
-    let server = Server::start().await;
+async fn authorize_takes_a_form_and_a_second_app_needs_no_second_password(server: Server) {
     let registered = server.add_client(ClientKind::Public, ALL).await;
-    let app = App::new(&server, &registered);
+    let app = App::new(server, &registered);
     let user = server.add_patient().await;
-    let browser = Browser::new(&server);
+    let browser = Browser::new(server);
     browser
         .allow(&app.start("patient/Goal.rs"), &user, |_| ())
         .await;
@@ -442,7 +423,7 @@ async fn authorize_takes_a_form_and_a_second_app_needs_no_second_password() {
     silent.query_pairs_mut().append_pair("prompt", "none");
     let answer = browser.open(silent.as_str()).await.answer();
     assert_eq!(answer["error"], "consent_required");
-    let answer = Browser::new(&server).open(silent.as_str()).await.answer();
+    let answer = Browser::new(server).open(silent.as_str()).await.answer();
     assert_eq!(answer["error"], "login_required");
     // Idle for fifteen minutes: signed out.
     server.advance(15 * 60_000 + 1);
@@ -453,13 +434,11 @@ async fn authorize_takes_a_form_and_a_second_app_needs_no_second_password() {
     assert_eq!(idle.url.path(), "/login");
 }
 
-#[tokio::test]
-async fn a_person_removes_an_app_and_signs_out() {
-    let server = Server::start().await;
-    let app = App::new(&server, &server.add_client(ClientKind::Public, ALL).await);
+async fn a_person_removes_an_app_and_signs_out(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
-    let tokens = app.connect(&server, &user, ALL, long).await;
-    let browser = Browser::new(&server);
+    let tokens = app.connect(server, &user, ALL, long).await;
+    let browser = Browser::new(server);
     let login = browser.open(&server.url("/apps")).await.page();
     let apps = browser
         .sign_in(&login, &user.username, PASSWORD)
@@ -484,4 +463,56 @@ async fn a_person_removes_an_app_and_signs_out() {
         panic!("sent away");
     };
     assert_eq!(page.url.path(), "/login");
+}
+
+async fn what_is_taken_from_a_person_or_an_app_is_taken_at_once(server: Server) {
+    let registered = server.add_client(ClientKind::Public, ALL).await;
+    let app = App::new(server, &registered);
+    let user = server
+        .add_user(Role::Representative, None, &[("maya", Some("ana-mother"), "Maya Ruiz")])
+        .await;
+    let tokens = app.connect(server, &user, ALL, long).await;
+    let access = tokens.access_token().secret();
+    let is_alive = async || authenticate(&server.state, access).await.is_ok();
+    assert!(is_alive().await);
+
+    users::set_disabled(&server.store, &user.username, true).await.unwrap();
+    assert!(!is_alive().await);
+    let refused = app.refresh(tokens.refresh_token().unwrap(), "").await;
+    assert!(refused.unwrap_err().contains("invalid_grant"));
+    let browser = Browser::new(server);
+    let login = browser.open(&server.url("/login")).await.page();
+    let page = browser.sign_in(&login, &user.username, PASSWORD).await.page();
+    assert_eq!(page.status, 400);
+    users::set_disabled(&server.store, &user.username, false).await.unwrap();
+    assert!(is_alive().await);
+
+    assert!(clients::set_disabled(&server.store, &registered.client_id, true).await.unwrap());
+    assert!(!is_alive().await);
+    assert_eq!(browser.open(app.start(ALL).url.as_str()).await.page().status, 400);
+    assert!(clients::set_disabled(&server.store, &registered.client_id, false).await.unwrap());
+    assert!(is_alive().await);
+
+    let signed_in = browser.sign_in(&login, &user.username, PASSWORD).await.page();
+    assert_eq!(signed_in.url.path(), "/apps");
+    let new = "another walk by the lake";
+    users::set_password(&server.store, &user.username, new).await.unwrap();
+    let out = browser.open(&server.url("/apps")).await.page();
+    assert_eq!(out.url.path(), "/login");
+    assert_eq!(browser.sign_in(&out, &user.username, PASSWORD).await.page().status, 400);
+    assert_eq!(browser.sign_in(&out, &user.username, new).await.page().status, 200);
+    assert!(is_alive().await);
+
+    users::remove_record(&server.store, &user.username, "maya").await.unwrap();
+    assert!(!is_alive().await);
+    let refused = app.refresh(tokens.refresh_token().unwrap(), "").await;
+    assert!(refused.unwrap_err().contains("invalid_grant"));
+    let record = NewRecord {
+        patient: "maya".to_owned(),
+        related_person: Some("ana-mother".to_owned()),
+        name: String::new(),
+    };
+    users::add_record(&server.store, &user.username, &record).await.unwrap();
+    assert!(!is_alive().await);
+}
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::smart_support::Server;
+use crate::smart_support::{Server, each_smart_database};
 
 async fn get(server: &Server, path: &str) -> (reqwest::header::HeaderMap, Value) {
     let response = server
@@ -18,10 +18,9 @@ async fn get(server: &Server, path: &str) -> (reqwest::header::HeaderMap, Value)
     (headers, serde_json::from_str(&text).unwrap())
 }
 
-#[tokio::test]
-async fn configurations_say_what_is_there() {
-    let server = Server::start().await;
-    let (headers, smart) = get(&server, "/fhir/r4/.well-known/smart-configuration").await;
+each_smart_database! {
+async fn configurations_say_what_is_there(server: Server) {
+    let (headers, smart) = get(server, "/fhir/r4/.well-known/smart-configuration").await;
     assert_eq!(headers["content-type"], "application/json");
     assert_eq!(headers["access-control-allow-origin"], "*");
     let capabilities = smart["capabilities"].as_array().unwrap();
@@ -44,7 +43,7 @@ async fn configurations_say_what_is_there() {
         smart["code_challenge_methods_supported"],
         serde_json::json!(["S256"])
     );
-    let (_, openid) = get(&server, "/.well-known/openid-configuration").await;
+    let (_, openid) = get(server, "/.well-known/openid-configuration").await;
     for shared in [
         "issuer",
         "jwks_uri",
@@ -64,19 +63,17 @@ async fn configurations_say_what_is_there() {
         .as_array()
         .unwrap();
     assert!(algorithms.contains(&"RS256".into()));
-    let (_, keys) = get(&server, "/auth/jwks").await;
+    let (_, keys) = get(server, "/auth/jwks").await;
     let keys = keys["keys"].as_array().unwrap();
     assert_eq!(keys.len(), 2);
     for key in keys {
         assert!(key["kid"].is_string() && key["use"] == "sig");
         assert!(key.get("d").is_none(), "a private key is published");
     }
-    get(&server, "/assets/smart-style.json").await;
+    get(server, "/assets/smart-style.json").await;
 }
 
-#[tokio::test]
-async fn signing_keys_survive_a_restart() {
-    let server = Server::start().await;
+async fn signing_keys_survive_a_restart(server: Server) {
     let again = candor::smart::SmartState::new(
         server.store.clone(),
         candor::smart::SmartConfig::new(&server.public),
@@ -86,13 +83,11 @@ async fn signing_keys_survive_a_restart() {
     let keys = candor::smart::signing::SigningKeys::load(again.store())
         .await
         .unwrap();
-    let (_, published) = get(&server, "/auth/jwks").await;
+    let (_, published) = get(server, "/auth/jwks").await;
     assert_eq!(*keys.public(), published);
 }
 
-#[tokio::test]
-async fn browsers_of_other_origins_may_call_the_token_endpoint_but_no_page() {
-    let server = Server::start().await;
+async fn browsers_of_other_origins_may_call_the_token_endpoint_but_no_page(server: Server) {
     let preflight = |path: &'static str| {
         server
             .http
@@ -140,4 +135,5 @@ async fn browsers_of_other_origins_may_call_the_token_endpoint_but_no_page() {
             "{path}"
         );
     }
+}
 }

@@ -23,6 +23,8 @@ use reqwest::redirect::Policy;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::support::{Database, TestDatabase};
+
 pub const PASSWORD: &str = "a long walk by the sea";
 pub const REDIRECT: &str = "https://app.example/done";
 
@@ -33,20 +35,48 @@ pub struct Server {
     pub store: Store,
     pub clock: Clock,
     pub http: reqwest::Client,
-    _folder: tempfile::TempDir,
+    database: TestDatabase,
 }
 
+/// Runs a test body on a fresh SQLite file and on a fresh PostgreSQL database, as two tests.
+macro_rules! each_smart_database {
+    ($($(#[$meta:meta])* async fn $name:ident($server:ident: Server) $body:block)+) => {$(
+        $(#[$meta])*
+        async fn $name($server: &$crate::smart_support::Server) $body
+
+        mod $name {
+            use $crate::smart_support::Server;
+            use $crate::support::Database;
+
+            #[tokio::test]
+            async fn sqlite() {
+                let server = Server::start(Database::Sqlite).await;
+                super::$name(&server).await;
+                server.stop().await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                if !Database::Postgres.is_there() {
+                    return;
+                }
+                let server = Server::start(Database::Postgres).await;
+                super::$name(&server).await;
+                server.stop().await;
+            }
+        }
+    )+};
+}
+pub(crate) use each_smart_database;
+
 impl Server {
-    pub async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+    pub async fn start(database: Database) -> Self {
+        let database = TestDatabase::create(database).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let public = format!("http://{}", listener.local_addr().unwrap());
         let clock = Clock::test(Clock::system().now());
-        // A database server is shared by all tests: they keep apart by random names.
-        let url = std::env::var("CANDOR_TEST_DATABASE_URL")
-            .unwrap_or_else(|_| format!("sqlite://{}", folder.path().join("test.db").display()));
         let store = Store::open(&StoreOptions {
-            url,
+            url: database.url.clone(),
             base: format!("{public}/fhir/r4"),
             clock: clock.clone(),
             connections: 4,
@@ -68,8 +98,13 @@ impl Server {
                 .redirect(Policy::none())
                 .build()
                 .unwrap(),
-            _folder: folder,
+            database,
         }
+    }
+
+    /// Drops the database.
+    pub async fn stop(self) {
+        self.database.drop().await;
     }
 
     pub fn fhir(&self) -> String {

@@ -8,7 +8,7 @@ use super::RouteError;
 use crate::smart::entities::{client, code};
 use crate::smart::params::Params;
 use crate::smart::scopes::ScopeList;
-use crate::smart::{SmartState, grants, secret, users};
+use crate::smart::{SmartState, grants, secret};
 
 pub(super) async fn exchange(
     state: &SmartState,
@@ -54,11 +54,8 @@ pub(super) async fn exchange(
             secret::s256(verifier).as_bytes(),
             code.code_challenge.as_bytes(),
         );
-    let account = match &grant.account {
-        Some(id) => users::find_enabled(connection, id).await?,
-        None => None,
-    };
-    if !is_right || account.is_none() {
+    let giver = grants::find_giver(connection, &grant).await?;
+    if !is_right || giver.is_none() {
         // The code stays burnt: a verifier cannot be guessed at leisure.
         grants::revoke(connection, &grant.id, now).await?;
         tx.commit().await?;

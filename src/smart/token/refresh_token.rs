@@ -8,7 +8,7 @@ use super::RouteError;
 use crate::smart::entities::{client, token};
 use crate::smart::params::Params;
 use crate::smart::scopes::ScopeList;
-use crate::smart::{SmartState, grants, secret, users};
+use crate::smart::{SmartState, grants, secret};
 
 pub(super) async fn exchange(
     state: &SmartState,
@@ -31,11 +31,8 @@ pub(super) async fn exchange(
         .await?
         .filter(|grant| grant.client_id == client.client_id)
         .ok_or(RouteError::Grant)?;
-    let account = match &grant.account {
-        Some(id) => users::find_enabled(connection, id).await?,
-        None => None,
-    };
-    if token.expires <= now || account.is_none() {
+    let giver = grants::find_giver(connection, &grant).await?;
+    if token.expires <= now || giver.is_none() {
         return Err(RouteError::Grant);
     }
     let granted = ScopeList::parse(&grant.scope);
