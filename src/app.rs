@@ -20,9 +20,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Release};
 use crate::observe;
-use crate::store::{Store, StoreOptions};
+use crate::release::PackSwitch;
+use crate::store::{PolicySettings, Store, StoreOptions};
 
 /// Where the FHIR API lives under the public URL.
 pub const FHIR_PATH: &str = "/fhir/r4";
@@ -37,11 +38,39 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the configured database for a server reached as `public_url`.
+    /// Opens the configured database for a server reached as `public_url`, and puts the configured
+    /// release policy into force: where it is another one than before, everything is decided again.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or migrated, or the policy makes no sense.
+    pub async fn open(
+        config: Arc<Config>,
+        public_url: String,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let app = Self::open_as_it_is(config, public_url, clock).await?;
+        let settings = policy_settings(&app.config.release);
+        let changed = app
+            .store
+            .adopt_policy(&settings, &|done| {
+                tracing::info!(done, "deciding again under the new release policy");
+            })
+            .await
+            .context("The [release] part of the configuration could not be put into force")?;
+        if changed {
+            tracing::info!(
+                jurisdiction = app.config.release.jurisdiction,
+                "release policy adopted"
+            );
+        }
+        Ok(app)
+    }
+
+    /// Opens the configured database and leaves its release policy alone.
     ///
     /// # Errors
     /// When the database cannot be opened or migrated.
-    pub async fn open(
+    pub async fn open_as_it_is(
         config: Arc<Config>,
         public_url: String,
         clock: Clock,
@@ -92,6 +121,24 @@ impl App {
                     .layer(RequestDecompressionLayer::new())
                     .layer(DefaultBodyLimit::max(body_limit)),
             )
+    }
+}
+
+/// `[release]` in the store's words.
+fn policy_settings(release: &Release) -> PolicySettings {
+    PolicySettings {
+        jurisdiction: (release.jurisdiction != Release::UNKNOWN)
+            .then(|| release.jurisdiction.clone()),
+        timezone: release.timezone.clone(),
+        switches: release
+            .packs
+            .iter()
+            .map(|(id, switch)| PackSwitch {
+                id: id.clone(),
+                on: switch.on,
+                signed_by: Some(switch.signed_by.clone()),
+            })
+            .collect(),
     }
 }
 

@@ -49,7 +49,8 @@ pub enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Release {
-    /// Whose law applies: `US` for federal law alone, or a state, `US-KY`.
+    /// Whose law applies: `US` for federal law alone, a state as `US-KY`, or `unknown`, which
+    /// releases as federal law does and says so in the ledger.
     pub jurisdiction: String,
     /// IANA name of the zone in which "the third day after" is counted.
     pub timezone: String,
@@ -287,9 +288,14 @@ impl Config {
 }
 
 impl Release {
+    /// The jurisdiction of a hospital that has not said where it is.
+    pub const UNKNOWN: &'static str = "unknown";
+
     fn check(&self, problems: &mut Vec<String>) {
         let state = self.jurisdiction.strip_prefix("US-");
-        if self.jurisdiction != "US" && !state.is_some_and(|state| STATES.contains(&state)) {
+        if !matches!(&*self.jurisdiction, "US" | Self::UNKNOWN)
+            && !state.is_some_and(|state| STATES.contains(&state))
+        {
             problems.push(format!(
                 "release.jurisdiction: {:?} is unknown. Use US for federal law alone, or US- and a state's two letters, as in US-KY.",
                 self.jurisdiction
