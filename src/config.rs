@@ -33,6 +33,7 @@ pub struct Config {
     /// One JSON object a line, or text for people.
     pub log_format: LogFormat,
     pub release: Release,
+    pub smart: Smart,
     pub limits: Limits,
 }
 
@@ -67,6 +68,24 @@ pub struct PackSwitch {
     pub signed_by: String,
 }
 
+/// Sign-in, consent and tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Smart {
+    /// Who runs this server, as the pages say it.
+    pub brand: String,
+    /// Where people get help: one sentence on every page. Absent: a general one.
+    pub help: Option<String>,
+    /// Header in which a trusted proxy puts the caller's address; its last entry counts.
+    pub client_address_header: Option<String>,
+    /// Life of an access token that a person granted.
+    pub access_token_minutes: u32,
+    /// Life of a refresh token since its last use. 170.315(g)(10) asks for three months.
+    pub refresh_token_days: u32,
+    /// A browser that does nothing for this long is signed out.
+    pub session_idle_minutes: u32,
+}
+
 /// What one request may cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -90,6 +109,7 @@ impl Default for Config {
             log: "info".to_owned(),
             log_format: LogFormat::default(),
             release: Release::default(),
+            smart: Smart::default(),
             limits: Limits::default(),
         }
     }
@@ -101,6 +121,19 @@ impl Default for Release {
             jurisdiction: "US".to_owned(),
             timezone: "America/New_York".to_owned(),
             packs: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Smart {
+    fn default() -> Self {
+        Self {
+            brand: "Candor".to_owned(),
+            help: None,
+            client_address_header: None,
+            access_token_minutes: 60,
+            refresh_token_days: 90,
+            session_idle_minutes: 15,
         }
     }
 }
@@ -139,6 +172,12 @@ const VARIABLES: &[(&str, &str)] = &[
     ("CANDOR_LOG_FORMAT", "log_format"),
     ("CANDOR_JURISDICTION", "release.jurisdiction"),
     ("CANDOR_TIMEZONE", "release.timezone"),
+    ("CANDOR_BRAND", "smart.brand"),
+    ("CANDOR_HELP", "smart.help"),
+    (
+        "CANDOR_CLIENT_ADDRESS_HEADER",
+        "smart.client_address_header",
+    ),
     ("CANDOR_BODY_MEGABYTES", "limits.body_megabytes"),
     ("CANDOR_REQUEST_SECONDS", "limits.request_seconds"),
     ("CANDOR_SHUTDOWN_SECONDS", "limits.shutdown_seconds"),
@@ -283,7 +322,23 @@ impl Config {
             ));
         }
         self.release.check(problems);
+        self.smart.check(problems);
         self.limits.check(problems);
+    }
+}
+
+impl Smart {
+    fn check(&self, problems: &mut Vec<String>) {
+        if self.brand.trim().is_empty() {
+            problems.push("smart.brand: say who runs this server.".to_owned());
+        }
+        for (key, value, most) in [
+            ("access_token_minutes", self.access_token_minutes, 24 * 60),
+            ("refresh_token_days", self.refresh_token_days, 3650),
+            ("session_idle_minutes", self.session_idle_minutes, 24 * 60),
+        ] {
+            in_range("smart", key, value, most, problems);
+        }
     }
 }
 
@@ -326,10 +381,16 @@ impl Limits {
             ("shutdown_seconds", self.shutdown_seconds, 3600),
             ("connections", self.connections, 1000),
         ] {
-            if !(1..=most).contains(&value) {
-                problems.push(format!("limits.{key}: {value} must be from 1 to {most}."));
-            }
+            in_range("limits", key, value, most, problems);
         }
+    }
+}
+
+fn in_range(section: &str, key: &str, value: u32, most: u32, problems: &mut Vec<String>) {
+    if !(1..=most).contains(&value) {
+        problems.push(format!(
+            "{section}.{key}: {value} must be from 1 to {most}."
+        ));
     }
 }
 
@@ -361,6 +422,12 @@ mod tests {
             "bind = '127.0.0.1:9000'\n[release]\njurisdiction = 'US-TX'\n[limits]\nconnections = 3",
             &[
                 ("CANDOR_JURISDICTION", "US-KY"),
+                ("CANDOR_BRAND", "smart.brand"),
+                ("CANDOR_HELP", "smart.help"),
+                (
+                    "CANDOR_CLIENT_ADDRESS_HEADER",
+                    "smart.client_address_header",
+                ),
                 ("CANDOR_BODY_MEGABYTES", "5"),
                 ("CANDOR_TEST_POSTGRES", "x"),
                 ("HOME", "/root"),
