@@ -19,10 +19,11 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Millis};
 use crate::config::{Config, Release};
 use crate::observe;
 use crate::release::PackSwitch;
+use crate::smart::{self, SmartConfig, SmartState};
 use crate::store::{PolicySettings, Store, StoreOptions};
 
 /// Where the FHIR API lives under the public URL.
@@ -36,6 +37,9 @@ pub struct App {
     /// The public URL without a slash at the end; the FHIR base is this and [`FHIR_PATH`].
     pub public_url: Arc<str>,
 }
+
+/// How often what has expired is removed.
+const SWEEP: Duration = Duration::from_secs(15 * 60);
 
 impl App {
     /// Opens the configured database for a server reached as `public_url`, and puts the configured
@@ -92,8 +96,33 @@ impl App {
         })
     }
 
+    /// The authorization server's part.
+    ///
+    /// # Errors
+    /// When its signing keys cannot be read or made.
+    pub async fn smart(&self) -> anyhow::Result<SmartState> {
+        let own = &self.config.smart;
+        let mut config = SmartConfig::new(&self.public_url);
+        config.brand.clone_from(&own.brand);
+        if let Some(help) = &own.help {
+            config.help.clone_from(help);
+        }
+        config
+            .client_address_header
+            .clone_from(&own.client_address_header);
+        config.access_token_life = Millis::from(own.access_token_minutes) * 60_000;
+        config.refresh_token_life = Millis::from(own.refresh_token_days) * 86_400_000;
+        config.session_idle = Millis::from(own.session_idle_minutes) * 60_000;
+        // A server that only this machine can reach is a demonstration or a test.
+        config.allow_loopback_jwks =
+            self.config.bind.ip().is_loopback() && self.public_url.starts_with("http://");
+        SmartState::new(self.store.clone(), config)
+            .await
+            .context("The authorization server could not start")
+    }
+
     /// The whole router, guards and all.
-    pub fn router(&self) -> Router {
+    pub fn router(&self, smart: SmartState) -> Router {
         let body_limit = usize::try_from(self.config.limits.body_megabytes)
             .unwrap_or(usize::MAX)
             .saturating_mul(1 << 20);
@@ -107,6 +136,7 @@ impl App {
         router
             .fallback(guards::unknown_route)
             .with_state(self.clone())
+            .merge(smart::router(smart))
             .layer(
                 // The first is outermost.
                 ServiceBuilder::new()
@@ -187,7 +217,8 @@ impl Server {
         let address = listener.local_addr()?;
         let public_url = config.public_url(address);
         let app = App::open(Arc::new(config), public_url, clock).await?;
-        let router = app.router();
+        let smart = app.smart().await?;
+        let router = app.router(smart.clone());
         let stop = CancellationToken::new();
         let serving = tokio::spawn({
             let stop = stop.clone();
@@ -205,7 +236,7 @@ impl Server {
             address,
             stop,
             serving,
-            upkeep: tokio::spawn(observe::metrics::upkeep()),
+            upkeep: tokio::spawn(upkeep(smart)),
         })
     }
 
@@ -241,6 +272,20 @@ impl Server {
         self.app.store.close().await?;
         Ok(())
     }
+}
+
+/// What happens beside requests, until it is aborted. Nothing that anyone may see depends on it.
+async fn upkeep(smart: SmartState) {
+    let sweeping = async {
+        let mut ticks = tokio::time::interval(SWEEP);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = smart::sweep(&smart).await {
+                tracing::warn!(%error, "what has expired could not be removed");
+            }
+        }
+    };
+    tokio::join!(observe::metrics::upkeep(), sweeping);
 }
 
 /// The state of every handler of this module.

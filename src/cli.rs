@@ -1,17 +1,23 @@
 //! The command line. One file for each command; what they print on standard output is for people
 //! and scripts, log lines go to standard error.
 
+pub mod client;
 pub mod derive;
 pub mod import;
 pub mod serve;
+pub mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
+use crate::app::App;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::observe;
+use crate::store::Store;
 
 /// A FHIR R4 server that gives patients their record the moment it is final.
 #[derive(Debug, Parser)]
@@ -30,6 +36,10 @@ enum Command {
     Serve(serve::Serve),
     /// Load files into the database, whether or not a server runs on it.
     Import(import::Import),
+    /// Apps and systems that may ask for tokens.
+    Client(client::Client),
+    /// People who may sign in.
+    User(user::User),
     #[command(hide = true)]
     Derive(derive::Derive),
 }
@@ -58,6 +68,8 @@ pub fn main() -> ExitCode {
         match arguments.command {
             Command::Serve(serve) => serve.run(config).await,
             Command::Import(import) => import.run(config).await,
+            Command::Client(client) => client.run(config).await,
+            Command::User(user) => user.run(config).await,
             Command::Derive(derive) => derive.run(),
         }
     });
@@ -65,6 +77,16 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => fail(&error),
     }
+}
+
+/// The configured database, for a command that leaves the release policy alone.
+///
+/// # Errors
+/// When it cannot be opened.
+async fn store(config: Config) -> anyhow::Result<Store> {
+    let public_url = config.public_url(config.bind);
+    let app = App::open_as_it_is(Arc::new(config), public_url, Clock::system()).await?;
+    Ok(app.store)
 }
 
 /// A command's own output.
