@@ -37,7 +37,7 @@ pub use abuse::suspended;
 pub use decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteKind, Redaction};
 pub use directives::app_audience;
 pub use facts::{Facts, Input, Lookup, Referrer, Withheld};
-pub use links::references;
+pub use links::{references, relative};
 pub use needs::{Affects, Links, Needs, Steering, evidence, needs, steers};
 pub use policy::{PackSwitch, PolicyContext, policy_summary};
 pub use redact::redact;

@@ -76,7 +76,8 @@ pub(crate) fn words(report: &serde_json::Value) -> std::collections::BTreeSet<St
         .collect()
 }
 
-/// A Binary is withheld wherever one of its documents is, or no longer names it.
+/// A Binary is withheld wherever one of its documents is, or is shown in part: the part that went
+/// may be what names it.
 fn inherit(case: &mut Case<'_>) {
     let facts = case.facts;
     for referrer in facts.referrers {

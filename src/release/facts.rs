@@ -73,7 +73,8 @@ pub struct Facts<'a> {
     pub linked: &'a dyn Lookup,
     /// Resources that refer to the target, if [`crate::release::needs`] asked for them.
     pub referrers: &'a [Referrer<'a>],
-    /// Hold rows of what the target refers to; for a Binary, those of its referrers.
+    /// Hold rows of what the target refers to; for a Binary, those of its referrers, without rows
+    /// that show a rendition which still names the Binary.
     pub withheld_targets: &'a [Withheld],
     pub context: &'a PolicyContext,
 }

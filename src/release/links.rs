@@ -1,5 +1,7 @@
 //! The references a resource holds.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::resource::local;
@@ -13,6 +15,55 @@ pub fn references(resource: &Value) -> Vec<String> {
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// The resource with references to this server (`{base}/Type/id`) made relative, as the engine
+/// compares them. Borrowed where there are none, which is nearly always.
+#[must_use]
+pub fn relative<'a>(resource: &'a Value, base: &str) -> Cow<'a, Value> {
+    let prefix = format!("{}/", base.trim_end_matches('/'));
+    if !mentions_base(resource, &prefix) {
+        return Cow::Borrowed(resource);
+    }
+    let mut own = resource.clone();
+    strip_base(&mut own, &prefix);
+    Cow::Owned(own)
+}
+
+fn mentions_base(value: &Value, prefix: &str) -> bool {
+    match value {
+        Value::Object(map) => map.iter().any(|(key, value)| match value {
+            Value::String(text) => is_link(key) && text.starts_with(prefix),
+            _ => mentions_base(value, prefix),
+        }),
+        Value::Array(items) => items.iter().any(|one| mentions_base(one, prefix)),
+        _ => false,
+    }
+}
+
+fn strip_base(value: &mut Value, prefix: &str) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value {
+                    Value::String(text) if is_link(key) => {
+                        if let Some(rest) = text.strip_prefix(prefix)
+                            && local(rest).is_some()
+                        {
+                            *text = rest.to_owned();
+                        }
+                    }
+                    _ => strip_base(value, prefix),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|one| strip_base(one, prefix)),
+        _ => {}
+    }
+}
+
+fn is_link(key: &str) -> bool {
+    key == "reference" || key == "url"
 }
 
 fn walk(value: &Value, found: &mut Vec<String>) {

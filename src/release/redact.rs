@@ -3,7 +3,6 @@
 //! Nothing marks the place: no tag, no data-absent-reason, because withheld means absent.
 
 mod contained;
-mod required;
 
 use std::collections::HashSet;
 
@@ -12,6 +11,8 @@ use serde_json::{Map, Value};
 use super::decision::Redaction;
 use super::resource::type_of;
 use super::vocabulary::{ACT_CODE, OBSERVATION_VALUE};
+use crate::fhir::definitions::definitions;
+use crate::fhir::definitions::elements::{Kind, Primitive, Type};
 
 /// The resource without what `redaction` names, and without what would give it away: references to
 /// withheld resources wherever they stand (with the smallest element that cannot do without one),
@@ -58,7 +59,11 @@ impl Cut<'_> {
     fn resource(&mut self, resource: &Value, pointer: &str) -> Left {
         let type_name = type_of(resource);
         let map = resource.as_object()?;
-        let (mut left, changed) = self.object(map, pointer, type_name)?;
+        let kind = definitions()
+            .elements()
+            .by_name(type_name)
+            .map(|(_, kind)| kind);
+        let (mut left, changed) = self.object(map, pointer, kind)?;
         if type_name == "DiagnosticReport" && changed {
             let lost_result = ["result", "media", "imagingStudy"]
                 .iter()
@@ -78,11 +83,12 @@ impl Cut<'_> {
         Some((Value::Object(left), changed))
     }
 
+    /// Cuts an object whose type is known by the definitions, or not (an unknown element).
     fn object(
         &mut self,
         map: &Map<String, Value>,
         pointer: &str,
-        path: &str,
+        kind: Option<&'static Type>,
     ) -> Option<(Map<String, Value>, bool)> {
         let mut left = Map::with_capacity(map.len());
         let mut changed = false;
@@ -95,23 +101,23 @@ impl Cut<'_> {
             } else if key == "contained" {
                 self.contained(value, &at)
             } else {
-                self.value(value, &at, &format!("{path}.{key}"))
+                self.value(value, &at, child(kind, key))
             };
             match kept {
-                Some((value, within)) => {
+                Some((after, within)) => {
                     changed |= within;
-                    if within
-                        && let (Some(before), Some(after)) = (map[key].as_array(), value.as_array())
+                    let lengths = (value.as_array(), after.as_array());
+                    if let (Some(before), Some(after)) = lengths
                         && after.len() < before.len()
                         && before.iter().all(|one| !one.is_object())
                     {
-                        shadows.push((format!("_{key}"), at));
+                        shadows.push((format!("_{key}"), Some(at)));
                     }
-                    left.insert(key.clone(), value);
+                    left.insert(key.clone(), after);
                 }
                 None => {
                     changed = true;
-                    shadows.push((format!("_{key}"), String::new()));
+                    shadows.push((format!("_{key}"), None));
                 }
             }
         }
@@ -119,7 +125,7 @@ impl Cut<'_> {
             return Some((left, false));
         }
         for (shadow, at) in shadows {
-            self.cut_shadow(&mut left, &shadow, &at);
+            self.cut_shadow(&mut left, &shadow, at.as_deref());
         }
         // A narrative was written about all of its element.
         if left
@@ -128,26 +134,26 @@ impl Cut<'_> {
         {
             left.shift_remove("text");
         }
-        if path.ends_with("xtension") && left.keys().all(|key| key == "url" || key == "id") {
-            return None;
-        }
-        let standing = required::elements(path)
-            .all(|element| !required::present(map, element) || required::present(&left, element));
+        let hollow = kind.is_some_and(|kind| kind.name == "Extension")
+            && left.keys().all(|key| key == "url" || key == "id");
         let empty = left.keys().all(|key| key == "id");
-        (standing && !empty).then_some((left, true))
+        (stands(kind, map, &left) && !empty && !hollow).then_some((left, true))
     }
 
-    fn value(&mut self, value: &Value, pointer: &str, path: &str) -> Left {
+    fn value(&mut self, value: &Value, pointer: &str, kind: Option<&'static Type>) -> Left {
         match value {
             Value::Object(map) => {
                 let names = |key: &str| map.get(key).and_then(Value::as_str);
+                let extension = kind.is_some_and(|kind| kind.name == "Extension");
                 if names("reference").is_some_and(|reference| self.is_withheld(reference))
-                    || (!path.ends_with("xtension")
-                        && names("url").is_some_and(|url| self.is_withheld(url)))
+                    || (!extension && names("url").is_some_and(|url| self.is_withheld(url)))
                 {
                     return None;
                 }
-                self.object(map, pointer, path)
+                if kind.is_some_and(|kind| kind.kind == Kind::AnyResource) {
+                    return self.resource(value, pointer);
+                }
+                self.object(map, pointer, kind)
                     .map(|(map, changed)| (Value::Object(map), changed))
             }
             Value::Array(items) => {
@@ -159,7 +165,7 @@ impl Cut<'_> {
                     match if whole {
                         None
                     } else {
-                        self.value(item, &at, path)
+                        self.value(item, &at, kind)
                     } {
                         Some((item, within)) => {
                             changed |= within;
@@ -171,8 +177,12 @@ impl Cut<'_> {
                 (!left.is_empty() || items.is_empty()).then_some((Value::Array(left), changed))
             }
             Value::String(text) => {
-                let uri =
-                    path.ends_with("Uri") || path.ends_with("Url") || path.ends_with("Canonical");
+                let uri = kind.is_some_and(|kind| {
+                    matches!(
+                        kind.kind,
+                        Kind::Primitive(Primitive::Uri | Primitive::Url | Primitive::Canonical)
+                    )
+                });
                 (!(uri && self.is_withheld(text))).then(|| (value.clone(), false))
             }
             _ => Some((value.clone(), false)),
@@ -210,10 +220,12 @@ impl Cut<'_> {
     }
 
     /// `_given` follows `given`: gone with it, or without the same places.
-    fn cut_shadow(&self, left: &mut Map<String, Value>, shadow: &str, at: &str) {
-        if at.is_empty() {
+    fn cut_shadow(&self, left: &mut Map<String, Value>, shadow: &str, at: Option<&str>) {
+        let Some(at) = at else {
             left.shift_remove(shadow);
-        } else if let Some(Value::Array(items)) = left.get_mut(shadow) {
+            return;
+        };
+        if let Some(Value::Array(items)) = left.get_mut(shadow) {
             let mut place = 0;
             items.retain(|_| {
                 let cut = self.redaction.pointers.contains(&format!("{at}/{place}"));
@@ -239,6 +251,26 @@ impl Cut<'_> {
         };
         self.redaction.references.contains(tail)
     }
+}
+
+/// The type of a property.
+fn child(kind: Option<&'static Type>, key: &str) -> Option<&'static Type> {
+    let property = kind?.properties.get(key)?;
+    definitions().elements().get(property.type_index)
+}
+
+/// Whether an element still has what its type requires, as far as it had it before.
+fn stands(kind: Option<&Type>, before: &Map<String, Value>, after: &Map<String, Value>) -> bool {
+    let Some(kind) = kind else { return true };
+    let has = |map: &Map<String, Value>, name: &str| match name.strip_suffix("[x]") {
+        Some(stem) => map.keys().any(|key| key.starts_with(stem)),
+        None => map.contains_key(name),
+    };
+    let mut required = kind
+        .mandatory
+        .iter()
+        .filter_map(|at| kind.elements.get(usize::from(*at)));
+    required.all(|element| !has(before, element.name) || has(after, element.name))
 }
 
 /// Labels of topic and policy, and the marks of redaction itself, would say what is missing.

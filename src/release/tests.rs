@@ -5,6 +5,7 @@ mod holds;
 mod kit;
 mod merging;
 mod packs;
+mod profiles;
 mod properties;
 mod psychotherapy;
 mod redaction;

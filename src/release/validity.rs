@@ -3,26 +3,25 @@
 //! One examination serves twice: REST refuses a hold with gaps (422, naming each), and a decision
 //! ignores one that came through a feed or whose evidence has gone since.
 
+mod evidence;
+
 use serde_json::Value;
 
 use super::decision::Audience;
 use super::facts::Lookup;
 use super::needs::task_code;
 use super::policy::PolicyContext;
-use super::resource::{
-    codings, each, local, mentions, patient_of, plain, reference, text, type_of, words_of,
-};
+use super::resource::{codings, each, local, patient_of, reference, text, type_of};
 use super::rules::{Predicate, Rule};
 use super::time::{Edge, millis};
 use super::vocabulary::{HOLD_INPUT, RELEASE_BASIS};
 use crate::clock::Millis;
 use crate::fhir::outcome::Issue;
+use evidence::{defect, documented, facts, harm_standard, professional, related};
 
 const DAY: Millis = 86_400_000;
 /// Longest life of a hold; it may be attested again.
 const LONGEST: Millis = 90 * DAY;
-/// Fewer characters do not state facts.
-const SHORTEST_FACTS: usize = 40;
 
 /// A hold Task, read.
 pub(crate) struct Hold<'a> {
@@ -326,208 +325,6 @@ fn recipients(
         }
     }
     (audiences, groups)
-}
-
-/// (c)(1): a licensed health care professional.
-fn professional<'a>(
-    requester: Option<&'a str>,
-    rule: &Rule,
-    resolve: Resolve<'_, 'a>,
-    gaps: &mut Vec<Issue>,
-) {
-    const AT: &str = "Task.requester";
-    let Some(requester) = requester else { return };
-    let Some(resource) = resolve(requester) else {
-        return gaps.push(wrong(AT, "the requester is not known here"));
-    };
-    let qualified = |resource: &Value| {
-        each(resource, "qualification").any(|one| {
-            let words = words_of(one, "code");
-            let coded = codings(one, "code").next().is_some() || !words.trim().is_empty();
-            coded && !mentions(&words, &rule.words.unlicensed)
-        })
-    };
-    let practitioner = match type_of(resource) {
-        "PractitionerRole" => {
-            if mentions(&words_of(resource, "code"), &rule.words.unlicensed) {
-                return gaps.push(wrong(
-                    AT,
-                    "the requester's role is not a licensed professional's",
-                ));
-            }
-            reference(resource, "practitioner").and_then(resolve)
-        }
-        _ => Some(resource),
-    };
-    if !practitioner.is_some_and(qualified) {
-        gaps.push(wrong(
-            AT,
-            "the requester has no qualification of a licensed health care professional \
-             (45 CFR 171.201(c)(1))",
-        ));
-    }
-}
-
-/// (c)(1): a current or prior clinician-patient relationship, shown by an Encounter or a CareTeam of
-/// the patient in which the determiner takes part.
-fn related<'a>(
-    task: &'a Value,
-    requester: Option<&'a str>,
-    patient: Option<&str>,
-    resolve: Resolve<'_, 'a>,
-    gaps: &mut Vec<Issue>,
-) {
-    let shown = inputs(task, "relationship").find_map(|one| reference(one, "valueReference"));
-    let Some(shown) = shown else {
-        return gaps.push(missing_input("relationship"));
-    };
-    let Some(evidence) = resolve(shown) else {
-        return gaps.push(wrong("Task.input", "relationship: is not known here"));
-    };
-    let status = text(evidence, "status").unwrap_or_default();
-    let (key, dead): (&str, &[&str]) = match type_of(evidence) {
-        "Encounter" => ("individual", &["planned", "cancelled", "entered-in-error"]),
-        "CareTeam" => ("member", &["proposed", "entered-in-error"]),
-        _ => {
-            return gaps.push(wrong(
-                "Task.input",
-                "relationship: is no Encounter and no CareTeam",
-            ));
-        }
-    };
-    if patient_of(evidence) != patient || dead.contains(&status) {
-        return gaps.push(wrong(
-            "Task.input",
-            "relationship: is not about this patient, or never took place",
-        ));
-    }
-    let Some(requester) = requester else { return };
-    let determiner = person_of(requester, resolve);
-    let members: Vec<&str> = each(evidence, "participant")
-        .filter_map(|one| reference(one, key))
-        .collect();
-    let takes_part = members
-        .iter()
-        .any(|member| *member == requester || person_of(member, resolve) == determiner);
-    if !takes_part {
-        let words = "relationship: does not show the requester with this patient";
-        gaps.push(wrong("Task.input", words));
-    }
-}
-
-/// The matrix of requester class and risk (release-policy.md 1.2).
-fn harm_standard(task: &Value, basis: &str, groups: &Groups, gaps: &mut Vec<Issue>) {
-    let Some(standard) = value(task, "harm-standard") else {
-        return gaps.push(missing_input("harm-standard"));
-    };
-    let substantial = match standard {
-        "life-or-physical-safety" => false,
-        "substantial-harm" => true,
-        _ => {
-            return gaps.push(wrong(
-                "Task.input",
-                "harm-standard: is not a known standard",
-            ));
-        }
-    };
-    let fault = match basis {
-        "harm-self" if substantial => {
-            "a patient's own access is denied only where it endangers life or physical safety \
-             (45 CFR 164.524(a)(3)(i))"
-        }
-        "harm-representative" if groups.patient => {
-            "substantial harm by a representative's access is no ground against the patient"
-        }
-        _ if substantial && groups.other => {
-            "against others than the patient and representatives only danger to life or physical \
-             safety counts (45 CFR 171.201(d)(4))"
-        }
-        _ => return,
-    };
-    gaps.push(wrong("Task.input", format!("harm-standard: {fault}")));
-}
-
-fn facts(task: &Value, rule: Option<&Rule>, gaps: &mut Vec<Issue>) {
-    let Some(facts) = value(task, "facts") else {
-        return gaps.push(missing_input("facts"));
-    };
-    if facts.trim().chars().count() < SHORTEST_FACTS {
-        let words = format!("facts: states none in fewer than {SHORTEST_FACTS} characters");
-        gaps.push(wrong("Task.input", words));
-    }
-    let Some(rule) = rule else { return };
-    let asserted = asserted(facts);
-    if mentions(facts, &rule.words.emotional) && !mentions(&asserted, &rule.words.danger) {
-        gaps.push(wrong(
-            "Task.input",
-            "facts: emotional distress alone is no ground to withhold \
-             (harm standard, 45 CFR 164.524(a)(3))",
-        ));
-    }
-}
-
-/// The words of a text without those that follow a negation closely ("no suicidal thoughts").
-fn asserted(words: &str) -> String {
-    const NEGATIONS: [&str; 6] = ["no", "not", "without", "denies", "never", "nor"];
-    let plain = plain(words);
-    let mut silent = 0;
-    let kept = plain.split_whitespace().filter(|word| {
-        if NEGATIONS.contains(word) {
-            silent = 3;
-            return false;
-        }
-        let heard = silent == 0;
-        silent = i32::max(silent - 1, 0);
-        heard
-    });
-    kept.collect::<Vec<_>>().join(" ")
-}
-
-/// (f): a written policy, or a determination of this case that is looked at again.
-fn documented(task: &Value, context: &PolicyContext, gaps: &mut Vec<Issue>) {
-    let policy = value(task, "policy").is_some_and(|policy| !policy.trim().is_empty());
-    let case_by_case = inputs(task, "case-by-case")
-        .any(|one| one.get("valueBoolean").and_then(Value::as_bool) == Some(true));
-    if !policy && !case_by_case {
-        gaps.push(missing(
-            "Task.input",
-            "policy, or case-by-case true (45 CFR 171.201(f))",
-        ));
-    }
-    let reassess = value(task, "reassess-at");
-    if reassess
-        .and_then(|at| millis(at, context.zone(), Edge::Start))
-        .is_none()
-    {
-        gaps.push(missing_input("reassess-at"));
-    }
-}
-
-/// (c)(2): what is wrong with the data. Another person's data needs no harm standard, it must not
-/// be shown at all; anything else does (d)(3).
-fn defect(task: &Value, rule: Option<&Rule>, gaps: &mut Vec<Issue>) {
-    let kind = inputs(task, "defect-type").next();
-    let Some(kind) = kind.filter(|one| input_text(one).is_some_and(|it| !it.trim().is_empty()))
-    else {
-        return gaps.push(missing_input("defect-type"));
-    };
-    let described = format!(
-        "{} {}",
-        input_text(kind).unwrap_or_default(),
-        words_of(kind, "valueCodeableConcept")
-    );
-    let mistaken = rule.is_some_and(|rule| mentions(&described, &rule.words.misidentified));
-    match value(task, "harm-standard") {
-        None if mistaken => {}
-        Some("life-or-physical-safety") => {}
-        None => gaps.push(missing_input("harm-standard")),
-        Some(_) if mistaken => {}
-        Some(_) => gaps.push(wrong(
-            "Task.input",
-            "harm-standard: a data defect is withheld only where it endangers life or physical \
-             safety (45 CFR 171.201(d)(3))",
-        )),
-    }
 }
 
 /// The inputs of a hold of one type.
