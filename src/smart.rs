@@ -41,6 +41,7 @@ mod viewer;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit};
@@ -56,6 +57,7 @@ use crate::store::{Store, StoreError};
 use jwks::{JwksError, KeyFetcher};
 use signing::{SigningError, SigningKeys};
 use throttle::Throttle;
+use viewer::ViewerCache;
 
 pub use sweep::sweep;
 pub use viewer::{AuthError, authenticate, bearer};
@@ -88,6 +90,10 @@ pub struct SmartConfig {
     pub session_idle: Millis,
     /// A signed-in browser is signed out after this long in any case.
     pub session_life: Millis,
+    /// How long a token's viewer is remembered without asking the database, zero for not at all. What
+    /// this server revokes is forgotten at once, whatever the time; what another process revokes on
+    /// the same database works that much later.
+    pub viewer_cache: Millis,
     /// Whether clients' keys may be fetched from loopback, over plain http: tests and demonstrations.
     pub allow_loopback_jwks: bool,
     /// Header in which a trusted proxy puts the caller's address, `x-forwarded-for`. Its last entry
@@ -109,6 +115,7 @@ impl SmartConfig {
             refresh_token_life: 90 * DAY,
             session_idle: 15 * MINUTE,
             session_life: 12 * 60 * MINUTE,
+            viewer_cache: SECOND,
             allow_loopback_jwks: false,
             client_address_header: None,
         }
@@ -142,6 +149,7 @@ struct Inner {
     signing: SigningKeys,
     fetcher: KeyFetcher,
     throttle: Throttle,
+    viewers: ViewerCache,
 }
 
 impl SmartState {
@@ -158,6 +166,9 @@ impl SmartState {
         Ok(Self(Arc::new(Inner {
             root: url.path().trim_end_matches('/').to_owned(),
             is_https: url.scheme() == "https",
+            viewers: ViewerCache::new(Duration::from_millis(
+                config.viewer_cache.try_into().unwrap_or_default(),
+            )),
             store,
             config,
             signing,
@@ -219,6 +230,10 @@ impl SmartState {
         &self.0.throttle
     }
 
+    fn viewer_cache(&self) -> &ViewerCache {
+        &self.0.viewers
+    }
+
     /// Who calls, for the throttle: the peer, or what a trusted proxy says.
     fn caller(&self, parts: &Parts) -> Option<IpAddr> {
         let header = self.config().client_address_header.as_deref();
@@ -260,7 +275,7 @@ pub fn router(state: SmartState) -> Router {
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT])
-        .max_age(std::time::Duration::from_secs(600));
+        .max_age(Duration::from_secs(600));
     let fhir_path = Url::parse(state.fhir_base()).map_or_else(
         |_| "/fhir/r4".to_owned(),
         |base| base.path().trim_end_matches('/').to_owned(),

@@ -84,6 +84,7 @@ async fn revoke(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<(), Ro
         token::Entity::delete_by_id(hash).exec(connection).await?;
     }
     tx.commit().await?;
+    state.viewer_cache().forget();
     tracing::info!(
         client_id = client.client_id,
         grant = grant.id,

@@ -85,6 +85,7 @@ impl Server {
         .unwrap();
         let mut config = SmartConfig::new(&public);
         config.allow_loopback_jwks = true;
+        config.viewer_cache = 200;
         config.client_address_header = Some("x-forwarded-for".to_owned());
         let state = SmartState::new(store.clone(), config).await.unwrap();
         let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
@@ -117,6 +118,11 @@ impl Server {
 
     pub fn advance(&self, by: Millis) {
         assert!(self.clock.set(self.clock.now() + by));
+    }
+
+    /// Waits until what another process changed is noticed.
+    pub async fn settle(&self) {
+        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
     }
 
     pub async fn add_client(&self, kind: ClientKind, scope: &str) -> RegisteredClient {

@@ -40,6 +40,7 @@ pub(super) async fn exchange(
     if !grants::use_code(connection, &hash, now).await? {
         grants::revoke(connection, &grant.id, now).await?;
         tx.commit().await?;
+        state.viewer_cache().forget();
         tracing::warn!(
             client_id = client.client_id,
             grant = grant.id,
@@ -59,6 +60,7 @@ pub(super) async fn exchange(
         // The code stays burnt: a verifier cannot be guessed at leisure.
         grants::revoke(connection, &grant.id, now).await?;
         tx.commit().await?;
+        state.viewer_cache().forget();
         return Err(RouteError::Grant);
     }
     let scope = ScopeList::parse(&grant.scope);

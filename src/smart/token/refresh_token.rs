@@ -50,6 +50,7 @@ pub(super) async fn exchange(
     if !grants::use_refresh_token(connection, &hash, now).await? {
         grants::revoke(connection, &grant.id, now).await?;
         tx.commit().await?;
+        state.viewer_cache().forget();
         tracing::warn!(
             client_id = client.client_id,
             grant = grant.id,
