@@ -296,6 +296,10 @@ pub async fn find(
     connection: &impl ConnectionTrait,
     client_id: &str,
 ) -> Result<Option<client::Model>, DbErr> {
+    // PostgreSQL refuses NUL in text; nothing it could be asked for has one.
+    if client_id.contains('\0') {
+        return Ok(None);
+    }
     client::Entity::find_by_id(client_id.to_owned())
         .one(connection)
         .await

@@ -18,10 +18,13 @@ pub enum ParamsError {
 pub struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Decodes a query string or a form body.
+    /// Decodes a query string or a form body. What is not UTF-8, and NUL, which PostgreSQL cannot
+    /// store, become U+FFFD: they match nothing and harm nobody.
     #[must_use]
     pub fn parse(encoded: &[u8]) -> Self {
-        Self(url::form_urlencoded::parse(encoded).into_owned().collect())
+        let pairs = url::form_urlencoded::parse(encoded)
+            .map(|(name, value)| (name.into_owned(), value.replace('\0', "\u{fffd}")));
+        Self(pairs.collect())
     }
 
     /// Decodes the body of a POST, which must say that it is a form.

@@ -20,6 +20,7 @@ mod smart_attacks;
 mod smart_backend;
 mod smart_code_flow;
 mod smart_discovery;
+mod smart_hostile;
 mod smart_support;
 mod support;
 mod xml_round_trip;

@@ -5,7 +5,7 @@ use candor::smart::{AuthError, authenticate};
 use oauth2::{PkceCodeVerifier, TokenResponse as _};
 use url::Url;
 
-use crate::smart_support::{App, Browser, End, PASSWORD, REDIRECT, Server, each_smart_database};
+use crate::smart_support::{App, Browser, End, PASSWORD, REDIRECT, each_smart_database};
 
 const ALL: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
 
