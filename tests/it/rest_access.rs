@@ -3,211 +3,201 @@
 use serde_json::json;
 
 use crate::rest_support::{
-    AUDITOR, Api, CLINICIAN, SYSTEM, a_patient, an_observation, patient, without_id,
+    AUDITOR, CLINICIAN, SYSTEM, a_patient, an_observation, each_api, patient, without_id,
 };
 
-#[tokio::test]
-async fn everything_but_discovery_needs_a_token() {
-    let api = Api::new().await;
-    api.bare("GET", "metadata").send().await.is(200);
-    api.bare("GET", "$release-policy").send().await.is(200);
-    for (method, path) in [
-        ("GET", "Patient/p"),
-        ("GET", "Patient"),
-        ("GET", ""),
-        ("GET", "_history"),
-        ("GET", "$release-ledger"),
-        ("GET", "Nothing/at/all"),
-        ("POST", "Patient"),
-        ("POST", ""),
-        ("PUT", "Patient/p"),
-        ("DELETE", "Patient/p"),
-        ("PATCH", "Patient/p"),
-    ] {
-        let answer = api.bare(method, path).send().await;
-        let (code, ..) = answer.issue(401);
-        assert_eq!(code, "login", "{method} {path}");
+each_api! {
+    async fn everything_but_discovery_needs_a_token(api: &Api) {
+        api.bare("GET", "metadata").send().await.is(200);
+        api.bare("GET", "$release-policy").send().await.is(200);
+        for (method, path) in [
+            ("GET", "Patient/p"),
+            ("GET", "Patient"),
+            ("GET", ""),
+            ("GET", "_history"),
+            ("GET", "$release-ledger"),
+            ("GET", "Nothing/at/all"),
+            ("POST", "Patient"),
+            ("POST", ""),
+            ("PUT", "Patient/p"),
+            ("DELETE", "Patient/p"),
+            ("PATCH", "Patient/p"),
+        ] {
+            let answer = api.bare(method, path).send().await;
+            let (code, ..) = answer.issue(401);
+            assert_eq!(code, "login", "{method} {path}");
+            assert_eq!(
+                answer.header("www-authenticate"),
+                Some("Bearer realm=\"fhir\"")
+            );
+        }
+        let invalid = api.get("nobody", "Patient/p").await.is(401);
         assert_eq!(
-            answer.header("www-authenticate"),
-            Some("Bearer realm=\"fhir\"")
+            invalid.header("www-authenticate"),
+            Some("Bearer realm=\"fhir\", error=\"invalid_token\"")
         );
-    }
-    let invalid = api.get("nobody", "Patient/p").await.is(401);
-    assert_eq!(
-        invalid.header("www-authenticate"),
-        Some("Bearer realm=\"fhir\", error=\"invalid_token\"")
-    );
-    api.bare("GET", "Patient/p")
-        .header("authorization", "Basic dTpw")
-        .send()
-        .await
-        .is(401);
-    let down = api.get("unreachable", "Patient/p").await.is(503);
-    assert!(down.header("retry-after").is_some());
-}
-
-#[tokio::test]
-async fn scopes_open_types_and_verbs() {
-    let api = Api::new().await;
-    api.put(SYSTEM, &a_patient("p")).await.is(201);
-    api.put(SYSTEM, &an_observation("o", "p")).await.is(201);
-    let reads = "system;;system/Observation.r";
-    api.get(reads, "Observation/o").await.is(200);
-    api.get(reads, "Observation/o/_history/1").await.is(200);
-    for path in ["Patient/p", "Patient/unknown", "Observation", "Patient", ""] {
-        let (code, ..) = api.get(reads, path).await.issue(403);
-        assert_eq!(code, "forbidden", "{path}");
-    }
-    api.put(reads, &an_observation("o", "p")).await.issue(403);
-    let no_create = "system;;system/Observation.rud";
-    api.post(
-        no_create,
-        "Observation",
-        &without_id(an_observation("", "p")),
-    )
-    .await
-    .issue(403);
-    api.put(no_create, &an_observation("o", "p")).await.is(200);
-    api.put(no_create, &an_observation("new", "p"))
-        .await
-        .issue(405);
-    let v1 = "system;;system/Observation.write";
-    api.put(v1, &an_observation("v1", "p")).await.is(201);
-    api.get(v1, "Observation/v1").await.issue(403);
-}
-
-#[tokio::test]
-async fn patients_never_write() {
-    let api = Api::new().await;
-    api.put(SYSTEM, &a_patient("p")).await.is(201);
-    let token = "patient;p;patient/*.cruds";
-    for answer in [
-        api.put(token, &a_patient("p")).await,
-        api.post(token, "Observation", &without_id(an_observation("", "p")))
-            .await,
-        api.call(token, "DELETE", "Patient/p").send().await,
-        api.post(
-            token,
-            "",
-            &json!({"resourceType": "Bundle", "type": "transaction", "entry": [
-                {"request": {"method": "DELETE", "url": "Patient/p"}},
-            ]}),
-        )
-        .await,
-    ] {
-        let (_, words, _) = answer.issue(403);
-        assert!(words.contains("portal"), "{words}");
-    }
-    api.get(&patient("p"), "Patient/p").await.is(200);
-}
-
-#[tokio::test]
-async fn a_put_tells_a_limited_viewer_nothing_about_ids() {
-    let api = Api::new().await;
-    api.put(SYSTEM, &a_patient("a")).await.is(201);
-    api.put(SYSTEM, &a_patient("b")).await.is(201);
-    api.put(SYSTEM, &an_observation("of-a", "a")).await.is(201);
-    api.put(SYSTEM, &an_observation("of-b", "b")).await.is(201);
-    // A clinician's app that was launched for patient a.
-    let token = "clinician;a;patient/*.cruds";
-    let foreign = api.put(token, &an_observation("of-b", "a")).await;
-    let unknown = api.put(token, &an_observation("unknown", "a")).await;
-    foreign.issue(405);
-    assert_eq!(foreign.headers, unknown.headers);
-    assert_eq!(foreign.body, unknown.body);
-    let gone = api
-        .call(token, "DELETE", "Observation/of-b")
-        .send()
-        .await
-        .is(204);
-    let never = api
-        .call(token, "DELETE", "Observation/unknown")
-        .send()
-        .await
-        .is(204);
-    assert_eq!(gone.headers, never.headers);
-    api.get(SYSTEM, "Observation/of-b").await.is(200);
-    // What exists for it, it updates; about its patient, and nobody else.
-    api.put(token, &an_observation("of-a", "a")).await.is(200);
-    api.put(token, &an_observation("of-a", "b"))
-        .await
-        .issue(403);
-    api.post(token, "Observation", &without_id(an_observation("", "a")))
-        .await
-        .is(201);
-    api.post(token, "Observation", &without_id(an_observation("", "b")))
-        .await
-        .issue(403);
-    let read = api.get(SYSTEM, "Observation/of-a").await.is(200).json();
-    assert_eq!(read["subject"]["reference"], "Patient/a");
-    assert_eq!(read["meta"]["versionId"], "2");
-    // Clinicians are subject to holds, so they create with POST.
-    api.put(CLINICIAN, &an_observation("chosen", "a"))
-        .await
-        .issue(405);
-    api.put(CLINICIAN, &an_observation("of-a", "a"))
-        .await
-        .is(200);
-}
-
-#[tokio::test]
-async fn the_ledger_is_for_auditors() {
-    let api = Api::new().await;
-    api.put(SYSTEM, &a_patient("p")).await.is(201);
-    for token in [CLINICIAN, &patient("p"), "system;;system/Patient.rs"] {
-        api.get(token, "$release-ledger").await.issue(403);
-        api.call(token, "POST", "$verify-ledger")
+        api.bare("GET", "Patient/p")
+            .header("authorization", "Basic dTpw")
             .send()
+            .await
+            .is(401);
+        let down = api.get("unreachable", "Patient/p").await.is(503);
+        assert!(down.header("retry-after").is_some());
+    }
+
+    async fn scopes_open_types_and_verbs(api: &Api) {
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        api.put(SYSTEM, &an_observation("o", "p")).await.is(201);
+        let reads = "system;;system/Observation.r";
+        api.get(reads, "Observation/o").await.is(200);
+        api.get(reads, "Observation/o/_history/1").await.is(200);
+        for path in ["Patient/p", "Patient/unknown", "Observation", "Patient", ""] {
+            let (code, ..) = api.get(reads, path).await.issue(403);
+            assert_eq!(code, "forbidden", "{path}");
+        }
+        api.put(reads, &an_observation("o", "p")).await.issue(403);
+        let no_create = "system;;system/Observation.rud";
+        api.post(
+            no_create,
+            "Observation",
+            &without_id(an_observation("", "p")),
+        )
+        .await
+        .issue(403);
+        api.put(no_create, &an_observation("o", "p")).await.is(200);
+        api.put(no_create, &an_observation("new", "p"))
+            .await
+            .issue(405);
+        let v1 = "system;;system/Observation.write";
+        api.put(v1, &an_observation("v1", "p")).await.is(201);
+        api.get(v1, "Observation/v1").await.issue(403);
+    }
+
+    async fn patients_never_write(api: &Api) {
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        let token = "patient;p;patient/*.cruds";
+        for answer in [
+            api.put(token, &a_patient("p")).await,
+            api.post(token, "Observation", &without_id(an_observation("", "p")))
+                .await,
+            api.call(token, "DELETE", "Patient/p").send().await,
+            api.post(
+                token,
+                "",
+                &json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+                    {"request": {"method": "DELETE", "url": "Patient/p"}},
+                ]}),
+            )
+            .await,
+        ] {
+            let (_, words, _) = answer.issue(403);
+            assert!(words.contains("portal"), "{words}");
+        }
+        api.get(&patient("p"), "Patient/p").await.is(200);
+    }
+
+    async fn a_put_tells_a_limited_viewer_nothing_about_ids(api: &Api) {
+        api.put(SYSTEM, &a_patient("a")).await.is(201);
+        api.put(SYSTEM, &a_patient("b")).await.is(201);
+        api.put(SYSTEM, &an_observation("of-a", "a")).await.is(201);
+        api.put(SYSTEM, &an_observation("of-b", "b")).await.is(201);
+        // A clinician's app that was launched for patient a.
+        let token = "clinician;a;patient/*.cruds";
+        let foreign = api.put(token, &an_observation("of-b", "a")).await;
+        let unknown = api.put(token, &an_observation("unknown", "a")).await;
+        foreign.issue(405);
+        assert_eq!(foreign.headers, unknown.headers);
+        assert_eq!(foreign.body, unknown.body);
+        let gone = api
+            .call(token, "DELETE", "Observation/of-b")
+            .send()
+            .await
+            .is(204);
+        let never = api
+            .call(token, "DELETE", "Observation/unknown")
+            .send()
+            .await
+            .is(204);
+        assert_eq!(gone.headers, never.headers);
+        api.get(SYSTEM, "Observation/of-b").await.is(200);
+        // What exists for it, it updates; about its patient, and nobody else.
+        api.put(token, &an_observation("of-a", "a")).await.is(200);
+        api.put(token, &an_observation("of-a", "b"))
+            .await
+            .issue(403);
+        api.post(token, "Observation", &without_id(an_observation("", "a")))
+            .await
+            .is(201);
+        api.post(token, "Observation", &without_id(an_observation("", "b")))
+            .await
+            .issue(403);
+        let read = api.get(SYSTEM, "Observation/of-a").await.is(200).json();
+        assert_eq!(read["subject"]["reference"], "Patient/a");
+        assert_eq!(read["meta"]["versionId"], "2");
+        // Clinicians are subject to holds, so they create with POST.
+        api.put(CLINICIAN, &an_observation("chosen", "a"))
+            .await
+            .issue(405);
+        api.put(CLINICIAN, &an_observation("of-a", "a"))
+            .await
+            .is(200);
+    }
+
+    async fn the_ledger_is_for_auditors(api: &Api) {
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        for token in [CLINICIAN, &patient("p"), "system;;system/Patient.rs"] {
+            api.get(token, "$release-ledger").await.issue(403);
+            api.call(token, "POST", "$verify-ledger")
+                .send()
+                .await
+                .issue(403);
+        }
+        for token in [AUDITOR, SYSTEM, "admin;;user/*.rs"] {
+            let page = api.get(token, "$release-ledger").await.is(200).json();
+            assert_eq!(page["parameter"][0]["name"], "entry");
+            let check = api
+                .call(token, "POST", "$verify-ledger")
+                .send()
+                .await
+                .is(200);
+            assert_eq!(
+                check.json()["parameter"][0],
+                json!({"name": "intact", "valueBoolean": true})
+            );
+        }
+        api.get(&patient("p"), "Patient/p/$release-decision")
             .await
             .issue(403);
     }
-    for token in [AUDITOR, SYSTEM, "admin;;user/*.rs"] {
-        let page = api.get(token, "$release-ledger").await.is(200).json();
-        assert_eq!(page["parameter"][0]["name"], "entry");
-        let check = api
-            .call(token, "POST", "$verify-ledger")
+
+    async fn browsers_at_any_origin_may_ask(api: &Api) {
+        let preflight = api
+            .bare("OPTIONS", "Patient/p")
+            .header("origin", "http://localhost:4567")
+            .header("access-control-request-method", "GET")
+            .header("access-control-request-headers", "authorization")
             .send()
             .await
             .is(200);
-        assert_eq!(
-            check.json()["parameter"][0],
-            json!({"name": "intact", "valueBoolean": true})
+        assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
+        assert!(
+            preflight
+                .header("access-control-allow-headers")
+                .unwrap()
+                .contains("authorization")
+        );
+        let answer = api
+            .bare("GET", "metadata")
+            .header("origin", "http://localhost:4567")
+            .send()
+            .await
+            .is(200);
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        assert!(
+            answer
+                .header("access-control-expose-headers")
+                .unwrap()
+                .contains("etag")
         );
     }
-    api.get(&patient("p"), "Patient/p/$release-decision")
-        .await
-        .issue(403);
-}
-
-#[tokio::test]
-async fn browsers_at_any_origin_may_ask() {
-    let api = Api::new().await;
-    let preflight = api
-        .bare("OPTIONS", "Patient/p")
-        .header("origin", "http://localhost:4567")
-        .header("access-control-request-method", "GET")
-        .header("access-control-request-headers", "authorization")
-        .send()
-        .await
-        .is(200);
-    assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
-    assert!(
-        preflight
-            .header("access-control-allow-headers")
-            .unwrap()
-            .contains("authorization")
-    );
-    let answer = api
-        .bare("GET", "metadata")
-        .header("origin", "http://localhost:4567")
-        .send()
-        .await
-        .is(200);
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-    assert!(
-        answer
-            .header("access-control-expose-headers")
-            .unwrap()
-            .contains("etag")
-    );
 }

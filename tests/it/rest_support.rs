@@ -15,8 +15,39 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-/// 2026-11-10T15:00:00Z.
-pub const T0: Millis = 1_794_322_800_000;
+use crate::support::{Database, T0, TestDatabase};
+
+/// Runs a test body against the API on SQLite and on PostgreSQL, as two tests.
+macro_rules! each_api {
+    ($($(#[$meta:meta])* async fn $name:ident($api:ident: &Api) $body:block)+) => {$(
+        $(#[$meta])*
+        async fn $name($api: &$crate::rest_support::Api) $body
+
+        mod $name {
+            use $crate::rest_support::Api;
+            use $crate::support::Database;
+
+            #[tokio::test]
+            async fn sqlite() {
+                let api = Api::start(Database::Sqlite).await;
+                super::$name(&api).await;
+                api.stop().await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                if !Database::Postgres.is_there() {
+                    return;
+                }
+                let api = Api::start(Database::Postgres).await;
+                super::$name(&api).await;
+                api.stop().await;
+            }
+        }
+    )+};
+}
+pub(crate) use each_api;
+
 pub const BASE: &str = "http://localhost:8080/fhir/r4";
 
 /// Tokens say who they are: `class;patient;scopes`.
@@ -67,7 +98,7 @@ pub struct Api {
     pub store: Store,
     pub clock: Clock,
     router: Router,
-    _dir: tempfile::TempDir,
+    database: TestDatabase,
 }
 
 /// An answer.
@@ -160,15 +191,15 @@ impl Call<'_> {
 }
 
 impl Api {
-    pub async fn new() -> Self {
-        Self::with(Limits::default()).await
+    pub async fn start(database: Database) -> Self {
+        Self::with(database, Limits::default()).await
     }
 
-    pub async fn with(limits: Limits) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    pub async fn with(database: Database, limits: Limits) -> Self {
+        let database = TestDatabase::create(database).await;
         let clock = Clock::test(T0);
         let store = Store::open(&StoreOptions {
-            url: format!("sqlite://{}/candor.db", dir.path().display()),
+            url: database.url.clone(),
             base: BASE.to_owned(),
             clock: clock.clone(),
             connections: 2,
@@ -186,8 +217,15 @@ impl Api {
             store,
             clock,
             router: Router::new().nest_service("/fhir/r4", router(state)),
-            _dir: dir,
+            database,
         }
+    }
+
+    /// Ends the server; a PostgreSQL database goes with it.
+    pub async fn stop(self) {
+        drop(self.router);
+        self.store.close().await.unwrap();
+        self.database.drop().await;
     }
 
     /// A request below the base, without a token.
