@@ -21,7 +21,6 @@ mod query;
 mod read;
 pub mod reply;
 mod route;
-mod seam;
 mod search;
 mod session;
 mod update;

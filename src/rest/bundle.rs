@@ -4,6 +4,7 @@ mod entry;
 pub(super) mod references;
 pub(super) mod writer;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -233,32 +234,43 @@ fn entries(
         for entry in list {
             resources.push(entry.get_mut("resource").map(Value::take));
             if let Value::Object(entry) = entry {
-                entry.remove("resource");
+                entry.shift_remove("resource");
             }
         }
     }
     // The resources are checked each in its place; this is about what is around them.
-    let issues = validate::validate(&bundle);
-    if issues
-        .iter()
-        .any(|issue| matches!(issue.severity, "error" | "fatal"))
-    {
-        return Err(RestError::BadRequest(issues));
-    }
-    let entries = match bundle.get_mut("entry").map(Value::take) {
-        None => Vec::new(),
-        Some(Value::Array(entries)) => entries,
-        Some(_) => {
-            return Err(RestError::BadRequest(vec![
-                Issue::error("structure", "Bundle.entry must be an array.").at("Bundle.entry"),
-            ]));
+    let mut around: Vec<Issue> = Vec::new();
+    let mut faults: HashMap<usize, Vec<Issue>> = HashMap::new();
+    for issue in validate::validate(&bundle) {
+        if !matches!(issue.severity, "error" | "fatal") {
+            continue;
         }
+        match entry_of(&issue.expression) {
+            Some(index) => faults.entry(index).or_default().push(issue),
+            None => around.push(issue),
+        }
+    }
+    if !around.is_empty() {
+        return Err(RestError::BadRequest(around));
+    }
+    let Some(Value::Array(entries)) = bundle.get_mut("entry").map(Value::take) else {
+        return Ok(Vec::new());
     };
     Ok(entries
         .into_iter()
         .zip(resources)
-        .map(|(entry, resource)| Entry::parse(session.store.base(), &entry, resource))
+        .enumerate()
+        .map(|(index, (entry, resource))| match faults.remove(&index) {
+            Some(issues) => Err(RestError::BadRequest(issues)),
+            None => Entry::parse(session.store.base(), &entry, resource),
+        })
         .collect())
+}
+
+/// The 3 of `Bundle.entry[3].request.method`.
+fn entry_of(expression: &str) -> Option<usize> {
+    let rest = expression.strip_prefix("Bundle.entry[")?;
+    rest.split_once(']')?.0.parse().ok()
 }
 
 /// An error as an entry's answer.

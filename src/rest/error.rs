@@ -7,7 +7,9 @@
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use thiserror::Error;
 
+use crate::fhir::definitions::definitions;
 use crate::fhir::outcome::Issue;
+use crate::search::SearchError;
 use crate::store::StoreError;
 
 /// The error of every interaction.
@@ -261,6 +263,19 @@ impl From<StoreError> for RestError {
                 tracing::error!(what, "a stored value is not what was written");
                 Self::Unavailable
             }
+        }
+    }
+}
+
+impl From<SearchError> for RestError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Invalid(issues) => Self::BadRequest(issues),
+            SearchError::Forbidden(type_id) => Self::Forbidden(format!(
+                "The token's scopes do not allow to search {}.",
+                definitions().type_name(type_id)
+            )),
+            SearchError::Store(error) => error.into(),
         }
     }
 }

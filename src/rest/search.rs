@@ -9,12 +9,12 @@ use super::negotiate::Prefer;
 use super::query::Pairs;
 use super::reply::{Content, Reply};
 use super::route;
-use super::seam::{self as search, SearchRequest};
 use super::session::Session;
 use super::view::View;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
 use crate::fhir::outcome::{Issue, operation_outcome};
+use crate::search::{self, SearchRequest};
 use crate::store::{Narrow, Writer};
 use crate::visibility::Access;
 

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::RestError;
-use super::seam as search;
-use super::seam::Summary;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
+use crate::search;
+use crate::search::query::Summary;
 
 /// What of a resource was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

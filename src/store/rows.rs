@@ -80,11 +80,30 @@ impl Insert {
 
     async fn run_unnest(self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
         let width = self.columns.len();
-        let mut text = format!("{} SELECT * FROM UNNEST(", self.head());
+        // An array of bytes has no NULL in the driver, so an empty one stands for it: a body that is
+        // there is never empty.
+        let names: Vec<String> = (0..width).map(|at| format!("c{at}")).collect();
+        let selected: Vec<String> = self
+            .columns
+            .iter()
+            .zip(&names)
+            .map(|((_, kind), name)| match kind {
+                Kind::Blob => format!("NULLIF({name}, ''::bytea)"),
+                _ => name.clone(),
+            })
+            .collect();
+        let mut text = format!(
+            "{} SELECT {} FROM UNNEST(",
+            self.head(),
+            selected.join(", ")
+        );
         let mut lists: Vec<Vec<Value>> = vec![Vec::new(); width];
         for (at, value) in self.values.into_iter().enumerate() {
             if let Some(list) = lists.get_mut(at % width) {
-                list.push(value);
+                list.push(match value {
+                    Value::Bytes(None) => Value::Bytes(Some(Vec::new())),
+                    value => value,
+                });
             }
         }
         let mut sql = Sql::default();
@@ -94,7 +113,7 @@ impl Insert {
             let comma = if at == 0 { "" } else { ", " };
             text.push_str(&format!("{comma}{place}::{name}[]"));
         }
-        sql.text = format!("{text}) {}", self.tail);
+        sql.text = format!("{text}) AS u({}) {}", names.join(", "), self.tail);
         on.execute_raw(sql.statement(DbBackend::Postgres)).await?;
         Ok(())
     }

@@ -128,14 +128,14 @@ each_api! {
             ]))
             .await
             .issue(400);
-        assert_eq!(at, "Bundle.entry[2].resource.valueString");
+        assert_eq!(at, "Bundle.entry[2].resource.value");
         api.get(SYSTEM, "Patient/new").await.is(404);
         api.get(SYSTEM, "Patient/old").await.is(200);
         for (entry, expected, place) in [
             (simple("PUT", "Patient/x"), 400, "Bundle.entry[1]"),
             (simple("DELETE", "Pateint/x"), 400, "Bundle.entry[1]"),
             (simple("PATCH", "Patient/x"), 501, "Bundle.entry[1]"),
-            (simple("BREW", "Patient/x"), 400, "Bundle.entry[1]"),
+            (simple("BREW", "Patient/x"), 400, "Bundle.entry[1].request.method"),
             (simple("GET", "Pateint/x"), 404, "Bundle.entry[1]"),
             (simple("GET", "https://elsewhere.example/Patient/x"), 400, "Bundle.entry[1]"),
             (

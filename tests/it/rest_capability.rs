@@ -30,7 +30,7 @@ each_api! {
         let mut shown = statement.clone();
         shown["rest"] = Value::from(vec![rest]);
         shown["rest"][0]["resource"] = Value::from(vec![patient]);
-        insta::assert_json_snapshot!(shown);
+        insta::assert_json_snapshot!("capability_statement", shown);
     }
 
     async fn modes_are_tolerated_or_explained(api: &Api) {

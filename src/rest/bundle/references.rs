@@ -94,7 +94,7 @@ impl References {
         }
         let mut found: HashMap<String, String> = HashMap::new();
         for (text, place) in conditional {
-            match resolve(lookup, &text, &resources).await {
+            match resolve(lookup, &text, addresses, &resources).await {
                 Ok(address) => {
                     found.insert(text, address);
                 }
@@ -142,6 +142,7 @@ fn located(error: RestError, path: &str) -> RestError {
 async fn resolve(
     lookup: Lookup<'_>,
     text: &str,
+    addresses: &[(usize, Option<String>)],
     resources: &[(usize, &mut Value)],
 ) -> Result<String, RestError> {
     let (type_name, criteria) = text.split_once('?').unwrap_or((text, ""));
@@ -153,12 +154,16 @@ async fn resolve(
         .require(type_id, crate::visibility::Access::Search)?;
     let mut matches: HashSet<String> = lookup.find(type_id, criteria).await?.into_iter().collect();
     if let Some((system, value)) = identifier_of(criteria)? {
-        for (_, resource) in resources {
+        for (place, resource) in resources {
             if resource["resourceType"] == type_name
                 && has_identifier(&resource["identifier"], system.as_deref(), &value)
-                && let Some(id) = resource["id"].as_str()
             {
-                matches.insert(id.to_owned());
+                let id = addresses
+                    .iter()
+                    .find(|(own, _)| own == place)
+                    .and_then(|(_, address)| address.as_deref()?.split_once('/'))
+                    .map(|(_, id)| id.to_owned());
+                matches.extend(id);
             }
         }
     }

@@ -1,0 +1,167 @@
+//! Conditional create, update and delete, and conditional references.
+
+use serde_json::{Value, json};
+
+use crate::rest_support::{SYSTEM, a_patient, an_observation, each_api, without_id};
+
+fn with_number(number: &str) -> Value {
+    let mut resource = without_id(a_patient(""));
+    resource["identifier"] = json!([{"system": "urn:mrn", "value": number}]);
+    resource
+}
+
+each_api! {
+    async fn a_create_finds_what_is_there(api: &Api) {
+        let create = |number: &'static str, criteria: &'static str| {
+            api.call(SYSTEM, "POST", "Patient")
+                .header("if-none-exist", criteria)
+                .json(&with_number(number))
+                .send()
+        };
+        let first = create("1", "identifier=urn:mrn|1").await.is(201);
+        let again = create("1", "identifier=urn:mrn|1").await.is(200);
+        assert_eq!(again.id(), first.id());
+        assert_eq!(again.header("etag"), Some("W/\"1\""));
+        create("1", "?identifier=urn:mrn|2").await.is(201);
+        let (_, words, _) = create("1", "identifier=urn:mrn|1").await.issue(412);
+        assert!(words.contains("more than one"));
+        for nothing in ["", "identifier=", "_format=json", "nonsense=1"] {
+            let answer = create("9", nothing).await;
+            assert!(
+                answer.status == 412 || answer.status == 400,
+                "{nothing}: {}",
+                answer.status
+            );
+        }
+    }
+
+    async fn an_update_finds_its_resource(api: &Api) {
+        let update = |resource: Value, criteria: &str| {
+            api.call(SYSTEM, "PUT", &format!("Patient?{criteria}"))
+                .json(&resource)
+                .send()
+        };
+        let created = update(with_number("1"), "identifier=urn:mrn|1").await.is(201);
+        let updated = update(with_number("1"), "identifier=urn:mrn|1").await.is(200);
+        assert_eq!(updated.id(), created.id());
+        assert_eq!(updated.header("etag"), Some("W/\"2\""));
+        let mut other = with_number("1");
+        other["id"] = "other".into();
+        update(other.clone(), "identifier=urn:mrn|1").await.issue(400);
+        // Nothing matches: the id that was sent is taken.
+        let named = update(other, "identifier=urn:mrn|7").await.is(201);
+        assert_eq!(named.id(), "other");
+        update(with_number("1"), "identifier=urn:mrn|1").await.issue(412);
+        update(with_number("1"), "").await.issue(412);
+    }
+
+    async fn a_delete_finds_one_or_none(api: &Api) {
+        for number in ["1", "2", "2"] {
+            api.post(SYSTEM, "Patient", &with_number(number)).await.is(201);
+        }
+        let delete = |criteria: &'static str| {
+            api.call(SYSTEM, "DELETE", &format!("Patient?{criteria}")).send()
+        };
+        delete("identifier=urn:mrn|2").await.issue(412);
+        delete("identifier=urn:mrn|9").await.is(204);
+        delete("identifier=urn:mrn|1").await.is(204);
+        delete("identifier=urn:mrn|1").await.is(204);
+        delete("").await.issue(412);
+        let left = api.get(SYSTEM, "Patient?identifier=urn:mrn|1").await.is(200).json();
+        assert_eq!(left["total"], 0);
+    }
+
+    async fn conditions_see_what_the_viewer_sees(api: &Api) {
+        api.put(SYSTEM, &a_patient("a")).await.is(201);
+        api.put(SYSTEM, &a_patient("b")).await.is(201);
+        let mut foreign = an_observation("foreign", "b");
+        foreign["identifier"] = json!([{"system": "urn:lab", "value": "7"}]);
+        api.put(SYSTEM, &foreign).await.is(201);
+        // Launched for a: b's result does not exist, so it cannot be what is found.
+        let token = "clinician;a;patient/*.cruds";
+        let mut own = without_id(an_observation("", "a"));
+        own["identifier"] = foreign["identifier"].clone();
+        api.call(token, "POST", "Observation")
+            .header("if-none-exist", "identifier=urn:lab|7")
+            .json(&own)
+            .send()
+            .await
+            .is(201);
+        api.call(token, "POST", "Observation")
+            .header("if-none-exist", "identifier=urn:lab|7")
+            .json(&own)
+            .send()
+            .await
+            .is(200);
+        api.call("system;;system/Observation.c", "POST", "Observation")
+            .header("if-none-exist", "identifier=urn:lab|7")
+            .json(&own)
+            .send()
+            .await
+            .issue(403);
+    }
+
+    async fn references_are_resolved_by_condition(api: &Api) {
+        let sent = |criteria: &str| {
+            let mut observation = without_id(an_observation("", "x"));
+            observation["subject"]["reference"] = format!("Patient?{criteria}").into();
+            json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+                {"request": {"method": "POST", "url": "Observation"}, "resource": observation},
+            ]})
+        };
+        let (_, _, at) = api
+            .post(SYSTEM, "", &sent("identifier=urn:mrn|1"))
+            .await
+            .issue(400);
+        assert_eq!(at, "Bundle.entry[0].resource.subject.reference");
+        let known = api.post(SYSTEM, "Patient", &with_number("1")).await.is(201).id();
+        let answer = api
+            .post(SYSTEM, "", &sent("identifier=urn:mrn|1"))
+            .await
+            .is(200)
+            .json();
+        let location = answer["entry"][0]["response"]["location"].as_str().unwrap();
+        let read = api.get(SYSTEM, location).await.is(200).json();
+        assert_eq!(read["subject"]["reference"], format!("Patient/{known}"));
+        // What the same bundle creates is found as well.
+        let mut both = sent("identifier=urn:mrn|2");
+        both["entry"].as_array_mut().unwrap().push(json!({
+            "request": {"method": "POST", "url": "Patient",
+                "ifNoneExist": "identifier=urn:mrn|2"},
+            "resource": with_number("2"),
+        }));
+        let answer = api.post(SYSTEM, "", &both).await.is(200).json();
+        let location = answer["entry"][0]["response"]["location"].as_str().unwrap();
+        let read = api.get(SYSTEM, location).await.is(200).json();
+        let subject = read["subject"]["reference"].as_str().unwrap();
+        let patient = answer["entry"][1]["response"]["location"].as_str().unwrap();
+        assert!(patient.starts_with(subject), "{patient} {subject}");
+        // Again: the patient is found, the observation is new.
+        let answer = api.post(SYSTEM, "", &both).await.is(200).json();
+        assert_eq!(answer["entry"][0]["response"]["status"], "201 Created");
+        assert_eq!(answer["entry"][1]["response"]["status"], "200 OK");
+        api.post(SYSTEM, "Patient", &with_number("1")).await.is(201);
+        api.post(SYSTEM, "", &sent("identifier=urn:mrn|1"))
+            .await
+            .issue(412);
+    }
+
+    async fn the_same_condition_twice_creates_once(api: &Api) {
+        let entry = json!({
+            "request": {"method": "POST", "url": "Patient", "ifNoneExist": "identifier=urn:mrn|1"},
+            "resource": with_number("1"),
+        });
+        let answer = api
+            .post(SYSTEM, "", &json!({"resourceType": "Bundle", "type": "transaction",
+                "entry": [entry, entry]}))
+            .await
+            .is(200)
+            .json();
+        let location = |entry: usize| answer["entry"][entry]["response"]["location"].clone();
+        assert_eq!(location(0), location(1));
+        assert_eq!(answer["entry"][0]["response"]["status"], "201 Created");
+        assert_eq!(answer["entry"][1]["response"]["status"], "200 OK");
+        let found = api.get(SYSTEM, "Patient").await.is(200).json();
+        assert_eq!(found["total"], 1);
+    }
+}
