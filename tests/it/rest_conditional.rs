@@ -141,9 +141,12 @@ each_api! {
         assert_eq!(answer["entry"][0]["response"]["status"], "201 Created");
         assert_eq!(answer["entry"][1]["response"]["status"], "200 OK");
         api.post(SYSTEM, "Patient", &with_number("1")).await.is(201);
-        api.post(SYSTEM, "", &sent("identifier=urn:mrn|1"))
+        let (code, _, at) = api
+            .post(SYSTEM, "", &sent("identifier=urn:mrn|1"))
             .await
-            .issue(412);
+            .issue(400);
+        assert_eq!(code, "multiple-matches");
+        assert_eq!(at, "Bundle.entry[0].resource.subject.reference");
     }
 
     async fn the_same_condition_twice_creates_once(api: &Api) {

@@ -12,7 +12,6 @@ use crate::fhir::definitions::definitions;
 use crate::fhir::outcome::Issue;
 use crate::rest::write::Lookup;
 use crate::rest::{RestError, query};
-use crate::store::StoreError;
 
 /// Properties whose strings are addresses: Reference.reference and what is of type uri or url and
 /// may point into the bundle. Identifier.value and codes are not among them.
@@ -124,9 +123,6 @@ impl References {
 /// Puts an error's issues at a path.
 fn located(error: RestError, path: &str) -> RestError {
     match error {
-        RestError::PreconditionFailed(text) => {
-            RestError::BadRequest(vec![Issue::error("not-found", text).at(path)])
-        }
         RestError::BadRequest(issues) => RestError::BadRequest(
             issues
                 .into_iter()
@@ -152,7 +148,17 @@ async fn resolve(
     lookup
         .session()
         .require(type_id, crate::visibility::Access::Search)?;
-    let mut matches: HashSet<String> = lookup.find(type_id, criteria).await?.into_iter().collect();
+    let several = || {
+        RestError::bad_request(
+            "multiple-matches",
+            "The reference matches several resources.",
+        )
+    };
+    let mut matches: HashSet<String> = match lookup.find(type_id, criteria).await {
+        Ok(found) => found.into_iter().collect(),
+        Err(RestError::PreconditionFailed(_)) => return Err(several()),
+        Err(error) => return Err(error),
+    };
     if let Some((system, value)) = identifier_of(criteria)? {
         for (place, resource) in resources {
             if resource["resourceType"] == type_name
@@ -170,10 +176,11 @@ async fn resolve(
     let mut matches = matches.into_iter();
     match (matches.next(), matches.next()) {
         (Some(id), None) => Ok(format!("{type_name}/{id}")),
-        (None, _) => Err(RestError::PreconditionFailed(
-            "The conditional reference matches no resource.".to_owned(),
+        (None, _) => Err(RestError::bad_request(
+            "not-found",
+            "The reference matches no resource.",
         )),
-        _ => Err(StoreError::MultipleMatches.into()),
+        _ => Err(several()),
     }
 }
 
