@@ -1,5 +1,6 @@
 //! The running server: what its parts share, how they are wired, how it starts and stops.
 
+mod api;
 pub mod guards;
 pub mod health;
 pub mod test_clock;
@@ -136,6 +137,7 @@ impl App {
         router
             .fallback(guards::unknown_route)
             .with_state(self.clone())
+            .merge(api::router(self, &smart, body_limit))
             .merge(smart::router(smart))
             .layer(
                 // The first is outermost.

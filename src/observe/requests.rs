@@ -9,10 +9,12 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use metrics::{counter, gauge, histogram};
+use tracing::field::Empty;
 use tracing::{Instrument as _, info, info_span};
 use uuid::Uuid;
 
 use super::metrics::{IN_FLIGHT, REQUESTS, SECONDS};
+use crate::rest::Interaction;
 
 /// Names a request in the log and in its answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,13 +33,19 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
         .map_or("unmatched", MatchedPath::as_str)
         .to_owned();
     request.extensions_mut().insert(RequestId(id.clone()));
-    let span = info_span!("request", request_id = id, method, route);
+    let span = info_span!("request", request_id = id, method, route = Empty);
     let answering = InFlight::begin();
     let began = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let elapsed = began.elapsed();
     drop(answering);
     let status = response.status().as_u16();
+    // The FHIR API is one route; the interaction says what was asked of it.
+    let route = match response.extensions().get::<Interaction>() {
+        Some(Interaction(name)) => format!("fhir {name}"),
+        None => route,
+    };
+    span.record("route", &route);
     span.in_scope(|| {
         info!(
             status,

@@ -21,6 +21,7 @@ mod rest_hostile;
 mod rest_interactions;
 mod rest_operations;
 mod rest_search;
+mod rest_served;
 mod rest_support;
 mod smart_attacks;
 mod smart_backend;

@@ -1,0 +1,45 @@
+//! The FHIR API, wired to the authorization server whose tokens open it.
+
+use axum::Router;
+
+use super::{App, FHIR_PATH};
+use crate::rest::{self, AuthError, AuthFuture, Authenticator, Limits, OauthUris, RestState};
+use crate::smart::{self, SmartState};
+
+/// Tokens as the authorization server knows them.
+#[derive(Debug)]
+struct Tokens(SmartState);
+
+impl Authenticator for Tokens {
+    fn authenticate<'a>(&'a self, bearer: &'a str) -> AuthFuture<'a> {
+        Box::pin(async move {
+            smart::authenticate(&self.0, bearer)
+                .await
+                .map_err(|error| match error {
+                    smart::AuthError::InvalidToken => AuthError::Invalid,
+                    smart::AuthError::Store(error) => {
+                        tracing::error!(%error, "tokens cannot be looked up");
+                        AuthError::Unavailable
+                    }
+                })
+        })
+    }
+}
+
+/// Everything under [`FHIR_PATH`] but what the authorization server answers there itself.
+pub(super) fn router(app: &App, smart: &SmartState, body_limit: usize) -> Router {
+    let at = |path: &str| format!("{}{path}", app.public_url);
+    let oauth = OauthUris {
+        authorize: at("/auth/authorize"),
+        token: at("/auth/token"),
+        introspect: at("/auth/introspect"),
+        revoke: at("/auth/revoke"),
+    };
+    let limits = Limits {
+        body_bytes: body_limit,
+        ..Limits::default()
+    };
+    let tokens = std::sync::Arc::new(Tokens(smart.clone()));
+    let state = RestState::new(app.store.clone(), tokens, limits, oauth);
+    Router::new().nest_service(FHIR_PATH, rest::router(state))
+}
