@@ -30,4 +30,5 @@ mod smart_discovery;
 mod smart_hostile;
 mod smart_support;
 mod support;
+mod twin;
 mod xml_round_trip;
