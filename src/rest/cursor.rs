@@ -1,12 +1,11 @@
-//! The place where a page of history ended: opaque to the client, bound to the request and the
-//! viewer it was made for, and of no use when changed.
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+//! The place where a page of history ended: sealed like a search's cursor, for the request and the
+//! viewer it was made for. It must not be readable either: surrogate ids count up, and a gap
+//! between two of them would tell of something withheld in between.
 
 use super::RestError;
 use super::session::Session;
 use crate::clock::Millis;
+use crate::search::cursor::{self, SortValue};
 
 /// A place in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,62 +16,36 @@ pub(super) struct Cursor {
     pub(super) after: (Millis, i64, i32),
 }
 
-const LENGTH: usize = 8 + 8 + 8 + 4;
-
 impl Cursor {
     /// The text for a next link. `what` names the request: its path and its own parameters.
-    pub(super) fn seal(&self, session: &Session, what: &str) -> String {
-        let mut bytes = Vec::with_capacity(LENGTH + 8);
-        bytes.extend(self.instant.to_be_bytes());
-        bytes.extend(self.after.0.to_be_bytes());
-        bytes.extend(self.after.1.to_be_bytes());
-        bytes.extend(self.after.2.to_be_bytes());
-        bytes.extend(seal(session, what, &bytes).to_be_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+    pub(super) fn seal(&self, session: &Session, what: &str) -> Result<String, RestError> {
+        let (updated, id, version) = self.after;
+        let place = cursor::Cursor {
+            instant: self.instant,
+            id,
+            keys: vec![SortValue::Int(updated), SortValue::Int(version.into())],
+        };
+        Ok(place.seal(session.store.keys(), &binding(session, what))?)
     }
 
     /// Opens what [`Cursor::seal`] made for the same viewer and request.
     pub(super) fn open(session: &Session, what: &str, text: &str) -> Result<Self, RestError> {
-        let forged = || {
-            RestError::bad_request(
+        let place = cursor::Cursor::open(text, session.store.keys(), &binding(session, what))?;
+        let [SortValue::Int(updated), SortValue::Int(version)] = place.keys.as_slice() else {
+            return Err(RestError::bad_request(
                 "invalid",
-                "The _cursor is not one that this server gave out for this request.",
-            )
+                "The _cursor is of another request.",
+            ));
         };
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| forged())?;
-        let (place, tag) = bytes.split_at_checked(LENGTH).ok_or_else(forged)?;
-        if tag != seal(session, what, place).to_be_bytes() {
-            return Err(forged());
-        }
-        let long = |at: usize| {
-            place
-                .get(at..at + 8)
-                .and_then(|bytes| bytes.try_into().ok())
-                .map(i64::from_be_bytes)
-                .ok_or_else(forged)
-        };
-        let version = place
-            .get(24..28)
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(i32::from_be_bytes)
-            .ok_or_else(forged)?;
+        let version = i32::try_from(*version)
+            .map_err(|_| RestError::bad_request("invalid", "The _cursor is damaged."))?;
         Ok(Self {
-            instant: long(0)?,
-            after: (long(8)?, long(16)?, version),
+            instant: place.instant,
+            after: (*updated, place.id, version),
         })
     }
 }
 
-/// A keyed hash over the place, the request and the viewer.
-fn seal(session: &Session, what: &str, place: &[u8]) -> i64 {
-    let viewer = &session.viewer;
-    let text = format!(
-        "history-cursor\n{}\n{}\n{}\n{}\n{what}\n{}",
-        viewer.class.name(),
-        viewer.person.as_deref().unwrap_or(""),
-        viewer.patient.as_deref().unwrap_or(""),
-        viewer.client_id,
-        URL_SAFE_NO_PAD.encode(place),
-    );
-    session.store.keys().text(&text)
+fn binding(session: &Session, what: &str) -> String {
+    cursor::binding(&session.viewer, &format!("history\0{what}"))
 }

@@ -88,7 +88,7 @@ pub(super) async fn history(
             instant: visibility.instant(),
             after: (last.updated, last.doc, last.version),
         };
-        let sealed = cursor.seal(session, &what);
+        let sealed = cursor.seal(session, &what)?;
         bundle.link("next", &format!("{base}/{path}?_cursor={sealed}{own}"));
     }
     let view = query::view(pairs)?;

@@ -75,8 +75,7 @@ impl SortValue {
 
 /// The key of one `_sort` entry over candidates `c` (`id`, `patient`) of a selection; `number`
 /// makes its aliases its own. A resource with several values sorts by the lowest, descending by
-/// the highest. Codes and references sort by their hashes: equal ones are together, in an order
-/// without meaning.
+/// the highest.
 #[must_use]
 pub fn key(sort: &Sort, selection: &Selection, rank: u32, number: usize) -> Key {
     let descending = sort.descending;

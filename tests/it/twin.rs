@@ -142,6 +142,13 @@ fn normal(answer: &Answer) -> String {
             body = value.to_string();
         }
     }
+    // The same in XML.
+    if let Some(at) = body.find("_cursor=") {
+        let end = body[at..]
+            .find(['&', '"'])
+            .map_or(body.len(), |end| at + end);
+        body.replace_range(at..end, "cursor");
+    }
     format!("{} {headers:?} {body}\n", answer.status.as_u16())
 }
 

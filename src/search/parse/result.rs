@@ -73,7 +73,15 @@ fn sort(query: &mut Query, types: &Types, value: &str) -> Result<(), Problem> {
                 let param = super::param(types.as_slice(), code).ok_or_else(|| {
                     Problem::value("_sort", code, "search parameters of the type searched")
                 })?;
-                if matches!(param.kind, ParamKind::Special | ParamKind::Composite) {
+                // The index holds hashes of codes and references: it could only sort them in an
+                // order that means nothing.
+                if matches!(
+                    param.kind,
+                    ParamKind::Special
+                        | ParamKind::Composite
+                        | ParamKind::Token
+                        | ParamKind::Reference
+                ) {
                     return Err(Problem::unsupported(format!(
                         "'{code}' cannot be sorted by"
                     )));

@@ -32,7 +32,6 @@ async fn pages_follow_each_other_in_every_order() {
         ("&_sort=-date,-_id", "o3 o4|o2 o1|o5"),
         ("&_sort=value-quantity,-date", "o4 o1|o2 o3|o5"),
         ("&_sort=-value-quantity", "o3 o2|o1 o4|o5"),
-        ("&_sort=encounter,_id", "o2 o1|o3 o4|o5"),
         ("&patient=ann&_sort=-date", "o3 o2|o1"),
         ("&patient=ann,bob&_sort=-date", "o3 o2|o4 o1|o5"),
         ("&_id=o3,o1,o2&_sort=-date", "o3 o2|o1"),
