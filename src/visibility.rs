@@ -158,6 +158,8 @@ impl Visibility {
         let person = viewer.person.as_deref().and_then(key_of);
         if let Some(list) = &mut audiences {
             list.extend(person);
+            // A directive names an app by its client id, or by the Device that stands for it.
+            list.push(keys.reference("Device", &format!("client:{}", viewer.client_id)));
             list.extend(
                 viewer
                     .client_device

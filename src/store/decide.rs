@@ -337,6 +337,8 @@ impl<'t> Decider<'t> {
     ) -> Result<Decision, StoreError> {
         let store = self.store;
         let context = store.policy();
+        let relative = release::relative(value, store.base());
+        let value = relative.as_ref();
         let needs = release::needs(value, &context);
         let has_inputs = needs.inputs && !self.gathered.inputs_of(current.patient).is_empty();
         let any_holds = self.gathered.has_holds();

@@ -1,5 +1,6 @@
 //! Facts for the release engine: what it asks for, fetched once a transaction and kept in memory.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use sea_orm::ConnectionTrait;
@@ -230,6 +231,11 @@ impl Decider<'_> {
 
     fn keep(&mut self, current: Current) -> Result<(), StoreError> {
         if let Some(value) = current.value()? {
+            // The engine compares relative references.
+            let value = match release::relative(&value, self.store.base()) {
+                Cow::Owned(relative) => relative,
+                Cow::Borrowed(_) => value,
+            };
             self.gathered.remember(current, value);
         }
         Ok(())

@@ -21,15 +21,16 @@ impl Visibility {
         let active = format!(
             "h.audience IN {audiences} AND h.exempt <> {person} AND h.starts <= {now} AND h.ends > {instant}"
         );
-        // A rendition is seen when an active row shows it and no other active row disagrees; the
-        // base when there is no active row at all.
+        // The base is seen when there is no active row at all; a rendition when an active row shows
+        // it and no other shows less: renditions of one resource are numbered so that where one
+        // viewer may meet two, the later one leaves out all that the earlier does.
         format!(
             "CASE WHEN ({id} & {RENDITION_MASK}) = 0 \
              THEN NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = {id} AND {active}) \
              ELSE EXISTS (SELECT 1 FROM hold h WHERE h.doc = ({id} & ~{RENDITION_MASK}) \
                   AND h.shown = ({id} & {RENDITION_MASK}) AND {active}) \
               AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = ({id} & ~{RENDITION_MASK}) \
-                  AND h.shown <> ({id} & {RENDITION_MASK}) AND {active}) END"
+                  AND (h.shown = 0 OR h.shown > ({id} & {RENDITION_MASK})) AND {active}) END"
         )
     }
 
