@@ -157,8 +157,10 @@ impl Plan {
             .conditions
             .iter()
             .enumerate()
-            .filter(|(_, condition)| matches!(condition, Condition::PatientIs(_)))
-            .map(|(at, condition)| (driver::rank(condition, false), at))
+            .filter_map(|(at, condition)| match condition {
+                Condition::PatientIs(own) => Some((driver::rank(own, false), at)),
+                _ => None,
+            })
             .max();
         if let Some((rank, at)) = best
             && rank >= driver::SELECTIVE

@@ -135,7 +135,19 @@ pub enum Condition {
 pub struct TokenTest {
     pub system: SystemTest,
     /// None: any code of the system (`system|`).
-    pub code: Option<String>,
+    pub code: Option<CodeTest>,
+}
+
+/// What a token asks of the code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodeTest {
+    Is(String),
+    /// `:of-type`: an identifier with this value whose type has this code; the test's system is
+    /// the type's.
+    OfType {
+        type_code: String,
+        value: String,
+    },
 }
 
 /// What a token or quantity asks of the system.

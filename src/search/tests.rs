@@ -5,5 +5,6 @@ mod includes;
 mod oracle;
 mod pages;
 mod parameters;
+mod plans;
 mod random;
 mod visible;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::search::query::{StringMode, SystemTest, Target, TokenTest};
+use crate::search::query::{CodeTest, StringMode, SystemTest, Target, TokenTest};
 
 const BASE: &str = "http://127.0.0.1:8080/fhir/r4";
 
@@ -40,7 +40,7 @@ fn tokens_in_all_forms() {
     };
     let test = |system, code: Option<&str>| TokenTest {
         system,
-        code: code.map(str::to_owned),
+        code: code.map(|code| CodeTest::Is(code.to_owned())),
     };
     let loinc = || SystemTest::Is("http://loinc.org".to_owned());
     assert_eq!(
@@ -58,6 +58,10 @@ fn tokens_in_all_forms() {
 fn references_in_all_forms() {
     let targets = |query: &str| match read("Observation", query).unwrap().conditions.pop() {
         Some(Condition::Reference { values, .. }) => values,
+        Some(Condition::Any(mut any)) => match any.swap_remove(0) {
+            Condition::Reference { values, .. } => values,
+            other => panic!("{other:?}"),
+        },
         other => panic!("{other:?}"),
     };
     let local = |name: &str, id: &str| Target::Local(type_id(name), id.to_owned());
@@ -145,7 +149,7 @@ fn what_is_not_understood_is_refused() {
         ("Patient", "_revinclude=Observation:code"),
         ("Patient", "_include:often=Patient:organization"),
         ("Patient", "active:missing=maybe"),
-        ("Patient", "_has:Observation:patient"),
+        ("Patient", "_has:Observation:patient=x"),
         ("Patient", "_has:Observation:nothing:code=x"),
         ("Patient", "_has:Observation:encounter:code=x"),
         ("Patient", "name.family=x"),

@@ -5,7 +5,8 @@ use super::split::{split, unescape};
 use super::{Problem, Reader, date, limit, number};
 use crate::fhir::definitions::{ParamKind, SearchParam, TypeId, definitions};
 use crate::search::query::{
-    ComponentTest, Condition, Param, QuantityTest, StringMode, SystemTest, TokenTest, UriMode,
+    CodeTest, ComponentTest, Condition, Param, QuantityTest, StringMode, SystemTest, Target,
+    TokenTest, UriMode,
 };
 
 /// The condition of `code[:modifier]=raw` on a parameter that the type has.
@@ -100,6 +101,7 @@ pub fn condition(
 }
 
 const TOKEN: &str = "code, system|code, |code or system| (a '|' inside a value is written \\|)";
+const OF_TYPE: &str = "system|code|value: the identifier's type, then its value";
 const QUANTITY: &str =
     "number, number|system|code or number||code, with an optional prefix (eq, ne, gt, lt, ...)";
 const REFERENCE: &str = "Type/id, id or an absolute URL";
@@ -160,6 +162,14 @@ fn token_condition(
         None => false,
         Some("not") => true,
         Some("text") => return strings(param, StringMode::Prefix, pieces),
+        Some("of-type") if param.code == "identifier" => {
+            let values = each(pieces, &param.code, OF_TYPE, of_type)?;
+            return Ok(Condition::Token {
+                param,
+                values,
+                not: false,
+            });
+        }
         Some(other) => return Err(Problem::modifier(&param.code, other)),
     };
     let values = each(pieces, &param.code, TOKEN, token)?;
@@ -171,19 +181,39 @@ pub fn token(piece: &str) -> Option<TokenTest> {
     let test = match *split(piece, '|').as_slice() {
         [code] if !code.is_empty() => TokenTest {
             system: SystemTest::Any,
-            code: Some(unescape(code)),
+            code: Some(CodeTest::Is(unescape(code))),
         },
         ["", code] if !code.is_empty() => TokenTest {
             system: SystemTest::None,
-            code: Some(unescape(code)),
+            code: Some(CodeTest::Is(unescape(code))),
         },
         [system, code] if !system.is_empty() => TokenTest {
             system: SystemTest::Is(unescape(system)),
-            code: (!code.is_empty()).then(|| unescape(code)),
+            code: (!code.is_empty()).then(|| CodeTest::Is(unescape(code))),
         },
         _ => return None,
     };
     Some(test)
+}
+
+/// `system|code|value` of `:of-type`.
+fn of_type(piece: &str) -> Option<TokenTest> {
+    match *split(piece, '|').as_slice() {
+        [system, type_code, value] if !type_code.is_empty() && !value.is_empty() => {
+            Some(TokenTest {
+                system: if system.is_empty() {
+                    SystemTest::Any
+                } else {
+                    SystemTest::Is(unescape(system))
+                },
+                code: Some(CodeTest::OfType {
+                    type_code: unescape(type_code),
+                    value: unescape(value),
+                }),
+            })
+        }
+        _ => None,
+    }
 }
 
 /// `number`, `number|system|code` or `number||code`.
@@ -233,7 +263,24 @@ fn reference_condition(
         values.extend(found.ok_or_else(|| Problem::value(name, piece, REFERENCE))?);
     }
     values.dedup();
-    Ok(Condition::Reference { param, values })
+    // What points elsewhere may be a canonical, which is indexed as a URI.
+    let urls: Vec<String> = values
+        .iter()
+        .filter_map(|value| match value {
+            Target::Url(url) => Some(url.clone()),
+            Target::Local(..) => None,
+        })
+        .collect();
+    let references = Condition::Reference { param, values };
+    if urls.is_empty() {
+        return Ok(references);
+    }
+    let canonicals = Condition::Uri {
+        param,
+        mode: UriMode::Exact,
+        values: urls,
+    };
+    Ok(Condition::Any(vec![references, canonicals]))
 }
 
 fn composite(
@@ -245,12 +292,6 @@ fn composite(
     let name = param.code.as_str();
     let parts = split(piece, '$');
     let kinds: Vec<ParamKind> = param.components.iter().map(|(c, _)| c.kind).collect();
-    if kinds.len() != 2 {
-        return Err(Problem::unsupported(format!(
-            "the search parameter '{name}' (a composite of {}) is not supported",
-            kinds.len()
-        )));
-    }
     let expected = "one value for each component, joined with '$'";
     if parts.len() != kinds.len() {
         return Err(Problem::value(name, piece, expected));

@@ -117,8 +117,8 @@ pub fn rank(condition: &Condition, pinned: bool) -> u32 {
         Condition::Has { condition, .. } => {
             unless_pinned(rank(condition, false).saturating_sub(100))
         }
-        Condition::PatientIs(condition) => rank(condition, false),
         Condition::Patient(_)
+        | Condition::PatientIs(_)
         | Condition::Exists(..)
         | Condition::Missing { .. }
         | Condition::Any(_) => 0,

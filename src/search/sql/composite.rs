@@ -5,7 +5,7 @@ use sea_orm::Value;
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
 use crate::search::extract::normalize;
-use crate::search::query::{ComponentTest, SystemTest, TokenTest};
+use crate::search::query::{CodeTest, ComponentTest, SystemTest};
 
 impl Lower<'_> {
     pub(super) fn composite_probe(
@@ -44,76 +44,91 @@ impl Lower<'_> {
     fn composite_tests(&mut self, t: &str, values: &[Vec<ComponentTest>]) -> String {
         let tests: Vec<String> = values
             .iter()
-            .map(|components| {
-                let mut first = true;
-                let all: Vec<String> = components
-                    .iter()
-                    .map(|component| self.component_test(t, component, &mut first))
-                    .collect();
-                format!("({})", all.join(" AND "))
-            })
+            .map(|components| self.composite_test(t, components))
             .collect();
         either(&tests)
     }
 
-    /// One component; `first`: the first token has not been seen yet, see
+    /// One value. Which columns a component has follows from those before it, see
     /// [`CompositeRow`](crate::search::extract::CompositeRow).
-    fn component_test(&mut self, t: &str, test: &ComponentTest, first: &mut bool) -> String {
-        match test {
-            ComponentTest::Token(token) => {
-                let number = if std::mem::take(first) { "" } else { "2" };
-                self.component_token(t, number, token)
-            }
-            ComponentTest::Reference(targets) => {
-                let keys: Vec<i64> = targets.iter().map(|own| self.target_key(own)).collect();
-                let keys = self.equals(keys);
-                format!("{t}.code2 {keys}")
-            }
-            ComponentTest::String(text) => {
-                let column = format!("{t}.text");
-                self.begins_with(&column, &normalize(text))
-            }
-            ComponentTest::Uri(uri) => {
-                let uri = self.sql.bind(uri.as_str());
-                format!("{t}.text = {uri}")
-            }
-            ComponentTest::Number(number) => self.number_test(t, number),
-            ComponentTest::Quantity(quantity) => {
-                let mut all = vec![self.number_test(t, &quantity.number)];
-                if quantity.unit.is_some() || quantity.system != SystemTest::Any {
-                    let unit = TokenTest {
-                        system: quantity.system.clone(),
-                        code: quantity.unit.clone(),
-                    };
-                    all.push(self.component_token(t, "2", &unit));
+    fn composite_test(&mut self, t: &str, components: &[ComponentTest]) -> String {
+        let numbers = components
+            .iter()
+            .filter(|test| matches!(test, ComponentTest::Number(_)))
+            .count();
+        let mut codes = ["code", "code2"].iter().zip(["system", "system2"]);
+        let mut spans = if numbers > 1 {
+            // Of two numbers one is in `low`, the other in `high`.
+            vec![("high", "high"), ("low", "low")]
+        } else {
+            vec![("low", "high")]
+        };
+        let mut all = Vec::new();
+        for test in components {
+            let (code, system) = match test {
+                ComponentTest::Token(_)
+                | ComponentTest::Reference(_)
+                | ComponentTest::Quantity(_) => codes.next().unwrap_or((&"code2", "system2")),
+                _ => (&"", ""),
+            };
+            let (low, high) = match test {
+                ComponentTest::Number(_) | ComponentTest::Quantity(_) | ComponentTest::Date(_) => {
+                    spans.pop().unwrap_or(("low", "high"))
                 }
-                all.join(" AND ")
-            }
-            ComponentTest::Date(span) => {
-                let (low, high) = (format!("{t}.low"), format!("{t}.high"));
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "ms of the years 1 to 9999 are exact in a float"
-                )]
-                self.span_test(&low, &high, span, |ms| Value::from(ms as f64))
+                _ => ("", ""),
+            };
+            let (low, high) = (format!("{t}.{low}"), format!("{t}.{high}"));
+            match test {
+                ComponentTest::Token(token) => {
+                    if let Some(CodeTest::Is(code_is)) = &token.code {
+                        let bound = self.sql.bind(self.keys.code(code_is));
+                        all.push(format!("{t}.{code} = {bound}"));
+                    }
+                    all.extend(self.composite_system(t, system, &token.system));
+                }
+                ComponentTest::Reference(targets) => {
+                    let keys: Vec<i64> = targets.iter().map(|own| self.target_key(own)).collect();
+                    let keys = self.equals(keys);
+                    all.push(format!("{t}.{code} {keys}"));
+                }
+                ComponentTest::String(text) => {
+                    all.push(self.begins_with(&format!("{t}.text"), &normalize(text)));
+                }
+                ComponentTest::Uri(uri) => {
+                    let uri = self.sql.bind(uri.as_str());
+                    all.push(format!("{t}.text = {uri}"));
+                }
+                ComponentTest::Number(number) => {
+                    all.push(self.number_test(&low, &high, number));
+                }
+                ComponentTest::Quantity(quantity) => {
+                    all.push(self.number_test(&low, &high, &quantity.number));
+                    if let Some(unit) = &quantity.unit {
+                        let bound = self.sql.bind(self.keys.code(unit));
+                        all.push(format!("{t}.{code} = {bound}"));
+                    }
+                    all.extend(self.composite_system(t, system, &quantity.system));
+                }
+                ComponentTest::Date(span) => {
+                    #[expect(
+                        clippy::cast_precision_loss,
+                        reason = "ms of the years 1 to 9999 are exact in a float"
+                    )]
+                    all.push(self.span_test(&low, &high, span, |ms| Value::from(ms as f64)));
+                }
             }
         }
+        format!("({})", all.join(" AND "))
     }
 
-    fn component_token(&mut self, t: &str, number: &str, token: &TokenTest) -> String {
-        let mut all = Vec::with_capacity(2);
-        if let Some(code) = &token.code {
-            let code = self.sql.bind(self.keys.code(code));
-            all.push(format!("{t}.code{number} = {code}"));
-        }
-        match &token.system {
-            SystemTest::Any => {}
-            SystemTest::None => all.push(format!("{t}.system{number} = 0")),
+    fn composite_system(&mut self, t: &str, column: &str, system: &SystemTest) -> Option<String> {
+        match system {
+            SystemTest::Any => None,
+            SystemTest::None => Some(format!("{t}.{column} = 0")),
             SystemTest::Is(uri) => {
                 let system = self.sql.bind(self.keys.system(uri));
-                all.push(format!("{t}.system{number} = {system}"));
+                Some(format!("{t}.{column} = {system}"))
             }
         }
-        all.join(" AND ")
     }
 }

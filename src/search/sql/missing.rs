@@ -10,7 +10,7 @@ impl Lower<'_> {
         missing: bool,
         row: &Row,
     ) -> String {
-        // A logical reference is a token row of its identifier (`:identifier`).
+        // A logical reference is a token row of its identifier (`:identifier`), a canonical a URI.
         let tables: &[&str] = match param.kind {
             ParamKind::Token | ParamKind::Special => &["idx_token"],
             ParamKind::String => &["idx_string"],
@@ -18,7 +18,7 @@ impl Lower<'_> {
             ParamKind::Number => &["idx_number"],
             ParamKind::Quantity => &["idx_quantity"],
             ParamKind::Uri => &["idx_uri"],
-            ParamKind::Reference => &["idx_reference", "idx_token"],
+            ParamKind::Reference => &["idx_reference", "idx_uri", "idx_token"],
             ParamKind::Composite => &["idx_composite"],
         };
         let (negation, joint) = if missing {

@@ -41,35 +41,39 @@ impl Lower<'_> {
     }
 
     fn number_tests(&mut self, t: &str, values: &[NumberTest]) -> String {
-        let tests: Vec<String> = values.iter().map(|v| self.number_test(t, v)).collect();
+        let (low, high) = (format!("{t}.low"), format!("{t}.high"));
+        let tests: Vec<String> = values
+            .iter()
+            .map(|value| self.number_test(&low, &high, value))
+            .collect();
         either(&tests)
     }
 
-    /// Compares `low` and `high` of alias `t` with a number (FHIR R4 search, 3.1.1.4.5 and
-    /// 3.1.1.4.6: the digits of the number count for eq, ne and ap alone).
-    pub(super) fn number_test(&mut self, t: &str, test: &NumberTest) -> String {
+    /// Compares a stored range with a number (FHIR R4 search, 3.1.1.4.5 and 3.1.1.4.6: the digits
+    /// of the number count for eq, ne and ap alone).
+    pub(super) fn number_test(&mut self, low: &str, high: &str, test: &NumberTest) -> String {
         let mut bind = |value: f64| self.sql.bind(value);
         match test.prefix {
             Prefix::Eq => {
                 let (from, to) = (bind(test.low), bind(test.high));
-                format!("({t}.low >= {from} AND {t}.low < {to} AND {t}.high < {to})")
+                format!("({low} >= {from} AND {low} < {to} AND {high} < {to})")
             }
             Prefix::Ne => {
                 let (from, to) = (bind(test.low), bind(test.high));
-                format!("({t}.low < {from} OR {t}.high >= {to})")
+                format!("({low} < {from} OR {high} >= {to})")
             }
             Prefix::Ap => {
                 let (from, to) = (bind(test.low), bind(test.high));
-                format!("({t}.low <= {to} AND {t}.high >= {from})")
+                format!("({low} <= {to} AND {high} >= {from})")
             }
-            Prefix::Gt => format!("{t}.high > {}", bind(test.value)),
-            Prefix::Ge => format!("{t}.high >= {}", bind(test.value)),
-            Prefix::Lt => format!("{t}.low < {}", bind(test.value)),
-            Prefix::Le => format!("{t}.low <= {}", bind(test.value)),
-            Prefix::Sa => format!("{t}.low > {}", bind(test.value)),
+            Prefix::Gt => format!("{high} > {}", bind(test.value)),
+            Prefix::Ge => format!("{high} >= {}", bind(test.value)),
+            Prefix::Lt => format!("{low} < {}", bind(test.value)),
+            Prefix::Le => format!("{low} <= {}", bind(test.value)),
+            Prefix::Sa => format!("{low} > {}", bind(test.value)),
             Prefix::Eb => {
                 let value = bind(test.value);
-                format!("({t}.low < {value} AND {t}.high < {value})")
+                format!("({low} < {value} AND {high} < {value})")
             }
         }
     }

@@ -35,10 +35,11 @@ impl Lower<'_> {
     }
 
     fn quantity_tests(&mut self, t: &str, values: &[QuantityTest]) -> String {
+        let (low, high) = (format!("{t}.low"), format!("{t}.high"));
         let tests: Vec<String> = values
             .iter()
             .map(|value| {
-                let mut all = vec![self.number_test(t, &value.number)];
+                let mut all = vec![self.number_test(&low, &high, &value.number)];
                 if let Some(unit) = &value.unit {
                     let code = self.sql.bind(self.keys.code(unit));
                     all.push(format!("{t}.code = {code}"));

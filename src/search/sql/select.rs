@@ -57,11 +57,18 @@ impl Lower<'_> {
             Some(driver) => self.source(driver, &row)?,
             None => None,
         };
+        let led = source.is_some();
         let (table, mut conditions, repeats) = match source {
             Some(source) => (source.table, source.conditions, source.repeats),
             None => ("resource", Vec::new(), false),
         };
         row.is_resource = table == "resource";
+        if let Some(driver) = &plan.driver
+            && !led
+        {
+            // It cannot lead after all; it must still hold.
+            conditions.push(self.probe(driver, &row)?);
+        }
         if let Some(pin) = &row.pin {
             conditions.insert(0, format!("{}.patient {pin}", row.alias));
         }

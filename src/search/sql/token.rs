@@ -2,7 +2,8 @@
 
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
-use crate::search::query::{SystemTest, TokenTest};
+use crate::search::extract::of_type_key;
+use crate::search::query::{CodeTest, SystemTest, TokenTest};
 
 impl Lower<'_> {
     pub(super) fn token_probe(
@@ -68,7 +69,7 @@ impl Lower<'_> {
         }
         let codes: Option<Vec<i64>> = values
             .iter()
-            .map(|value| value.code.as_deref().map(|code| self.keys.code(code)))
+            .map(|value| value.code.as_ref().map(|code| self.code_key(code)))
             .collect();
         let Some(codes) = codes else {
             let tests: Vec<String> = values.iter().map(|v| self.token_test(t, v)).collect();
@@ -92,8 +93,8 @@ impl Lower<'_> {
     }
 
     fn token_test(&mut self, t: &str, value: &TokenTest) -> String {
-        let code = value.code.as_deref().map(|code| {
-            let code = self.sql.bind(self.keys.code(code));
+        let code = value.code.as_ref().map(|code| {
+            let code = self.sql.bind(self.code_key(code));
             format!("{t}.code = {code}")
         });
         let system = self.system_test(t, &value.system);
@@ -101,6 +102,13 @@ impl Lower<'_> {
             (Some(code), Some(system)) => format!("({code} AND {system})"),
             (Some(one), None) | (None, Some(one)) => one,
             (None, None) => super::NEVER.to_owned(),
+        }
+    }
+
+    fn code_key(&self, code: &CodeTest) -> i64 {
+        match code {
+            CodeTest::Is(code) => self.keys.code(code),
+            CodeTest::OfType { type_code, value } => of_type_key(self.keys, type_code, value),
         }
     }
 

@@ -46,11 +46,8 @@ impl Lower<'_> {
             match mode {
                 UriMode::Exact => {
                     let exact = self.sql.bind(value.as_str());
+                    // Canonicals with a version have a row without it.
                     tests.push(format!("{column} = {exact}"));
-                    // A canonical without a version finds all versions.
-                    if !value.contains('|') {
-                        tests.push(self.begins_with(&column, &format!("{value}|")));
-                    }
                 }
                 UriMode::Below => {
                     let stem = value.trim_end_matches('/');

@@ -50,7 +50,8 @@ pub async fn fill(bed: &Bed) {
         None,
         bed.rows("Organization")
             .string("name", "Mercy_Hospital 100%")
-            .uri("_profile", "http://a/b/c|1.0"),
+            .uri("_profile", "http://a/b/c|1.0")
+            .uri("_profile", "http://a/b/c"),
     )
     .await;
     bed.put(
@@ -61,8 +62,7 @@ pub async fn fill(bed: &Bed) {
         bed.rows("Encounter")
             .reference("subject", "Patient", "ann")
             .reference("patient", "Patient", "ann")
-            .token("status", "", "finished")
-            .number("length", 12.5),
+            .token("status", "", "finished"),
     )
     .await;
     let o = |who: &str, category: &str, code: &str, day: i64, value: f64| {
@@ -122,6 +122,8 @@ pub async fn fill(bed: &Bed) {
             .token("status", "", "registered"),
     )
     .await;
+    let r = bed.rows("RiskAssessment").number("probability", 12.5);
+    bed.put(11, "RiskAssessment", "r1", Some("bob"), r).await;
 }
 
 #[tokio::test]
@@ -219,7 +221,8 @@ async fn every_parameter_type_finds_what_it_should() {
         ("Patient", "birthdate=1970-01-01", "ann"),
         // quantity and number
         ("Observation", "value-quantity=5.4", "o1 o4"),
-        ("Observation", "value-quantity=5", ""),
+        ("Observation", "value-quantity=5", "o1 o4"),
+        ("Observation", "value-quantity=5.0", ""),
         ("Observation", "value-quantity=6", "o2"),
         ("Observation", "value-quantity=gt5.4", "o2 o3"),
         (
@@ -232,8 +235,9 @@ async fn every_parameter_type_finds_what_it_should() {
         ("Observation", "value-quantity=5.4|urn:x|mg", ""),
         ("Observation", "patient=bob&value-quantity=lt6", "o4"),
         ("Observation", "code=a&value-quantity=7", "o3"),
-        ("Encounter", "length=12.5", "e1"),
-        ("Encounter", "length=lt12", ""),
+        ("RiskAssessment", "probability=12.5", "r1"),
+        ("RiskAssessment", "probability=lt12", ""),
+        ("RiskAssessment", "probability=ap12&patient=bob", "r1"),
         // composite
         ("Observation", "code-value-quantity=a$5.4", "o1 o4"),
         ("Observation", "code-value-quantity=a$gt6", "o3"),
@@ -308,6 +312,155 @@ async fn every_parameter_type_finds_what_it_should() {
     ];
     for bed in Bed::all().await {
         fill(&bed).await;
+        for (type_name, query, expected) in cases {
+            let found = bed.ids(&system(), type_name, query).await.join(" ");
+            assert_eq!(
+                &found,
+                expected,
+                "{:?} {type_name}?{query}",
+                bed.store.backend()
+            );
+        }
+    }
+}
+
+/// From resources, through extraction, to answers.
+#[tokio::test]
+async fn what_extraction_writes_is_what_queries_ask_for() {
+    let patient = serde_json::json!({
+        "resourceType": "Patient", "id": "p", "active": true, "gender": "female",
+        "identifier": [{
+            "type": {"coding": [{"system": "urn:types", "code": "MR"}], "text": "Medical record"},
+            "system": "urn:mrn", "value": "12|34"
+        }],
+        "telecom": [{"system": "phone", "value": "555 0100", "use": "home"}],
+        "name": [{"family": "Åström", "given": ["Zoë"]}], "birthDate": "1980-02"
+    });
+    let observation = serde_json::json!({
+        "resourceType": "Observation", "id": "o", "status": "final",
+        "meta": {"profile": ["http://x/p|2"], "tag": [{"system": "urn:t", "code": "t"}]},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "1-2", "display": "Glucose in blood"}]},
+        "subject": {"reference": "Patient/p", "identifier": {"system": "urn:mrn", "value": "9"}},
+        "effectivePeriod": {"start": "2020-01-01", "end": "2020-02-01"},
+        "valueQuantity": {"value": 5.40, "unit": "mmol per l", "system": UCUM, "code": "mmol/L"},
+        "performer": [{"reference": "http://elsewhere/Practitioner/1"}]
+    });
+    let questionnaire = serde_json::json!({
+        "resourceType": "QuestionnaireResponse", "id": "q", "status": "completed",
+        "questionnaire": "http://x/questions|3"
+    });
+    let sequence = serde_json::json!({
+        "resourceType": "MolecularSequence", "id": "m", "coordinateSystem": 0,
+        "referenceSeq": {
+            "referenceSeqId": {"coding": [{"code": "NC"}]}, "windowStart": 10, "windowEnd": 20
+        }
+    });
+    let document = serde_json::json!({
+        "resourceType": "DocumentReference", "id": "d", "status": "current", "content": [],
+        "relatesTo": [{"code": "replaces", "target": {"reference": "DocumentReference/old"}}]
+    });
+    let cases: &[(&str, &str, &str)] = &[
+        ("Patient", "active=true", "p"),
+        (
+            "Patient",
+            "gender=http://hl7.org/fhir/administrative-gender|female",
+            "p",
+        ),
+        ("Patient", r"identifier=urn:mrn|12\|34", "p"),
+        ("Patient", "identifier=12", ""),
+        ("Patient", r"identifier:of-type=urn:types|MR|12\|34", "p"),
+        ("Patient", r"identifier:of-type=|MR|12\|34", "p"),
+        ("Patient", "identifier:of-type=urn:types|SS|12", ""),
+        ("Patient", "identifier:text=medical", "p"),
+        ("Patient", "phone=555 0100", "p"),
+        ("Patient", "name=astrom", "p"),
+        ("Patient", "given:exact=Zoë&family:contains=STR", "p"),
+        ("Patient", "birthdate=1980", "p"),
+        ("Patient", "birthdate=1980-02-01", ""),
+        ("Patient", "birthdate=ap1980-02-01", "p"),
+        ("Patient", "address:missing=true", "p"),
+        ("Observation", "code=http://loinc.org|1-2", "o"),
+        ("Observation", "code:text=glucose", "o"),
+        ("Observation", "subject:identifier=urn:mrn|9", "o"),
+        ("Observation", "patient=p", "o"),
+        ("Observation", "date=2020", "o"),
+        ("Observation", "date=gt2020-01-15", "o"),
+        ("Observation", "date=lt2020-01-15", "o"),
+        ("Observation", "date=sa2020-01-15", ""),
+        (
+            "Observation",
+            "value-quantity=5.4|http://unitsofmeasure.org|mmol/L",
+            "o",
+        ),
+        ("Observation", "value-quantity=5.4||mmol per l", "o"),
+        ("Observation", "code-value-quantity=1-2$5.4||mmol/L", "o"),
+        ("Observation", "code-value-quantity=1-2$gt5.4", ""),
+        ("Observation", "_profile=http://x/p", "o"),
+        ("Observation", "_profile=http://x/p|2", "o"),
+        ("Observation", "_profile=http://x/p|1", ""),
+        ("Observation", "_tag=urn:t|t", "o"),
+        (
+            "Observation",
+            "performer=http://elsewhere/Practitioner/1",
+            "o",
+        ),
+        ("Observation", "performer:missing=true", ""),
+        (
+            "QuestionnaireResponse",
+            "questionnaire=http://x/questions",
+            "q",
+        ),
+        (
+            "QuestionnaireResponse",
+            "questionnaire=http://x/questions|3",
+            "q",
+        ),
+        (
+            "QuestionnaireResponse",
+            "questionnaire=http://x/questions|4",
+            "",
+        ),
+        ("QuestionnaireResponse", "questionnaire:missing=false", "q"),
+        (
+            "MolecularSequence",
+            "referenceseqid-window-coordinate=NC$ge10$le20",
+            "m",
+        ),
+        (
+            "MolecularSequence",
+            "referenceseqid-window-coordinate=NC$gt10$le20",
+            "",
+        ),
+        (
+            "MolecularSequence",
+            "referenceseqid-window-coordinate=NC$10$lt20",
+            "",
+        ),
+        ("DocumentReference", "relatesto=old&relation=replaces", "d"),
+        (
+            "DocumentReference",
+            "relationship=DocumentReference/new$replaces",
+            "",
+        ),
+    ];
+    for bed in Bed::all().await {
+        let mut docs = Vec::new();
+        for (number, resource) in
+            (1..).zip([&patient, &observation, &questionnaire, &sequence, &document])
+        {
+            let kind = super::bed::type_id(resource["resourceType"].as_str().unwrap());
+            let rows =
+                crate::search::extract::extract(kind, resource, bed.store.keys(), super::bed::BASE);
+            docs.push(super::bed::Doc {
+                id: number * 16,
+                type_id: kind,
+                fhir_id: resource["id"].as_str().unwrap().to_owned(),
+                patient: rows.patients.first().cloned(),
+                updated: super::bed::NOW,
+                rows,
+            });
+        }
+        bed.insert(&docs, &[]).await;
         for (type_name, query, expected) in cases {
             let found = bed.ids(&system(), type_name, query).await.join(" ");
             assert_eq!(
