@@ -155,7 +155,14 @@ async fn exchange(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
         return Err(RouteError::GrantType);
     }
     let caller = state.caller(parts);
-    let authenticated = client_auth::authenticate(state, &parts.headers, &params, caller).await?;
+    let authenticated =
+        match client_auth::authenticate(state, &parts.headers, &params, caller).await {
+            // SMART's refresh request has no client_id, and a public client has nothing to prove.
+            Err(ClientAuthError::Missing) if grant_type == "refresh_token" => {
+                refresh_token::public_holder(state, &params).await?
+            }
+            other => other?,
+        };
     match grant_type {
         "authorization_code" => {
             authorization_code::exchange(state, &authenticated.client, &params).await

@@ -201,6 +201,38 @@ async fn long_term_access_lasts_as_long_as_it_is_used_and_revocation_is_at_once(
     }
 }
 
+/// SMART's refresh request of a public app has no `client_id`, and libraries send none.
+async fn a_public_client_refreshes_without_naming_itself(server: Server) {
+    let user = server.add_patient().await;
+    for (kind, expected) in [(ClientKind::Public, 200), (ClientKind::Confidential, 400)] {
+        let app = App::new(server, &server.add_client(kind, ALL).await);
+        let tokens = app.connect(server, &user, ALL, long).await;
+        let refresh = tokens.refresh_token().unwrap().secret();
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh.as_str()),
+        ];
+        let (status, answer) = server.token(&form).await;
+        assert_eq!(status, expected, "{answer}");
+        if kind == ClientKind::Confidential {
+            // Not spent by somebody who is not the client.
+            assert_eq!(answer["error"], "invalid_grant");
+            app.refresh(tokens.refresh_token().unwrap(), "")
+                .await
+                .unwrap();
+            continue;
+        }
+        assert_eq!(answer["patient"], "ana");
+        // Used up, and its second use ends the grant.
+        let (status, _) = server.token(&form).await;
+        assert_eq!(status, 400);
+        let next = answer["refresh_token"].as_str().unwrap();
+        let form = [("grant_type", "refresh_token"), ("refresh_token", next)];
+        let (status, answer) = server.token(&form).await;
+        assert_eq!((status, &answer["error"]), (400, &"invalid_grant".into()));
+    }
+}
+
 async fn what_is_unticked_is_not_granted(server: Server) {
     let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;

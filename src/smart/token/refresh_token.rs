@@ -5,10 +5,45 @@ use sea_orm::EntityTrait as _;
 use serde_json::Value;
 
 use super::RouteError;
+use crate::smart::client_auth::{Authenticated, Method};
+use crate::smart::clients::{self, ClientKind};
 use crate::smart::entities::{client, token};
 use crate::smart::params::Params;
 use crate::smart::scopes::ScopeList;
 use crate::smart::{SmartState, grants, secret};
+
+/// The public client that a refresh token was issued to, for a request that names no client (RFC 6749
+/// section 6: only clients with credentials authenticate; fhirclient does so). Nobody learns here
+/// whether a token exists that another kind of client holds.
+pub(super) async fn public_holder(
+    state: &SmartState,
+    params: &Params,
+) -> Result<Authenticated, RouteError> {
+    let presented = params
+        .get("refresh_token")?
+        .ok_or(RouteError::Missing("refresh_token"))?;
+    let reader = state.store().reader();
+    let token = token::Entity::find_by_id(secret::hash(presented))
+        .one(reader)
+        .await?
+        .filter(|token| token.kind == token::REFRESH);
+    let grant = match token {
+        Some(token) => grants::find_standing(reader, &token.grant_id).await?,
+        None => None,
+    };
+    let client = match grant {
+        Some(grant) => clients::find(reader, &grant.client_id).await?,
+        None => None,
+    };
+    client
+        .filter(|client| client.disabled.is_none())
+        .filter(|client| client.client_kind() == Some(ClientKind::Public))
+        .map(|client| Authenticated {
+            client,
+            method: Method::None,
+        })
+        .ok_or(RouteError::Grant)
+}
 
 pub(super) async fn exchange(
     state: &SmartState,
