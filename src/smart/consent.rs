@@ -222,11 +222,11 @@ async fn answer(
     match params.first("action") {
         Some("none") => {
             ticked.clear();
-            return show(state, &question, &ticked, identity, long, "").await;
+            return show(state, &question, &ticked, false, long, "").await;
         }
         Some("all") => {
             let ticked = question.offer.ticked_at_first();
-            return show(state, &question, &ticked, identity, long, "").await;
+            return show(state, &question, &ticked, true, long, "").await;
         }
         Some("allow") => {}
         _ => {
