@@ -259,6 +259,8 @@ impl From<StoreError> for RestError {
                 tracing::error!(error = %error, "the database failed");
                 Self::Unavailable
             }
+            // Only opening a database finds this.
+            StoreError::IndexEpoch { .. } => Self::Unavailable,
             StoreError::Corrupt(what) => {
                 tracing::error!(what, "a stored value is not what was written");
                 Self::Unavailable

@@ -20,6 +20,10 @@ use crate::keys::Keys;
 use crate::release::PolicyContext;
 use crate::sql::Sql;
 
+/// Number of what extraction writes into the index. Raise it whenever the same resource would get
+/// other rows (docs/adr/0003).
+const INDEX_EPOCH: &str = "1";
+
 /// How to open a store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -91,7 +95,7 @@ impl Store {
         let policy = PolicyContext::new(Some("US"), "America/New_York", &[], 0)
             .map_err(|_| StoreError::Corrupt("release rules"))?;
         let secret = database_secret(&writer, backend).await?;
-        Ok(Self {
+        let store = Self {
             reader,
             writer,
             turn: is_sqlite.then(|| Arc::new(Mutex::new(()))),
@@ -100,7 +104,25 @@ impl Store {
             base: options.base.trim_end_matches('/').into(),
             clock: options.clock.clone(),
             policy: Arc::new(ArcSwap::from_pointee(policy)),
-        })
+        };
+        store.check_index_epoch().await?;
+        Ok(store)
+    }
+
+    /// Old index rows are removed by extracting them again, which only the release that wrote them
+    /// can do.
+    async fn check_index_epoch(&self) -> Result<(), StoreError> {
+        match self.meta("index-epoch").await? {
+            Some(found) if found == INDEX_EPOCH => Ok(()),
+            Some(found) => Err(StoreError::IndexEpoch {
+                found,
+                ours: INDEX_EPOCH.to_owned(),
+            }),
+            None => {
+                self.set_meta(&self.writer, "index-epoch", INDEX_EPOCH)
+                    .await
+            }
+        }
     }
 
     /// Where to run queries.

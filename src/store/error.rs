@@ -28,6 +28,12 @@ pub enum StoreError {
     /// The database failed. 503, never a 404.
     #[error("the database failed")]
     Database(#[from] sea_orm::DbErr),
+    /// The index was written by a release that extracts differently (docs/adr/0003).
+    #[error(
+        "the index of this database has epoch {found}, this release writes {ours}: load the data \
+         into a fresh database with this release"
+    )]
+    IndexEpoch { found: String, ours: String },
     /// What is stored cannot be what we stored. 503.
     #[error("a stored value is not what was written: {0}")]
     Corrupt(&'static str),
