@@ -29,6 +29,7 @@ mod introspect;
 mod json;
 mod login;
 mod logout;
+mod names;
 mod pages;
 mod params;
 mod record;

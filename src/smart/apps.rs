@@ -16,7 +16,7 @@ use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
 use super::scopes::{ScopeList, catalogue};
 use super::sessions::Session;
-use super::{SmartState, grants, record, sessions, users};
+use super::{SmartState, grants, names, sessions, users};
 use crate::clock::Millis;
 
 #[derive(Template)]
@@ -84,9 +84,13 @@ async fn list(state: &SmartState, session: &Session, removed: bool) -> Result<Re
             .map_or(grant.client_id, |client| client.name);
         let record = records
             .iter()
-            .find(|record| grant.patient.as_ref() == Some(&record.patient))
-            .map(record::display_name)
-            .unwrap_or_default();
+            .find(|record| grant.patient.as_ref() == Some(&record.patient));
+        let record = match record {
+            Some(record) => names::of_record(state, &session.account, record).await,
+            // It may not be opened any more, so the app reads nothing.
+            None if grant.patient.is_some() => continue,
+            None => String::new(),
+        };
         apps.push(AppView {
             grant: grant.id,
             name,

@@ -22,7 +22,7 @@ use super::params::Params;
 use super::record::{self, Answerer};
 use super::sessions::Session;
 use super::users::Role;
-use super::{MINUTE, SmartState, clients, grants, users};
+use super::{MINUTE, SmartState, clients, grants, names, users};
 use crate::visibility::ViewerClass;
 use offer::{GroupView, Offer};
 
@@ -159,17 +159,18 @@ async fn show(
         .await?
         .len()
         > 1;
+    let account = &question.session.account;
+    let record = match &question.record {
+        Some(record) => names::of_record(state, account, record).await,
+        None => String::new(),
+    };
     let template = ConsentPage {
         frame: Frame::new(state, Some(&question.session)),
         form: question.session.form_token(),
         request: question.request.id.clone(),
         app: question.client.name.clone(),
         app_address: address(&question.request.redirect_uri),
-        record: question
-            .record
-            .as_ref()
-            .map(record::display_name)
-            .unwrap_or_default(),
+        record,
         is_own: question
             .record
             .as_ref()

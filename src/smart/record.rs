@@ -12,7 +12,7 @@ use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
 use super::sessions::Session;
 use super::users::Role;
-use super::{SmartState, authorize, clients, login, sessions, users};
+use super::{SmartState, authorize, clients, login, names, sessions, users};
 
 #[derive(Template)]
 #[template(path = "smart/record.html")]
@@ -29,25 +29,6 @@ struct Choice {
     patient: String,
     name: String,
     is_own: bool,
-}
-
-impl From<record::Model> for Choice {
-    fn from(record: record::Model) -> Self {
-        Self {
-            is_own: record.related_person.is_none(),
-            name: display_name(&record),
-            patient: record.patient,
-        }
-    }
-}
-
-/// What the account holder calls a record.
-pub(super) fn display_name(record: &record::Model) -> String {
-    match (record.name.as_str(), &record.related_person) {
-        ("", None) => "Your own record".to_owned(),
-        ("", Some(_)) => format!("Record {}", record.patient),
-        (name, _) => name.to_owned(),
-    }
 }
 
 /// The request, and whoever is signed in freshly enough to answer it; or where to go instead.
@@ -123,12 +104,20 @@ async fn choose(
     let client = clients::find(state.store().reader(), &request.client_id)
         .await?
         .ok_or(PageError::UnknownClient)?;
+    let mut choices = Vec::new();
+    for record in records {
+        choices.push(Choice {
+            name: names::of_record(state, &session.account, &record).await,
+            is_own: record.related_person.is_none(),
+            patient: record.patient,
+        });
+    }
     let template = RecordPage {
         frame: Frame::new(state, Some(session)),
         form: session.form_token(),
         request: request.id.clone(),
         app: client.name,
-        records: records.into_iter().map(Choice::from).collect(),
+        records: choices,
         problem,
     };
     let status = if problem.is_empty() {

@@ -334,9 +334,13 @@ async fn a_parent_chooses_whose_record_and_reads_as_a_representative(server: Ser
             None,
             &[
                 ("ana", None, "Ana Ruiz"),
-                ("maya", Some("ana-mother"), "Maya Ruiz"),
+                ("maya", Some("ana-mother"), ""),
             ],
         )
+        .await;
+    let name = json!([{"family": "Ruiz", "given": ["Maya"]}]);
+    server
+        .load(json!({"resourceType": "Patient", "id": "maya", "name": name}))
         .await;
     let sent = app.start(ALL);
     let browser = Browser::new(server);

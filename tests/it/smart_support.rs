@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use candor::clock::{Clock, Millis};
+use candor::fhir::definitions::definitions;
 use candor::smart::clients::{self, ClientKind, NewClient, RegisteredClient};
 use candor::smart::users::{self, NewRecord, NewUser, RegisteredUser, Role};
 use candor::smart::{SmartConfig, SmartState, router};
-use candor::store::{Store, StoreOptions};
+use candor::store::{Method, Op, Origin, Store, StoreOptions};
 use candor::visibility::ViewerClass;
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
@@ -118,6 +119,20 @@ impl Server {
 
     pub fn advance(&self, by: Millis) {
         assert!(self.clock.set(self.clock.now() + by));
+    }
+
+    /// Writes a resource as a feed does.
+    pub async fn load(&self, resource: serde_json::Value) {
+        let type_name = resource["resourceType"].as_str().unwrap();
+        let op = Op {
+            type_id: definitions().type_id(type_name).unwrap(),
+            id: resource["id"].as_str().unwrap().to_owned(),
+            method: Method::Put,
+            resource: Some(resource),
+            if_match: None,
+            must_be_new: false,
+        };
+        self.store.write(Origin::Feed, vec![op]).await.unwrap();
     }
 
     /// Waits until what another process changed is noticed.
