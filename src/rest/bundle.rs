@@ -114,7 +114,9 @@ async fn run_transaction(
     for (index, entry) in entries.into_iter().enumerate() {
         let checked = (|| {
             let entry = entry?;
-            if let Some(full_url) = entry.full_url {
+            if let Some(full_url) = entry.full_url
+                && !matches!(entry.request, Request::Write(Action::Delete { .. }))
+            {
                 references.note(index, full_url)?;
             }
             match entry.request {

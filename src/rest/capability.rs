@@ -164,7 +164,7 @@ fn resources() -> Vec<Value> {
                 resource["supportedProfile"] = json!(profiles);
             }
             resource["interaction"] = interactions.clone();
-            resource["versioning"] = "versioned-update".into();
+            resource["versioning"] = "versioned".into();
             resource["readHistory"] = true.into();
             resource["updateCreate"] = true.into();
             resource["conditionalCreate"] = true.into();

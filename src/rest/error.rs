@@ -51,9 +51,13 @@ pub enum RestError {
     /// 415: the body is in a format this server does not read.
     #[error("unsupported media type: {0}")]
     UnsupportedMediaType(String),
-    /// 422: well-formed, against the rules of this server.
-    #[error("the request was refused")]
-    Unprocessable(Vec<Issue>),
+    /// The store refused with this status (400, 409, 422, …): well-formed, and against the record
+    /// or the rules of this server.
+    #[error("the request was refused with {status}")]
+    Refused {
+        status: StatusCode,
+        issues: Vec<Issue>,
+    },
     /// 429: come back after so many seconds.
     #[error("too many requests")]
     TooManyRequests { seconds: u32 },
@@ -109,12 +113,16 @@ impl RestError {
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Refused { status, .. } => *status,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Entry { error, .. } => error.status(),
+            Self::Entry { error, .. } => match error.status() {
+                // 405 would speak of the bundle's own address.
+                StatusCode::METHOD_NOT_ALLOWED => StatusCode::FORBIDDEN,
+                status => status,
+            },
         }
     }
 
@@ -123,7 +131,7 @@ impl RestError {
     pub fn issues(&self) -> Vec<Issue> {
         let one = |code: &'static str, text: &str| vec![Issue::error(code, text)];
         match self {
-            Self::BadRequest(issues) | Self::Unprocessable(issues) => issues.clone(),
+            Self::BadRequest(issues) | Self::Refused { issues, .. } => issues.clone(),
             Self::Unauthenticated { invalid: false } => one(
                 "login",
                 "Send an access token in the Authorization header; \
@@ -184,6 +192,13 @@ impl RestError {
                     HeaderValue::from_static(challenge),
                 );
             }
+            // RFC 6750 section 3.1.
+            Self::Forbidden(_) => {
+                headers.insert(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Bearer realm=\"fhir\", error=\"insufficient_scope\""),
+                );
+            }
             Self::MethodNotAllowed { allow, .. } => {
                 headers.insert(header::ALLOW, HeaderValue::from_static(allow));
             }
@@ -192,6 +207,10 @@ impl RestError {
             }
             Self::Unavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(5_u16));
+            }
+            Self::Entry { error, .. } => {
+                headers = error.headers();
+                headers.remove(header::ALLOW);
             }
             _ => {}
         }
@@ -228,32 +247,11 @@ impl From<StoreError> for RestError {
                 Self::PreconditionFailed("The criteria match more than one resource.".to_owned())
             }
             StoreError::Race => Self::Conflict,
-            StoreError::Refused { status, issues } => match status {
-                403 => Self::Forbidden(
-                    issues
-                        .into_iter()
-                        .map(|issue| issue.diagnostics)
-                        .collect::<Vec<_>>()
-                        .join(" "),
-                ),
-                409 => Self::Conflict,
-                412 => Self::PreconditionFailed(
-                    issues
-                        .into_iter()
-                        .map(|issue| issue.diagnostics)
-                        .collect::<Vec<_>>()
-                        .join(" "),
-                ),
-                422 => Self::Unprocessable(issues),
-                501 => Self::NotImplemented(
-                    issues
-                        .into_iter()
-                        .map(|issue| issue.diagnostics)
-                        .collect::<Vec<_>>()
-                        .join(" "),
-                ),
-                _ => Self::BadRequest(issues),
-            },
+            StoreError::About { error, .. } => (*error).into(),
+            StoreError::Refused { status, issues } => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+                Self::Refused { status, issues }
+            }
             // Logged here, once: past this line the cause is gone.
             StoreError::Database(error) => {
                 tracing::error!(error = %error, "the database failed");

@@ -118,7 +118,10 @@ pub(super) async fn search(
         });
     }
     let mut issues = result.issues;
-    if prefer.withheld_notice && session.store.has_notice(&session.visibility).await? {
+    if prefer.withheld_notice
+        && session.viewer.class.is_patient_side()
+        && session.store.has_notice(&session.visibility).await?
+    {
         issues.push(withheld_notice());
     }
     if !issues.is_empty() {

@@ -63,6 +63,22 @@ impl Action {
         }
     }
 
+    /// What a conditional write searches for.
+    fn criteria(&self) -> Option<&str> {
+        match self {
+            Self::Create { if_none_exist, .. } => if_none_exist.as_deref(),
+            Self::Update {
+                target: Target::Criteria(criteria),
+                ..
+            }
+            | Self::Delete {
+                target: Target::Criteria(criteria),
+                ..
+            } => Some(criteria),
+            Self::Update { .. } | Self::Delete { .. } => None,
+        }
+    }
+
     /// The scopes and the kind of viewer it needs, whatever the record holds.
     pub(super) fn check_access(&self, session: &Session) -> Result<(), RestError> {
         session.require_writer()?;
@@ -172,6 +188,11 @@ pub(super) async fn execute(
             .map_err(place(*at, is_bundle))?;
     }
     let mut writer = session.store.writer(session.origin).await?;
+    let conditions: Vec<(TypeId, &str)> = actions
+        .iter()
+        .filter_map(|(_, action)| Some((action.type_id(), action.criteria()?)))
+        .collect();
+    writer.lock_conditions(&conditions).await?;
     let mut ops: Vec<(usize, Op)> = Vec::with_capacity(actions.len());
     let mut resolved: Vec<Option<Resolved>> = Vec::new();
     resolved.resize_with(actions.len(), || None);
@@ -269,6 +290,7 @@ pub(super) async fn execute(
                 let id = doomed(lookup, type_id, target, if_match)
                     .await
                     .map_err(place(at, is_bundle))?;
+                let deleted_id = id.clone();
                 if let Some(id) = id {
                     claim(type_id, &id).map_err(place(at, is_bundle))?;
                     deleted.insert((type_id, id.clone()));
@@ -284,7 +306,7 @@ pub(super) async fn execute(
                         },
                     ));
                 }
-                (Resolved::Deleted, type_id, None)
+                (Resolved::Deleted, type_id, deleted_id)
             }
         };
         let (step, type_id, id) = step;
@@ -325,7 +347,8 @@ pub(super) async fn execute(
         .collect();
     let outcomes = writer
         .apply(ops.into_iter().map(|(_, op)| op).collect())
-        .await?;
+        .await
+        .map_err(|error| blame(error, &addresses, is_bundle))?;
     for (slot, type_id, id, access) in touched {
         if !session.is_unbounded(type_id, access) {
             let at = addresses.get(slot).map_or(0, |(at, _)| *at);
@@ -373,6 +396,24 @@ pub(super) async fn execute_one(session: &Session, action: Action) -> Result<Don
 
 fn only(done: Vec<Done>) -> Result<Done, RestError> {
     done.into_iter().next().ok_or(RestError::Internal)
+}
+
+/// Names the entry of the bundle that an error of the store is about.
+fn blame(error: StoreError, addresses: &[(usize, Option<String>)], is_bundle: bool) -> RestError {
+    let place = match &error {
+        StoreError::About { type_name, id, .. } if is_bundle => {
+            let address = format!("{type_name}/{id}");
+            addresses
+                .iter()
+                .find(|(_, own)| own.as_deref() == Some(&address))
+                .map(|(place, _)| *place)
+        }
+        _ => None,
+    };
+    match place {
+        Some(place) => RestError::from(error).in_entry(place),
+        None => error.into(),
+    }
 }
 
 /// The pairs of a conditional interaction's criteria. None at all is refused: it would match
@@ -457,6 +498,7 @@ async fn update(
     // A condition is met through what may be searched; the write needs what may be updated.
     if !is_open || (is_found && !session.is_unlimited(type_id, Access::Update)) {
         let standing = standing(session, lookup.writer, type_id, &id, Access::Update).await?;
+        require_whole(standing.as_ref())?;
         if standing.is_none_or(|standing| standing.deleted) {
             if if_match.is_some() {
                 return Err(StoreError::VersionConflict.into());
@@ -509,6 +551,7 @@ async fn doomed(
         return Ok(Some(id));
     }
     let standing = standing(session, lookup.writer, type_id, &id, Access::Delete).await?;
+    require_whole(standing.as_ref())?;
     if standing.is_some_and(|standing| !standing.deleted) {
         Ok(Some(id))
     } else if if_match.is_some() {
@@ -516,6 +559,18 @@ async fn doomed(
     } else {
         Ok(None)
     }
+}
+
+/// 403 for a resource of which the viewer sees a rendition only: to replace the whole with what is
+/// seen would destroy what is not. That this tells the viewer of more is the lesser harm, and
+/// concerns no patient: they do not write.
+fn require_whole(standing: Option<&Standing>) -> Result<(), RestError> {
+    if standing.is_some_and(|standing| standing.partial) {
+        return Err(RestError::Forbidden(
+            "This resource is shown to you in part, so you cannot replace or delete it.".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// A resource as it stands for the viewer, on the connection of the write.

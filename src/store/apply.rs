@@ -73,14 +73,16 @@ impl Writer<'_> {
         let mut currents = load(self.connection(), &wanted, true).await?;
         let mut plans = Vec::with_capacity(ops.len());
         for (op, key) in ops.into_iter().zip(wanted) {
-            plans.push(plan(
+            let (type_name, id) = (definitions().type_name(op.type_id), op.id.clone());
+            let planned = plan(
                 op,
                 key,
                 currents.remove(&key),
                 now,
                 &keys,
                 self.store.base(),
-            )?);
+            );
+            plans.push(planned.map_err(|error| error.about(type_name, &id))?);
         }
         self.inherit_patients(&mut plans).await?;
         self.lock_patients(&plans).await?;

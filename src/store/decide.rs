@@ -176,7 +176,9 @@ impl<'t> Decider<'t> {
             };
             let (was, is) = (input_of(&old), input_of(&new));
             if let (Some(resource), Some(_), Origin::Api) = (&one.new, is, self.origin) {
-                self.check(resource).await?;
+                self.check(resource)
+                    .await
+                    .map_err(|error| error.about(definitions().type_name(one.type_id), &one.id))?;
             }
             if was.is_some() {
                 let mut sql = Sql::default();

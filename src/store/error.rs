@@ -22,6 +22,15 @@ pub enum StoreError {
     /// The request contradicts itself or the record; the issues say how. 400, 409 or 422.
     #[error("the request was refused")]
     Refused { status: u16, issues: Vec<Issue> },
+    /// [`StoreError::VersionConflict`] or [`StoreError::Refused`], and which of several writes it
+    /// is about.
+    #[error("{type_name}/{id} was refused")]
+    About {
+        type_name: String,
+        id: String,
+        #[source]
+        error: Box<StoreError>,
+    },
     /// Two writers met; trying again will do. 409.
     #[error("another write to the same resource came first")]
     Race,
@@ -45,6 +54,27 @@ impl StoreError {
         match error.sql_err() {
             Some(sea_orm::SqlErr::UniqueConstraintViolation(_)) => Self::Race,
             _ => Self::Database(error),
+        }
+    }
+
+    /// The same error, about this resource; those that are about none stay as they are.
+    pub(super) fn about(self, type_name: &str, id: &str) -> Self {
+        match self {
+            error @ (Self::VersionConflict | Self::Refused { .. }) => Self::About {
+                type_name: type_name.to_owned(),
+                id: id.to_owned(),
+                error: Box::new(error),
+            },
+            error => error,
+        }
+    }
+
+    /// The error itself, without what it is about.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        match self {
+            Self::About { error, .. } => error.plain(),
+            error => error,
         }
     }
 

@@ -57,6 +57,11 @@ impl Store {
         narrow: Narrow,
         query: &HistoryQuery<'_>,
     ) -> Result<HistoryPage, StoreError> {
+        // SMART App Launch 2.2, scopes: `r` opens the history of an instance, `s` that of a type.
+        let access = match query.scope {
+            HistoryScope::Instance(..) => Access::Read,
+            HistoryScope::Type(_) | HistoryScope::System => Access::Search,
+        };
         let types: Vec<TypeId> = match query.scope {
             HistoryScope::Instance(type_id, _) | HistoryScope::Type(type_id) => vec![type_id],
             HistoryScope::System => definitions()
@@ -75,7 +80,7 @@ impl Store {
         // The same predicate for every type unless scopes differ: one OR over groups of types.
         let mut groups: Vec<(Vec<crate::visibility::Branch>, Vec<TypeId>)> = Vec::new();
         for type_id in types {
-            let branches = visibility.branches(type_id, Access::Search);
+            let branches = visibility.branches(type_id, access);
             match groups.iter_mut().find(|(own, _)| {
                 *own == branches && branches.iter().all(|branch| branch.narrowing.is_none())
             }) {

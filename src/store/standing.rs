@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use sea_orm::{ConnectionTrait, DbBackend};
 
-use super::{Narrow, Store, StoreError, Writer};
+use super::{Narrow, Store, StoreError, Writer, apply};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
@@ -18,6 +18,8 @@ pub struct Standing {
     pub deleted: bool,
     /// None when deleted.
     pub body: Option<Bytes>,
+    /// Whether the viewer sees a rendition that leaves something out.
+    pub partial: bool,
 }
 
 impl Store {
@@ -29,6 +31,20 @@ impl Store {
 }
 
 impl Writer<'_> {
+    /// Waits until no other write searches for one of these conditions (a type and criteria) before
+    /// it writes: two conditional creates that meet must not both find nothing.
+    pub async fn lock_conditions(&self, conditions: &[(TypeId, &str)]) -> Result<(), StoreError> {
+        let keys = conditions
+            .iter()
+            .map(|(type_id, criteria)| {
+                let condition = format!("condition\0{type_id}\0{criteria}");
+                self.store.keys().text(&condition)
+            })
+            .collect();
+        // In one order everywhere, so nobody waits in a circle.
+        apply::lock_all(self.connection(), keys).await
+    }
+
     /// A resource, deleted or not, as this viewer may have it for `access`; None when it does not
     /// exist for the viewer.
     pub async fn standing(
@@ -47,7 +63,7 @@ impl Writer<'_> {
             .store
             .visible(visibility, narrow, type_id, access, &mut sql, "r")?;
         sql.text = format!(
-            "SELECT r.version, r.updated, r.deleted, r.body FROM resource r \
+            "SELECT r.version, r.updated, r.deleted, r.body, r.rendition FROM resource r \
              WHERE r.key = {key} AND r.fhir_id = {fhir_id} AND {visible}"
         );
         let statement = sql.statement(self.store.backend());
@@ -56,11 +72,13 @@ impl Writer<'_> {
         };
         let deleted: i16 = row.try_get_by_index(2)?;
         let body: Option<Vec<u8>> = row.try_get_by_index(3)?;
+        let rendition: i16 = row.try_get_by_index(4)?;
         Ok(Some(Standing {
             version: row.try_get_by_index(0)?,
             updated: row.try_get_by_index(1)?,
             deleted: deleted != 0,
             body: body.map(Bytes::from),
+            partial: rendition != 0,
         }))
     }
 

@@ -119,7 +119,11 @@ impl Store {
 
     async fn write_once(&self, origin: Origin, ops: Vec<Op>) -> Result<Vec<Outcome>, StoreError> {
         let mut writer = self.writer(origin).await?;
-        let outcomes = writer.apply(ops).await?;
+        let alone = ops.len() == 1;
+        let outcomes = writer
+            .apply(ops)
+            .await
+            .map_err(|error| if alone { error.plain() } else { error })?;
         writer.commit().await?;
         Ok(outcomes)
     }

@@ -51,6 +51,7 @@ each_api! {
         let reads = "system;;system/Observation.r";
         api.get(reads, "Observation/o").await.is(200);
         api.get(reads, "Observation/o/_history/1").await.is(200);
+        api.get(reads, "Observation/o/_history").await.is(200);
         for path in ["Patient/p", "Patient/unknown", "Observation", "Patient", ""] {
             let (code, ..) = api.get(reads, path).await.issue(403);
             assert_eq!(code, "forbidden", "{path}");

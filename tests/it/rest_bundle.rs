@@ -269,7 +269,7 @@ each_api! {
         let (_, _, at) = api
             .post(CLINICIAN, "", &bundle("transaction", &[put(a_patient("chosen"))]))
             .await
-            .issue(405);
+            .issue(403);
         assert_eq!(at, "Bundle.entry[0]");
     }
 
@@ -302,5 +302,40 @@ each_api! {
             .is(200);
         assert!(answer.text().contains("<status value=\"201 Created\"/>"), "{}", answer.text());
         api.get(SYSTEM, "Patient/x").await.is(200);
+    }
+
+    async fn refusals_of_the_store_name_their_entry_too(api: &Api) {
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        api.put(SYSTEM, &an_observation("o", "p")).await.is(201);
+        let stale = json!({"request": {"method": "PUT", "url": "Patient/p", "ifMatch": "W/\"9\""},
+            "resource": a_patient("p")});
+        let (_, _, at) = api
+            .post(SYSTEM, "", &bundle("transaction", &[put(a_patient("q")), stale]))
+            .await
+            .issue(412);
+        assert_eq!(at, "Bundle.entry[1]");
+        // A hold without any evidence.
+        let hold = json!({
+            "resourceType": "Task",
+            "status": "in-progress",
+            "intent": "order",
+            "code": {"coding": [{
+                "system": "https://candor.example/fhir/CodeSystem/release-task",
+                "code": "release-hold"}]},
+            "focus": {"reference": "Observation/o"},
+            "for": {"reference": "Patient/p"},
+        });
+        let alone = api.post(SYSTEM, "Task", &hold).await;
+        let (_, _, at) = alone.issue(422);
+        assert!(at.starts_with("Task") || at.is_empty(), "{at}");
+        let (_, _, at) = api
+            .post(SYSTEM, "", &bundle("transaction", &[
+                put(a_patient("q")),
+                post("urn:uuid:0a1b2c3d-0000-4000-8000-000000000009", hold),
+            ]))
+            .await
+            .issue(422);
+        assert!(at.starts_with("Bundle.entry[1]"), "{at}");
+        api.get(SYSTEM, "Patient/q").await.is(404);
     }
 }

@@ -167,4 +167,40 @@ each_api! {
         let found = api.get(SYSTEM, "Patient").await.is(200).json();
         assert_eq!(found["total"], 1);
     }
+
+    async fn creates_that_meet_make_one_resource(api: &Api) {
+        let create = |_| {
+            api.call(SYSTEM, "POST", "Patient")
+                .header("if-none-exist", "identifier=urn:mrn|1")
+                .json(&with_number("1"))
+                .send()
+        };
+        let answers = futures_util::future::join_all((0..8).map(create)).await;
+        let created = answers.iter().filter(|answer| answer.status == 201).count();
+        assert_eq!(created, 1, "{answers:?}");
+        assert!(answers.iter().all(|answer| answer.status.is_success()));
+        let found = api.get(SYSTEM, "Patient").await.is(200).json();
+        assert_eq!(found["total"], 1);
+    }
+
+    async fn of_updates_that_meet_one_wins(api: &Api) {
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        let update = |_| {
+            api.call(SYSTEM, "PUT", "Patient/p")
+                .header("if-match", "W/\"1\"")
+                .json(&a_patient("p"))
+                .send()
+        };
+        let answers = futures_util::future::join_all((0..8).map(update)).await;
+        let won = answers.iter().filter(|answer| answer.status == 200).count();
+        assert_eq!(won, 1, "{answers:?}");
+        assert!(answers.iter().all(|answer| answer.status == 200 || answer.status == 412));
+        // New ids that meet: one creates, the others update.
+        let new = an_observation("new", "p");
+        let put = |_| api.put(SYSTEM, &new);
+        let answers = futures_util::future::join_all((0..8).map(put)).await;
+        let created = answers.iter().filter(|answer| answer.status == 201).count();
+        assert_eq!(created, 1, "{answers:?}");
+        assert!(answers.iter().all(|answer| answer.status.is_success()), "{answers:?}");
+    }
 }

@@ -451,6 +451,7 @@ fn op(prepared: Prepared) -> Op {
 fn words(error: &StoreError) -> String {
     match error {
         StoreError::Refused { issues, .. } => bundle::describe(issues),
+        StoreError::About { error, .. } => words(error),
         error => error.to_string(),
     }
 }
