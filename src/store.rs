@@ -5,6 +5,7 @@
 
 mod apply;
 pub mod connection;
+mod current;
 mod decide;
 pub mod error;
 mod gather;
@@ -15,6 +16,7 @@ mod indexed;
 pub mod ledger;
 pub mod policy;
 pub mod read;
+mod record;
 mod rows;
 pub mod standing;
 mod surrogate;

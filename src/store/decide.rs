@@ -11,13 +11,14 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde_json::{Value, json};
 
-use super::apply::{self, Current, in_list};
+use super::current::{self, Current, in_list};
 use super::gather::{Gathered, StoredInput};
 use super::holds::{self, HoldRow};
 use super::ledger::NewEntry;
+use super::record::ledger_body;
 use super::write::Origin;
 use super::{Store, StoreError};
-use crate::clock::{self, Millis};
+use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::release::{self, Affects, Decision, Facts, Links};
 use crate::sql::Sql;
@@ -205,7 +206,7 @@ impl<'t> Decider<'t> {
                             .iter()
                             .filter_map(|one| self.key_of(one))
                             .collect();
-                        let found = apply::load(self.on, &keys, false).await?;
+                        let found = current::load(self.on, &keys, false).await?;
                         self.work.extend(found.values().map(|current| current.doc));
                     }
                     Affects::WholePatient => {
@@ -310,7 +311,7 @@ impl<'t> Decider<'t> {
         let own: Vec<HoldRow> = self.gathered.holds_of(current.key).to_vec();
         if self.visits.get(&current.doc) == Some(&1) {
             let attached = self.attachments(&current, value);
-            let attached = apply::load(self.on, &attached, false).await?;
+            let attached = current::load(self.on, &attached, false).await?;
             self.work.extend(attached.values().map(|one| one.doc));
         }
         let decision = self.decision(&current, value, &reference).await?;
@@ -457,7 +458,7 @@ impl<'t> Decider<'t> {
             .iter()
             .filter_map(|one| self.key_of(one))
             .collect();
-        let found = apply::load(self.on, &keys, false).await?;
+        let found = current::load(self.on, &keys, false).await?;
         for next in found.values() {
             self.work.push_back(next.doc);
         }
@@ -500,7 +501,7 @@ impl<'t> Decider<'t> {
     }
 
     pub(super) fn key_of(&self, reference: &str) -> Option<i64> {
-        apply::local_key(self.store.keys(), self.store.base(), reference)
+        current::local_key(self.store.keys(), self.store.base(), reference)
     }
 
     pub(super) async fn execute(&self, sql: Sql) -> Result<(), StoreError> {
@@ -508,80 +509,5 @@ impl<'t> Decider<'t> {
             .execute_raw(sql.statement(self.store.backend()))
             .await?;
         Ok(())
-    }
-}
-
-/// What the ledger says of one decision: who, what, until when, by which rule; no clinical content.
-pub(super) fn ledger_body(
-    reference: &str,
-    current: &Current,
-    decision: &Decision,
-    context: &release::PolicyContext,
-) -> Value {
-    let holds: Vec<Value> = decision
-        .holds
-        .iter()
-        .map(|span| {
-            let mut row = json!({
-                "audience": audience_name(&span.audience),
-                "effect": match span.effect {
-                    release::Effect::Withhold => "withhold",
-                    release::Effect::Redact(_) => "redact",
-                },
-                "visibility": match span.mode {
-                    release::Mode::Pending => "pending",
-                    release::Mode::Notice => "notice",
-                    release::Mode::Conceal => "conceal",
-                },
-                "rules": span.rules,
-            });
-            if span.starts > 0 {
-                row["from"] = json!(clock::instant(span.starts));
-            }
-            if span.ends != clock::FOREVER {
-                row["until"] = json!(clock::instant(span.ends));
-            }
-            row
-        })
-        .collect();
-    let notes: Vec<Value> = decision
-        .entries
-        .iter()
-        .map(|note| {
-            json!({
-                "kind": note.kind.code(),
-                "rule": note.rule,
-                "basis": note.basis,
-                "ibPath": note.ib_path,
-                "evidence": note.evidence,
-                "detail": note.detail,
-            })
-        })
-        .collect();
-    let mut body = json!({
-        "target": reference,
-        "version": current.version,
-        "policyEpoch": context.epoch(),
-        "outcome": if holds.is_empty() { "release" } else { "hold" },
-        "holds": holds,
-        "notes": notes,
-    });
-    if let Some(at) = decision.finalized_at {
-        body["finalizedAt"] = json!(clock::instant(at));
-    }
-    body
-}
-
-pub(super) fn audience_name(audience: &release::Audience) -> String {
-    use release::Audience as A;
-    match audience {
-        A::PatientSide => "patient-side".to_owned(),
-        A::Patient => "patient".to_owned(),
-        A::Representatives => "representative".to_owned(),
-        A::Clinicians => "clinician".to_owned(),
-        A::Payers => "payer".to_owned(),
-        A::Researchers => "researcher".to_owned(),
-        A::ThirdParties => "other".to_owned(),
-        A::One(reference) => reference.clone(),
     }
 }

@@ -7,7 +7,8 @@ use sea_orm::ConnectionTrait;
 use serde_json::Value;
 
 use super::StoreError;
-use super::apply::{self, CURRENT, Current, current, in_list};
+use super::apply;
+use super::current::{self, CURRENT, Current, in_list};
 use super::decide::Decider;
 use super::history;
 use super::holds::{self, HoldRow};
@@ -199,7 +200,7 @@ impl Decider<'_> {
         let list = in_list(&mut sql, backend, &missing);
         sql.text = format!("SELECT {CURRENT} FROM resource WHERE id {list} AND deleted = 0");
         for row in self.on.query_all_raw(sql.statement(backend)).await? {
-            self.keep(current(&row)?)?;
+            self.keep(current::current(&row)?)?;
         }
         Ok(())
     }
@@ -221,7 +222,7 @@ impl Decider<'_> {
                     .insert(bare(reference).to_owned(), None);
             }
         }
-        for (_, found) in apply::load(self.on, &keys, false).await? {
+        for (_, found) in current::load(self.on, &keys, false).await? {
             if !found.deleted {
                 self.keep(found)?;
             }
@@ -266,7 +267,7 @@ impl Decider<'_> {
         );
         let mut found = Vec::new();
         for row in self.on.query_all_raw(sql.statement(backend)).await? {
-            let current = current(&row)?;
+            let current = current::current(&row)?;
             let value = match self.gathered.docs.get(&current.doc) {
                 Some((_, value)) => Some(value.clone()),
                 None => current.value()?,
@@ -328,7 +329,7 @@ impl Decider<'_> {
         if target.patient != 0 || !matches!(type_name, "Provenance" | "Binary") {
             return Ok(());
         }
-        let mut keys: Vec<i64> = apply::inherits_from(type_name, value)
+        let mut keys: Vec<i64> = current::inherits_from(type_name, value)
             .into_iter()
             .filter_map(|reference| self.key_of(reference))
             .collect();
@@ -344,7 +345,7 @@ impl Decider<'_> {
                 keys.push(row.try_get_by_index(0)?);
             }
         }
-        let found = apply::load(self.on, &keys, false).await?;
+        let found = current::load(self.on, &keys, false).await?;
         let patient = keys
             .iter()
             .filter_map(|key| found.get(key))

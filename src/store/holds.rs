@@ -6,7 +6,8 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use serde_json::{Value, json};
 
 use super::StoreError;
-use super::apply::{Current, in_list, resource_insert, stored_patients};
+use super::apply::{resource_insert, stored_patients};
+use super::current::{Current, in_list};
 use super::index::IndexWriter;
 use super::indexed::index_rows;
 use super::rows::{Insert, Kind};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::apply::local_key;
+use super::current::local_key;
 use crate::fhir::definitions::{ParamId, TypeId, definitions};
 use crate::keys::Keys;
 use crate::search::extract::{self, IndexRows, ReferenceRow};

@@ -3,11 +3,12 @@
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-use super::decide::{Decider, audience_name, ledger_body};
+use super::decide::Decider;
 use super::holds::{self, HoldRow};
 use super::ledger::{self, NewEntry};
+use super::record::{audience_name, ledger_body};
 use super::write::Origin;
-use super::{Store, StoreError, apply};
+use super::{Store, StoreError, apply, current};
 use crate::clock::{self, Millis};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::Issue;
@@ -156,7 +157,7 @@ impl Store {
         let key = self.keys().reference(type_name, id);
         // Never committed: the engine runs on the same facts as a write would gather.
         let tx = self.begin().await?;
-        let found = apply::load(tx.connection(), &[key], false).await?;
+        let found = current::load(tx.connection(), &[key], false).await?;
         let current = found.get(&key).ok_or(StoreError::NotFound)?;
         let value = current.value()?.ok_or(StoreError::Gone)?;
         let rows = holds::load(tx.connection(), &[], &[current.doc]).await?;
