@@ -255,10 +255,6 @@ pub async fn find_ids<C: ConnectionTrait>(
 ///
 /// # Errors
 /// None today; the signature is [`Narrow`](crate::store::read::Narrow)'s.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the signature that the store asks for"
-)]
 pub fn narrow(
     keys: &Keys,
     type_id: TypeId,

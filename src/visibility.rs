@@ -222,9 +222,7 @@ impl Visibility {
             .filter(|branch| branch.narrowing.is_none())
             .map(|branch| branch.patient)
             .collect();
-        branches.retain(|branch| {
-            branch.narrowing.is_none() || !whole.iter().any(|patient| *patient == branch.patient)
-        });
+        branches.retain(|branch| branch.narrowing.is_none() || !whole.contains(&branch.patient));
         branches
     }
 

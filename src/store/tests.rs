@@ -16,6 +16,7 @@ pub(super) struct Fixture {
     _dir: tempfile::TempDir,
 }
 
+#[expect(clippy::print_stderr, reason = "a test that ran only half says so")]
 /// A fresh SQLite file, and a fresh database of the PostgreSQL that the test command started.
 pub(super) async fn fixtures() -> Vec<Fixture> {
     let mut urls = vec![None];
