@@ -267,7 +267,6 @@ async fn clients_prove_themselves_in_the_way_they_registered(server: Server) {
         vec![grant, token, ("client_id", id)],
         vec![grant, token, ("client_id", id), ("client_secret", "wrong")],
         vec![grant, token, ("client_id", "nobody")],
-        vec![grant, token],
     ] {
         let (status, body) = server.token(&form).await;
         assert_eq!(
@@ -275,6 +274,12 @@ async fn clients_prove_themselves_in_the_way_they_registered(server: Server) {
             (401, Some("invalid_client"))
         );
     }
+    // Naming nobody is a public client's way to refresh; the token is still nobody's.
+    let (status, body) = server.token(&[grant, token]).await;
+    assert_eq!(
+        (status, body["error"].as_str()),
+        (400, Some("invalid_grant"))
+    );
     let secret = confidential.client_secret.clone().unwrap();
     let (status, body) = server
         .token(&[grant, token, ("client_id", id), ("client_secret", &secret)])
