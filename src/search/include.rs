@@ -116,9 +116,7 @@ fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<Strin
         if let Some(source) = include.source {
             reached.push_str(&format!(" AND c.type = {source}"));
         }
-        if let Some(param) = include.param {
-            reached.push_str(&format!(" AND c.param = {}", param.id));
-        }
+        reached.push_str(&param_is(include));
         reached + ")"
     } else {
         let sources: Vec<i64> = from
@@ -132,9 +130,7 @@ fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<Strin
         let sources = lower.sql.bind_list(sources);
         let mut reached =
             format!("k.key IN (SELECT c.target FROM idx_reference c WHERE c.id IN {sources}");
-        if let Some(param) = include.param {
-            reached.push_str(&format!(" AND c.param = {}", param.id));
-        }
+        reached.push_str(&param_is(include));
         if let Some(target) = include.target {
             reached.push_str(&format!(" AND c.target_type = {target}"));
         }
@@ -151,6 +147,14 @@ fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<Strin
         MAX_INCLUDED + 1,
         lower.alias()
     ))
+}
+
+/// `*` follows every search parameter, not the links that only the store follows.
+fn param_is(include: &Include) -> String {
+    match include.param {
+        Some(param) => format!(" AND c.param = {}", param.id),
+        None => " AND c.param >= 0".to_owned(),
+    }
 }
 
 /// The types that an include may show.

@@ -43,7 +43,7 @@ pub(super) struct Changed {
 
 /// How often one resource is decided again in one transaction before it is left as it is: decisions
 /// follow references, and references can go in circles.
-const MOST_VISITS: u8 = 4;
+const MOST_VISITS: u8 = 16;
 
 /// Decides what a transaction changed, and what depends on it.
 pub(super) struct Decider<'t> {
@@ -103,8 +103,7 @@ impl<'t> Decider<'t> {
             .collect();
         self.adopt(&created).await?;
         for one in changed {
-            let Some(value) = one.new else { continue };
-            self.work.push_back(one.doc);
+            let deleted = one.new.is_none();
             let current = Current {
                 doc: one.doc,
                 key: one.key,
@@ -113,10 +112,16 @@ impl<'t> Decider<'t> {
                 version: one.version,
                 updated: one.updated,
                 method: one.method,
-                deleted: false,
+                deleted,
                 body: None,
                 id: one.id,
             };
+            let Some(value) = one.new else {
+                let (keys, base) = (self.store.keys(), self.store.base());
+                holds::delete_shown(self.on, keys, base, &current).await?;
+                continue;
+            };
+            self.work.push_back(current.doc);
             self.gathered.remember(current, value);
         }
         self.run().await
@@ -142,6 +147,10 @@ impl<'t> Decider<'t> {
 
     async fn run(mut self) -> Result<Vec<NewEntry>, StoreError> {
         while let Some(doc) = self.work.pop_front() {
+            // What is asked for again further back is decided there, with what changed meanwhile.
+            if self.visits.contains_key(&doc) && self.work.contains(&doc) {
+                continue;
+            }
             let visits = self.visits.entry(doc).or_insert(0);
             *visits += 1;
             if *visits > MOST_VISITS {
@@ -226,7 +235,8 @@ impl<'t> Decider<'t> {
 
     /// Refuses an input whose evidence cannot be valid: 422 with each missing or wrong part.
     async fn check(&mut self, resource: &Value) -> Result<(), StoreError> {
-        let mut references = release::evidence(resource);
+        let resource = release::relative(resource, self.store.base());
+        let mut references = release::evidence(&resource);
         let focus = resource.pointer("/focus/reference").and_then(Value::as_str);
         references.extend(focus.map(str::to_owned));
         for _ in 0..2 {
@@ -238,7 +248,7 @@ impl<'t> Decider<'t> {
                 .flat_map(release::evidence)
                 .collect();
         }
-        release::check_input(resource, &self.gathered, &self.store.policy()).map_err(|issues| {
+        release::check_input(&resource, &self.gathered, &self.store.policy()).map_err(|issues| {
             StoreError::Refused {
                 status: 422,
                 issues,

@@ -12,7 +12,7 @@ use super::current::{self, CURRENT, Current, in_list};
 use super::decide::Decider;
 use super::history;
 use super::holds::{self, HoldRow};
-use super::indexed::{ATTACHMENT, attachment_urls};
+use super::indexed::{ATTACHMENT, LINK, attachment_urls};
 use crate::clock::Millis;
 use crate::fhir::definitions::definitions;
 use crate::release::{self, Input, Lookup, Withheld};
@@ -262,7 +262,7 @@ impl Decider<'_> {
         let key = sql.bind(target.key);
         sql.text = format!(
             "SELECT {CURRENT} FROM resource WHERE deleted = 0 AND rendition = 0 AND id IN \
-             (SELECT id FROM idx_reference WHERE target = {key} AND type IN ({}))",
+             (SELECT id FROM idx_reference WHERE target = {key} AND param <> {LINK} AND type IN ({}))",
             types.join(", ")
         );
         let mut found = Vec::new();

@@ -111,7 +111,7 @@ impl Store {
         }
         let ways = ways.join(" OR ");
         let holds = visibility.holds_predicate(&mut sql, "r.id");
-        let open = visibility.old_version_predicate(&mut sql, "v", "r.id");
+        let open = visibility.old_version_predicate(&mut sql, "v", "r");
         let mut window = String::new();
         if let Some(since) = query.since {
             let since = sql.bind(since);

@@ -239,6 +239,23 @@ pub(super) async fn replace_rows(
     Ok(insert.run(on).await?)
 }
 
+/// Ends what was shown of a resource in part when the resource is deleted: the renditions, and the
+/// rows that show one. Who saw a rendition finds the resource deleted, like everybody; from whom
+/// the whole was held, the deletion is held too.
+pub(super) async fn delete_shown(
+    on: &impl ConnectionTrait,
+    keys: &Keys,
+    base: &str,
+    current: &Current,
+) -> Result<(), StoreError> {
+    let mut sql = Sql::default();
+    let doc = sql.bind(current.doc);
+    sql.text = format!("DELETE FROM hold WHERE doc = {doc} AND shown > 0");
+    on.execute_raw(sql.statement(on.get_database_backend()))
+        .await?;
+    replace_renditions(on, keys, base, current, &[]).await
+}
+
 /// Replaces the renditions of a resource, bodies and index rows.
 pub(super) async fn replace_renditions(
     on: &impl ConnectionTrait,

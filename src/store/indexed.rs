@@ -1,14 +1,20 @@
 //! Index rows of a stored body: what search finds, and the links that only the store follows.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::current::local_key;
 use crate::fhir::definitions::{ParamId, TypeId, definitions};
 use crate::keys::Keys;
+use crate::release;
 use crate::search::extract::{self, IndexRows, ReferenceRow};
 
 /// The number under which `idx_reference` keeps attachment links: no search parameter has it.
 pub(super) const ATTACHMENT: ParamId = -1;
+
+/// The number of references that no search parameter finds: only decisions follow them.
+pub(super) const LINK: ParamId = -2;
 
 /// All index rows of a resource as stored.
 pub(super) fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
@@ -22,6 +28,21 @@ pub(super) fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &
                 param: ATTACHMENT,
                 target,
                 target_type: binary,
+            });
+        }
+    }
+    // Elements without a search parameter refer too: `MedicationRequest.reasonReference`, a Binary's
+    // `securityContext`, extensions.
+    let found: HashSet<i64> = rows.references.iter().map(|row| row.target).collect();
+    for reference in release::references(&release::relative(resource, base)) {
+        if let Some(target) = local_key(keys, base, &reference)
+            && !found.contains(&target)
+        {
+            let type_name = reference.split('/').next().unwrap_or_default();
+            rows.references.push(ReferenceRow {
+                param: LINK,
+                target,
+                target_type: definitions().type_id(type_name).unwrap_or(-1),
             });
         }
     }

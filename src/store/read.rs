@@ -83,7 +83,7 @@ impl Store {
         let fhir_id = sql.bind(id);
         let wanted = sql.bind(version);
         let visible = self.visible(visibility, narrow, type_id, Access::Read, &mut sql, "r")?;
-        let open = visibility.old_version_predicate(&mut sql, "v", "r.id");
+        let open = visibility.old_version_predicate(&mut sql, "v", "r");
         sql.text = format!(
             "SELECT v.version, v.updated, v.body FROM resource r JOIN history v ON v.doc = r.id \
              WHERE r.key = {key} AND r.fhir_id = {fhir_id} AND r.rendition = 0 \

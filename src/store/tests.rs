@@ -366,3 +366,82 @@ async fn a_reference_to_something_withheld_is_gone_from_the_rendition() {
         assert!(matches!(old, Err(StoreError::NotFound)));
     }
 }
+
+#[tokio::test]
+async fn what_was_filed_under_another_patient_stays_theirs() {
+    for fixture in fixtures().await {
+        let observation = |patient: &str| {
+            json!({"resourceType": "Observation", "id": "o", "status": "final",
+                "code": {"text": "c"}, "subject": {"reference": format!("Patient/{patient}")}})
+        };
+        for patient in ["a", "b", "b"] {
+            fixture.put(observation(patient)).await;
+        }
+        let type_id = definitions().type_id("Observation").unwrap();
+        let narrow = |_: &_, _, _: &str, _: &mut _, _: &str| Ok("1 = 1".to_owned());
+        let sees = fixture.sees(&viewer(ViewerClass::Patient, Some("b")));
+        let old = async |version| {
+            fixture
+                .store
+                .vread(&sees, narrow, type_id, "o", version)
+                .await
+        };
+        assert!(matches!(old(1).await, Err(StoreError::NotFound)));
+        assert!(old(2).await.is_ok());
+        let query = super::HistoryQuery {
+            scope: super::HistoryScope::Instance(type_id, "o"),
+            since: None,
+            count: 10,
+            after: None,
+        };
+        let page = fixture.store.history(&sees, narrow, &query).await.unwrap();
+        let versions: Vec<i32> = page.entries.iter().map(|entry| entry.version).collect();
+        assert_eq!(versions, [3, 2]);
+    }
+}
+
+#[tokio::test]
+async fn references_without_a_search_parameter_go_and_deleted_renditions_too() {
+    for fixture in fixtures().await {
+        let me = viewer(ViewerClass::Patient, Some("p"));
+        fixture
+            .put(
+                json!({"resourceType": "Practitioner", "id": "psy", "qualification": [
+            {"code": {"text": "Clinical Psychologist"}}]}),
+            )
+            .await;
+        fixture
+            .put(
+                json!({"resourceType": "MedicationRequest", "id": "m", "status": "active",
+                "intent": "order", "medicationCodeableConcept": {"text": "m"},
+                "subject": {"reference": "Patient/p"},
+                "supportingInformation": [{"reference": "DocumentReference/n"}]}),
+            )
+            .await;
+        fixture.put(json!({
+            "resourceType": "DocumentReference", "id": "n", "status": "current",
+            "meta": {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "PSYTHPN"}]},
+            "subject": {"reference": "Patient/p"}, "date": "2026-11-10T15:00:00Z",
+            "content": [{"attachment": {"contentType": "text/plain", "data": "Tm90ZQ=="}}],
+            "extension": [{"url": format!("{CB}/StructureDefinition/psychotherapy-attestation"), "extension": [
+                {"url": "author", "valueReference": {"reference": "Practitioner/psy"}},
+                {"url": "sessionAnalysis", "valueBoolean": true},
+                {"url": "separatelyStored", "valueBoolean": true},
+                {"url": "attestedAt", "valueDateTime": "2026-11-10T15:00:00Z"}]}],
+        })).await;
+        let seen = fixture.read(&me, "MedicationRequest/m").await.unwrap();
+        assert_eq!(seen.get("supportingInformation"), None);
+        let deletion = Op {
+            method: Method::Delete,
+            resource: None,
+            ..op(json!({"resourceType": "MedicationRequest", "id": "m"}))
+        };
+        fixture
+            .store
+            .write(Origin::Api, vec![deletion])
+            .await
+            .unwrap();
+        let gone = fixture.read(&me, "MedicationRequest/m").await;
+        assert!(matches!(gone, Err(StoreError::Gone)));
+    }
+}

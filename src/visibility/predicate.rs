@@ -43,11 +43,12 @@ impl Visibility {
 }
 
 impl Visibility {
-    /// The predicate under which an older version (`version` is an alias of `history`, `doc` the
-    /// base's surrogate id) exists for this viewer, on top of the resource itself existing. For
+    /// The predicate under which an older version (`version` is an alias of `history`, `row` of the
+    /// base in `resource`) exists for this viewer, on top of the resource itself existing. For
     /// whom holds apply, an older version stays hidden while anything of the resource is held back
-    /// now, and until the holds that stood when it was replaced would have ended.
-    pub fn old_version_predicate(&self, sql: &mut Sql, version: &str, doc: &str) -> String {
+    /// now, and until the holds that stood when it was replaced would have ended. Who looks at one
+    /// patient's record does not see the versions that were about somebody else.
+    pub fn old_version_predicate(&self, sql: &mut Sql, version: &str, row: &str) -> String {
         let Some(audiences) = &self.audiences else {
             return "1 = 1".to_owned();
         };
@@ -55,9 +56,13 @@ impl Visibility {
         let person = sql.bind(self.person);
         let now = sql.bind(self.now);
         let instant = sql.bind(self.instant);
+        let same_patient = match self.patient {
+            Some(_) => format!("{version}.patient = {row}.patient AND "),
+            None => String::new(),
+        };
         format!(
-            "{version}.hidden_until <= {instant} AND NOT EXISTS (SELECT 1 FROM hold h \
-             WHERE h.doc = {doc} AND h.audience IN {audiences} AND h.exempt <> {person} \
+            "{same_patient}{version}.hidden_until <= {instant} AND NOT EXISTS (SELECT 1 FROM hold h \
+             WHERE h.doc = {row}.id AND h.audience IN {audiences} AND h.exempt <> {person} \
              AND h.starts <= {now} AND h.ends > {instant})"
         )
     }

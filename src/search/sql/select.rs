@@ -118,8 +118,10 @@ impl Lower<'_> {
 
     fn resource_row(&self, plan: &Plan, row: &Row) -> Vec<String> {
         let mut conditions = Vec::with_capacity(2);
-        // All types there are need no list; groups bring their own.
-        if plan.groups.is_empty() && !is_every_type(&plan.types) {
+        // All types there are need no list; several types have theirs in the groups. One type has
+        // not: the narrowing of a scope need not name it (`_lastUpdated=…`, `category:not=…`).
+        let is_one = matches!(plan.types, Types::One(_));
+        if is_one || (plan.groups.is_empty() && !is_every_type(&plan.types)) {
             conditions.push(row.any_type(&row.alias));
         }
         conditions.push(format!("{}.deleted = 0", row.alias));
@@ -152,5 +154,37 @@ fn is_every_type(types: &Types) -> bool {
     match types {
         Types::One(_) => false,
         Types::Many(many) => many.len() == crate::fhir::definitions::definitions().types().count(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fhir::definitions::definitions;
+    use crate::keys::Keys;
+    use crate::visibility::scope::Scopes;
+    use crate::visibility::{Access, Viewer, ViewerClass, Visibility};
+
+    #[test]
+    fn scopes_that_say_nothing_of_the_type_open_no_other_type() {
+        let keys = Keys::new([7; 16]);
+        let viewer = Viewer {
+            class: ViewerClass::Patient,
+            person: Some("Patient/p".to_owned()),
+            patient: Some("p".to_owned()),
+            client_id: "app".to_owned(),
+            client_device: None,
+            scopes: Scopes::parse(
+                "patient/Observation.rs?_lastUpdated=gt2020 patient/Observation.rs?category:not=x",
+            ),
+        };
+        let visibility = Visibility::of(&viewer, &keys, 0, 0);
+        let type_id = definitions().type_id("Observation").unwrap();
+        let types = Types::One(type_id);
+        let plan = plan::plan(&visibility, &keys, Access::Search, &types, Vec::new()).unwrap();
+        let mut lower = Lower::new(&keys, &visibility, Access::Search);
+        let selection = lower.select(&plan).unwrap();
+        let limit = format!("{}.type = {type_id}", selection.row.alias);
+        assert!(selection.conditions.contains(&limit), "{selection:?}");
     }
 }
