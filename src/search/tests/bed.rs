@@ -458,7 +458,7 @@ const TABLES: &[(&str, &str)] = &[
     ),
     (
         "hold",
-        "doc, audience, starts, ends, exempt, shown, mode, patient, rules",
+        "doc, audience, starts, ends, exempt, shown, mode, patient, detail",
     ),
 ];
 
