@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod browser;
 mod examples;
 mod guards;
 mod hostile_parsers;

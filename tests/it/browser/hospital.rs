@@ -1,0 +1,220 @@
+//! A real `candor serve` with the record of `tests/browser/seed.json`, written by a backend client.
+
+use std::process::Stdio;
+
+use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use super::tools::folder;
+
+/// When everything in the record was issued.
+pub const T0: &str = "2026-11-10T15:00:00Z";
+pub const USERNAME: &str = "ana.ruiz";
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// A server in Kentucky.
+#[derive(Debug)]
+pub struct Hospital {
+    /// `http://127.0.0.1:port`, which is also the origin of its pages.
+    pub origin: String,
+    database_url: String,
+    child: Child,
+    client: reqwest::Client,
+    _directory: TempDir,
+}
+
+impl Hospital {
+    /// Starts the server with its clock at [`T0`], writes the record, makes Ana's account.
+    pub async fn open() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let database_url = format!("sqlite://{}/candor.db", directory.path().display());
+        let mut child = command(&database_url, &["serve", "--test-clock"])
+            .env("CANDOR_BIND", "127.0.0.1:0")
+            .env("CANDOR_JURISDICTION", "US-KY")
+            .env("CANDOR_LOG", "info")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        let origin = loop {
+            let Some(line) = lines.next_line().await.unwrap() else {
+                panic!("candor serve ended:\n{}", said.join("\n"));
+            };
+            // The line that says "serving" has the public URL.
+            if let Some((_, rest)) = line.split_once("http://127.0.0.1:")
+                && line.contains("serving")
+            {
+                let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+                break format!("http://127.0.0.1:{port}");
+            }
+            said.push(line);
+        };
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let hospital = Self {
+            origin,
+            database_url,
+            child,
+            client: reqwest::Client::new(),
+            _directory: directory,
+        };
+        hospital.clock(T0).await;
+        hospital.write_record().await;
+        let arguments = [
+            "user",
+            "add",
+            "--username",
+            USERNAME,
+            "--role",
+            "patient",
+            "--patient",
+            "ana",
+        ];
+        hospital.run(&arguments, &format!("{PASSWORD}\n")).await;
+        hospital
+    }
+
+    /// Stops in good order.
+    pub async fn close(mut self) {
+        let pid = self.child.id().unwrap().to_string();
+        // The shell's own kill: there is always a shell.
+        let mut ask = Command::new("sh");
+        let asked = ask
+            .args(["-c", "kill \"$0\"", &pid])
+            .status()
+            .await
+            .unwrap();
+        assert!(asked.success());
+        assert!(self.child.wait().await.unwrap().success());
+    }
+
+    pub fn fhir(&self) -> String {
+        format!("{}/fhir/r4", self.origin)
+    }
+
+    /// Sets the server's time.
+    pub async fn clock(&self, now: &str) {
+        let url = format!("{}/_test/clock", self.origin);
+        let answer = self.client.put(url).json(&json!({"now": now})).send().await;
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+
+    /// `candor client add` for a public app: its `client_id`.
+    pub async fn add_app(&self, name: &str, redirect_uris: &[&str], scope: &str) -> String {
+        let mut arguments = vec![
+            "client", "add", "--name", name, "--type", "public", "--scope", scope,
+        ];
+        for uri in redirect_uris {
+            arguments.extend(["--redirect-uri", uri]);
+        }
+        let printed: Value = serde_json::from_str(&self.run(&arguments, "").await).unwrap();
+        printed["client_id"].as_str().unwrap().to_owned()
+    }
+
+    async fn write_record(&self) {
+        let bundle = std::fs::read_to_string(folder().join("seed.json")).unwrap();
+        let token = self.feed_token().await;
+        let answer = self
+            .client
+            .post(self.fhir())
+            .bearer_auth(token)
+            .header("content-type", "application/fhir+json")
+            .body(bundle)
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status();
+        let body = answer.text().await.unwrap();
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// A token for the hospital's feed: SMART Backend Services.
+    async fn feed_token(&self) -> String {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
+        let point = pair.public_key().as_ref().to_vec();
+        let jwks = json!({"keys": [{
+            "kty": "EC", "crv": "P-384", "alg": "ES384", "use": "sig", "kid": "feed",
+            "key_ops": ["verify"],
+            "x": BASE64.encode(&point[1..49]), "y": BASE64.encode(&point[49..]),
+        }]});
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), jwks.to_string()).unwrap();
+        let arguments = [
+            "client",
+            "add",
+            "--name",
+            "Feed",
+            "--type",
+            "backend",
+            "--jwks",
+            file.path().to_str().unwrap(),
+            "--scope",
+            "system/*.cruds",
+        ];
+        let printed: Value = serde_json::from_str(&self.run(&arguments, "").await).unwrap();
+        let client_id = printed["client_id"].as_str().unwrap();
+        let url = format!("{}/auth/token", self.origin);
+        let now = T0.parse::<Timestamp>().unwrap().as_second();
+        let mut header = Header::new(Algorithm::ES384);
+        header.kid = Some("feed".to_owned());
+        let claims = json!({
+            "iss": client_id, "sub": client_id, "aud": url, "iat": now, "exp": now + 240,
+            "jti": uuid::Uuid::new_v4().to_string(),
+        });
+        let key = pair.to_pkcs8v1().unwrap();
+        let key = EncodingKey::from_ec_der(key.as_ref());
+        let assertion = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("scope", "system/*.cruds"),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+            ("client_assertion", &assertion),
+        ];
+        let answer = self.client.post(url).form(&form).send().await.unwrap();
+        let body: Value = answer.json().await.unwrap();
+        let token = body["access_token"].as_str();
+        token.unwrap_or_else(|| panic!("{body}")).to_owned()
+    }
+
+    async fn run(&self, arguments: &[&str], input: &str) -> String {
+        let mut child = command(&self.database_url, arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).await.unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().await.unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "candor {arguments:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// The real program, with nothing configured but the database.
+fn command(database_url: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_candor"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CANDOR_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(arguments)
+        .env("CANDOR_DATABASE_URL", database_url)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}

@@ -1,0 +1,136 @@
+//! What a person does on the pages, and what every page must be.
+
+use serde_json::{Value, json};
+use url::Url;
+
+use super::chromium::Chromium;
+use super::hospital::{PASSWORD, USERNAME};
+use super::tools::Tools;
+
+/// Types name and password and presses the button.
+pub async fn sign_in(chromium: &Chromium, username: &str, password: &str) {
+    chromium.type_into("#username", username).await;
+    chromium.type_into("#password", password).await;
+    chromium.press("main form button").await;
+}
+
+/// Signs Ana in at the page an app sent her to, up to the question what the app may see.
+pub async fn sign_in_to_connect(chromium: &Chromium, origin: &str) {
+    let login = format!("{origin}/login");
+    chromium.wait_for_address(&login).await;
+    sign_in(chromium, USERNAME, PASSWORD).await;
+    wait_for_consent(chromium, origin).await;
+}
+
+pub async fn wait_for_consent(chromium: &Chromium, origin: &str) {
+    let consent = format!("{origin}/auth/consent");
+    chromium.wait_for_address(&consent).await;
+    chromium.wait_for(ALLOW).await;
+}
+
+pub const ALLOW: &str = "button[name=action][value=allow]";
+pub const DENY: &str = "button[name=action][value=deny]";
+
+/// Ways in which a page breaks WCAG 2.2 AA or axe's good practice, in the scheme and width it has.
+async fn breaches(chromium: &Chromium) -> Vec<String> {
+    let script = "
+        const done = arguments[arguments.length - 1];
+        axe.run(document, {resultTypes: ['violations', 'incomplete']}).then(
+            (found) => done(found.violations.flatMap((rule) => rule.nodes.map((node) =>
+                `${rule.impact} ${rule.id}: ${rule.help}: ${node.html}: ${node.failureSummary}`))),
+            (error) => done([`axe failed: ${error}`]),
+        );";
+    let found = chromium.client.execute_async(script, vec![]).await.unwrap();
+    let found = found.as_array().unwrap().iter();
+    found
+        .map(|line| line.as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Looks at the page in light and dark, wide and as narrow as WCAG asks (1.4.10): it must be
+/// accessible, must not scroll sideways and must leave nothing in the browser.
+pub async fn judge(chromium: &Chromium, tools: &Tools, name: &str) {
+    let axe = tools.package_file("axe-core/axe.min.js");
+    chromium.client.execute(&axe, vec![]).await.unwrap();
+    for scheme in ["light", "dark"] {
+        for width in [1024, 320] {
+            chromium.look(width, scheme).await;
+            chromium.picture(&format!("{name}-{scheme}-{width}")).await;
+            let breaches = breaches(chromium).await;
+            assert!(
+                breaches.is_empty(),
+                "{name}, {scheme}, {width} pixels wide:\n{}",
+                breaches.join("\n")
+            );
+            let script = "return document.documentElement.scrollWidth";
+            let needed = chromium.client.execute(script, vec![]).await.unwrap();
+            assert!(
+                needed.as_u64().unwrap() <= width.into(),
+                "{name} needs {needed} pixels of {width}"
+            );
+        }
+    }
+    chromium.look(1024, "light").await;
+    let script = "
+        const done = arguments[arguments.length - 1];
+        (async () => done({
+            local: localStorage.length, session: sessionStorage.length, cookie: document.cookie,
+            databases: (await indexedDB.databases()).length,
+            caches: (await caches.keys()).length,
+            workers: (await navigator.serviceWorker.getRegistrations()).length,
+            scripts: document.scripts.length,
+        }))();";
+    let kept = chromium.client.execute_async(script, vec![]).await.unwrap();
+    let nothing = json!({"local": 0, "session": 0, "cookie": "", "databases": 0, "caches": 0,
+        "workers": 0, "scripts": 0});
+    assert_eq!(kept, nothing, "{name}");
+}
+
+/// No page of the server may make the browser ask anybody else for anything, and no policy may
+/// have stopped anything.
+pub async fn kept_to_itself(chromium: &Chromium, origin: &str, others: &[&str]) {
+    let is_at = |url: &str, origin: &str| url.starts_with(&format!("{origin}/"));
+    let requests: Vec<(String, Url)> = chromium.requests().await;
+    assert!(requests.len() > 3, "{requests:?}");
+    for (page, to) in &requests {
+        let to = to.as_str();
+        let known = is_at(to, origin) || others.iter().any(|other| is_at(to, other));
+        assert!(known, "{page} made the browser ask for {to}");
+        if is_at(page, origin) {
+            assert!(is_at(to, origin), "{page} asked for {to}");
+        }
+    }
+    let refused = chromium.refused_by_policy().await;
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
+/// The values of the ticked boxes.
+pub async fn ticked(chromium: &Chromium) -> Vec<String> {
+    let mut values = Vec::new();
+    let boxes = fantoccini::Locator::Css("input[name=allow]");
+    for one in chromium.client.find_all(boxes).await.unwrap() {
+        if one.is_selected().await.unwrap() {
+            values.push(one.prop("value").await.unwrap().unwrap());
+        }
+    }
+    values
+}
+
+/// One value of an address's query.
+pub fn query(address: &Url, name: &str) -> Option<String> {
+    let mut pairs = address.query_pairs();
+    let found = pairs.find(|(key, _)| key == name);
+    found.map(|(_, value)| value.into_owned())
+}
+
+/// A script's answer in the app: `code` is an expression that gives a promise.
+pub async fn ask_app(chromium: &Chromium, code: &str) -> Value {
+    let script = format!(
+        "const done = arguments[arguments.length - 1];
+         ({code}).then((answer) => done({{answer: answer ?? null}}), (error) => done({{error: String(error)}}));"
+    );
+    let outcome = chromium.client.execute_async(&script, vec![]).await;
+    let mut outcome = outcome.unwrap();
+    assert!(outcome.get("error").is_none(), "{code}: {outcome}");
+    outcome["answer"].take()
+}
