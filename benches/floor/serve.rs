@@ -22,7 +22,7 @@ const CONNECTIONS: u32 = 8;
 /// Bodies on a page.
 const PAGE: usize = 20;
 /// As long as a sealed cursor of Candor's.
-const CURSOR: [u8; 96] = [b'A'; 96];
+const CURSOR: [u8; 68] = [b'A'; 68];
 /// As long as Candor's base.
 const BASE: &str = "http://127.0.0.1:18080/fhir/r4";
 
