@@ -1,5 +1,5 @@
 -- The record: resources, their older versions, their index, what is held back from whom, and the ledger.
--- {blob} and {without_rowid} are the only words that differ between SQLite and PostgreSQL.
+-- The words in {braces} are the only ones that differ between SQLite and PostgreSQL.
 -- Times are milliseconds since the epoch; keys are src/keys.rs hashes; type and param numbers are
 -- those of fhir-profiles/derived.
 
@@ -12,7 +12,7 @@ CREATE TABLE meta (
 -- id: time-ordered, low 4 bits = rendition (0 = as written). body: the bytes that leave; NULL when deleted.
 -- method: how this version came to be (0 POST, 1 PUT, 2 DELETE, 3 PATCH). patient: 0 when about no patient.
 CREATE TABLE resource (
-    id        BIGINT   NOT NULL PRIMARY KEY,
+    id        {row_key} NOT NULL PRIMARY KEY,
     type      SMALLINT NOT NULL,
     rendition SMALLINT NOT NULL,
     key       BIGINT   NOT NULL,
@@ -180,7 +180,7 @@ CREATE INDEX release_dependency_doc ON release_dependency (doc);
 -- Append-only, hash-chained: hash = SHA-256 over seq, at, kind, body and prev (src/store/ledger.rs).
 -- subject: the surrogate id that a decision is about, 0 for an entry that sums up a transaction.
 CREATE TABLE ledger (
-    seq     BIGINT NOT NULL PRIMARY KEY,
+    seq     {row_key} NOT NULL PRIMARY KEY,
     at      BIGINT NOT NULL,
     subject BIGINT NOT NULL,
     kind    TEXT   NOT NULL,

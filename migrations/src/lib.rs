@@ -59,6 +59,7 @@ fn dialect(sql: &str, backend: DbBackend) -> String {
     let words = match backend {
         DbBackend::Postgres => [
             ("{blob}", "BYTEA"),
+            ("{row_key}", "BIGINT"),
             ("{without_rowid}", ""),
             ("{collate}", "COLLATE \"C\""),
             ("{only postgres}", ""),
@@ -66,6 +67,8 @@ fn dialect(sql: &str, backend: DbBackend) -> String {
         ],
         _ => [
             ("{blob}", "BLOB"),
+            // The only word that makes a column the row's own address, without an index beside it.
+            ("{row_key}", "INTEGER"),
             ("{without_rowid}", "WITHOUT ROWID"),
             ("{collate}", ""),
             ("{only postgres}", "-- "),

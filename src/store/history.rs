@@ -72,7 +72,10 @@ impl Store {
         };
         let mut sql = Sql::default();
         let mut limits = String::new();
+        let mut row = "r";
         if let HistoryScope::Instance(type_id, id) = query.scope {
+            // Found by its key: the indexes on type and patient must not compete.
+            row = "+r";
             let key = sql.bind(self.keys().reference(definitions().type_name(type_id), id));
             let fhir_id = sql.bind(id);
             limits.push_str(&format!(" AND r.key = {key} AND r.fhir_id = {fhir_id}"));
@@ -92,8 +95,8 @@ impl Store {
         for (branches, members) in &groups {
             for branch in branches {
                 let list: Vec<String> = members.iter().map(ToString::to_string).collect();
-                let mut way = format!("r.type IN ({})", list.join(", "));
-                if let Some(patient) = Visibility::patient_predicate(branch, &mut sql, "r") {
+                let mut way = format!("{row}.type IN ({})", list.join(", "));
+                if let Some(patient) = Visibility::patient_predicate(branch, &mut sql, row) {
                     way.push_str(&format!(" AND {patient}"));
                 }
                 if let (Some(narrowing), Some(type_id)) = (&branch.narrowing, members.first()) {

@@ -36,6 +36,23 @@ impl Store {
         type_id: TypeId,
         id: &str,
     ) -> Result<Stored, StoreError> {
+        let sql = self.read_sql(visibility, narrow, type_id, id)?;
+        let row = self
+            .reader()
+            .query_one_raw(sql.statement(self.backend()))
+            .await?;
+        let row = row.ok_or(StoreError::NotFound)?;
+        stored(type_id, id, &row)
+    }
+
+    /// The statement of [`Store::read`].
+    pub(super) fn read_sql(
+        &self,
+        visibility: &Visibility,
+        narrow: Narrow,
+        type_id: TypeId,
+        id: &str,
+    ) -> Result<Sql, StoreError> {
         let mut sql = Sql::default();
         let key = sql.bind(self.keys().reference(definitions().type_name(type_id), id));
         let fhir_id = sql.bind(id);
@@ -44,12 +61,7 @@ impl Store {
             "SELECT r.version, r.updated, r.body FROM resource r \
              WHERE r.key = {key} AND r.fhir_id = {fhir_id} AND {visible}"
         );
-        let row = self
-            .reader()
-            .query_one_raw(sql.statement(self.backend()))
-            .await?;
-        let row = row.ok_or(StoreError::NotFound)?;
-        stored(type_id, id, &row)
+        Ok(sql)
     }
 
     /// One version of a resource. Older versions of something that is held back now, or was held
@@ -99,7 +111,9 @@ impl Store {
         Ok(version)
     }
 
-    /// The whole predicate under which row alias `row` of `resource` exists for the viewer.
+    /// The whole predicate under which row alias `row` of `resource` exists for the viewer. For
+    /// statements that find the row by its key: type and patient bear a `+`, which keeps both
+    /// databases from walking all there is of that type or patient instead.
     pub(crate) fn visible(
         &self,
         visibility: &Visibility,
@@ -111,8 +125,9 @@ impl Store {
     ) -> Result<String, StoreError> {
         let mut ways = Vec::new();
         for branch in visibility.branches(type_id, access) {
-            let mut way = format!("{row}.type = {type_id}");
-            if let Some(patient) = Visibility::patient_predicate(&branch, sql, row) {
+            let mut way = format!("+{row}.type = {type_id}");
+            let unindexed = format!("+{row}");
+            if let Some(patient) = Visibility::patient_predicate(&branch, sql, &unindexed) {
                 way.push_str(&format!(" AND {patient}"));
             }
             if let Some(query) = &branch.narrowing {
@@ -138,4 +153,46 @@ fn stored(type_id: TypeId, id: &str, row: &QueryResult) -> Result<Stored, StoreE
         updated: row.try_get_by_index(1)?,
         body: body.ok_or(StoreError::Gone)?.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait, DbBackend};
+
+    use crate::fhir::definitions::definitions;
+    use crate::sql::Sql;
+    use crate::store::Narrow;
+    use crate::store::tests::{fixtures, viewer};
+    use crate::visibility::{ViewerClass, Visibility};
+
+    /// SQLite has no statistics and would as soon walk all Observations as seek the one.
+    #[tokio::test]
+    async fn a_read_seeks_its_key_whoever_asks() {
+        let type_id = definitions().type_id("Observation").unwrap();
+        let narrow: Narrow = |_, _, _, _, _| Ok("1 = 1".to_owned());
+        for fixture in fixtures().await {
+            let store = &fixture.store;
+            if store.backend() != DbBackend::Sqlite {
+                continue;
+            }
+            for viewer in [
+                viewer(ViewerClass::System, None),
+                viewer(ViewerClass::Patient, Some("1")),
+            ] {
+                let visibility = Visibility::of(&viewer, store.keys(), 0, 0);
+                let read = store.read_sql(&visibility, narrow, type_id, "1").unwrap();
+                let explain = Sql {
+                    text: format!("EXPLAIN QUERY PLAN {}", read.text),
+                    values: read.values,
+                };
+                let steps = store
+                    .reader()
+                    .query_all_raw(explain.statement(store.backend()))
+                    .await
+                    .unwrap();
+                let first: String = steps[0].try_get("", "detail").unwrap();
+                assert_eq!(first, "SEARCH r USING INDEX resource_key (key=?)");
+            }
+        }
+    }
 }

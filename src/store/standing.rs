@@ -98,7 +98,8 @@ impl Writer<'_> {
         let mut ways = Vec::new();
         for branch in visibility.branches(type_id, access) {
             let mut way = "1 = 1".to_owned();
-            if let Some(patient) = Visibility::patient_predicate(&branch, &mut sql, "r") {
+            // Found by its key: the patient's index must not compete.
+            if let Some(patient) = Visibility::patient_predicate(&branch, &mut sql, "+r") {
                 way.push_str(&format!(" AND {patient}"));
             }
             if let Some(narrowing) = &branch.narrowing {
