@@ -2,6 +2,7 @@
 //! and scripts, log lines go to standard error.
 
 pub mod client;
+pub mod demo;
 pub mod derive;
 pub mod import;
 pub mod serve;
@@ -34,6 +35,8 @@ struct Arguments {
 enum Command {
     /// Run the server until SIGINT or SIGTERM.
     Serve(serve::Serve),
+    /// Serve a fictional hospital's record from a temporary database, on this machine only.
+    Demo(demo::Demo),
     /// Load files into the database, whether or not a server runs on it.
     Import(import::Import),
     /// Apps and systems that may ask for tokens.
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match arguments.command {
             Command::Serve(serve) => serve.run(config).await,
+            Command::Demo(demo) => demo.run(config).await,
             Command::Import(import) => import.run(config).await,
             Command::Client(client) => client.run(config).await,
             Command::User(user) => user.run(config).await,

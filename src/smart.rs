@@ -9,6 +9,7 @@
 //! ```
 
 pub mod clients;
+pub mod direct;
 pub mod entities;
 pub mod jwks;
 pub mod password;

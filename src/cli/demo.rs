@@ -1,0 +1,90 @@
+//! `candor demo`: a server with a fictional hospital's record in a temporary database, and
+//! everything one needs to look at it.
+
+mod data;
+mod people;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::serve::wait_for_signal;
+use crate::app::Server;
+use crate::clock::Clock;
+use crate::config::{Config, Release};
+pub use people::{Account, People};
+
+/// The first port that is tried.
+const PORT: u16 = 8080;
+/// How many are.
+const PORTS: u16 = 100;
+
+/// Arguments of `candor demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Port on 127.0.0.1; by default 8080 or the next that is free.
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+impl Demo {
+    /// Serves the demonstration until SIGINT or SIGTERM.
+    ///
+    /// # Errors
+    /// When no port is free or the server cannot start.
+    pub async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        let directory = tempfile::tempdir().context("No temporary folder could be made")?;
+        let listener = listen(self.port).await?;
+        let config = Config {
+            database_url: format!("sqlite://{}/demo.db", directory.path().display()),
+            log: config.log,
+            log_format: config.log_format,
+            limits: config.limits,
+            ..configuration()
+        };
+        let server = Server::start_on(listener, config, Clock::system()).await?;
+        let people = People::settle(&server, directory.path()).await?;
+        super::print(&people.text(&server))?;
+        wait_for_signal().await?;
+        server.stop().await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The demonstration's hospital is in Kentucky, whose law delays one report.
+#[must_use]
+pub fn configuration() -> Config {
+    Config {
+        release: Release {
+            jurisdiction: "US-KY".to_owned(),
+            timezone: "America/Kentucky/Louisville".to_owned(),
+            ..Release::default()
+        },
+        smart: crate::config::Smart {
+            brand: "Bluegrass Valley Hospital".to_owned(),
+            help: Some("This is a demonstration: all people and records are fictional.".to_owned()),
+            ..crate::config::Smart::default()
+        },
+        ..Config::default()
+    }
+}
+
+async fn listen(port: Option<u16>) -> anyhow::Result<TcpListener> {
+    let ports = match port {
+        Some(port) => port..=port,
+        None => PORT..=PORT + PORTS,
+    };
+    for port in ports.clone() {
+        if let Ok(listener) = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await {
+            return Ok(listener);
+        }
+    }
+    anyhow::bail!(
+        "No port from {} to {} is free on 127.0.0.1; choose one with --port",
+        ports.start(),
+        ports.end()
+    )
+}
