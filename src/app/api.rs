@@ -1,6 +1,8 @@
 //! The FHIR API, wired to the authorization server whose tokens open it.
 
 use axum::Router;
+use tower::ServiceBuilder;
+use tower_http::compression::CompressionLayer;
 
 use super::{App, FHIR_PATH};
 use crate::rest::{self, AuthError, AuthFuture, Authenticator, Limits, OauthUris, RestState};
@@ -41,5 +43,10 @@ pub(super) fn router(app: &App, smart: &SmartState, body_limit: usize) -> Router
     };
     let tokens = std::sync::Arc::new(Tokens(smart.clone()));
     let state = RestState::new(app.store.clone(), tokens, limits, oauth);
-    Router::new().nest_service(FHIR_PATH, rest::router(state))
+    // Compressed here and not around the pages: a secret that is compressed beside a stranger's text
+    // can be guessed from the length (BREACH).
+    let api = ServiceBuilder::new()
+        .layer(CompressionLayer::new())
+        .service(rest::router(state));
+    Router::new().nest_service(FHIR_PATH, api)
 }
