@@ -247,7 +247,7 @@ impl Call<'_> {
                 };
                 get::get(&session, &request).await
             }
-            Method::POST => self.post(&session, body).await,
+            Method::POST => self.post(&session, body, shape).await,
             Method::PUT => self.put(&session, body).await,
             Method::DELETE => {
                 let (type_id, target) = self.target()?;
@@ -258,7 +258,12 @@ impl Call<'_> {
         }
     }
 
-    async fn post(self, session: &Session, body: Body) -> Result<Reply, RestError> {
+    async fn post(
+        self,
+        session: &Session,
+        body: Body,
+        shape: &mut Shape,
+    ) -> Result<Reply, RestError> {
         let headers = &self.parts.headers;
         let prefer = Prefer::of(headers);
         let sent = negotiate::sent(headers)?;
@@ -280,14 +285,21 @@ impl Call<'_> {
         };
         if let Some(place) = searched {
             let body = read_body(headers, body, limit).await?;
+            let form = form(&sent, &body)?;
+            if let Some(format) = query::single(&form, "_format")?
+                && let Wanted::Fhir(format) = negotiate::wanted(headers, Some(format))?
+            {
+                shape.format = format;
+            }
+            shape.pretty |= query::pretty(&form);
             let mut pairs = self.pairs;
-            pairs.extend(form(&sent, &body)?);
+            pairs.extend(form);
             return search::search(session, place, &pairs, prefer).await;
         }
         match self.route {
             Route::System => {
                 let body = read_body(headers, body, limit).await?;
-                let resource = incoming::parse(&body, &sent, limit)?;
+                let resource = incoming::read(body, &sent, limit).await?;
                 bundle::post(session, resource, prefer).await
             }
             Route::Type(type_id) => {
@@ -298,7 +310,7 @@ impl Call<'_> {
                     Sent::Other(media) if binary::is_binary(type_id) => {
                         binary::wrap(None, media, text(headers, "x-security-context"), &body)
                     }
-                    _ => incoming::parse(&body, &sent, limit)?,
+                    _ => incoming::read(body, &sent, limit).await?,
                 };
                 let if_none_exist = text(headers, "if-none-exist").map(|criteria| {
                     let criteria = criteria.trim();
@@ -312,7 +324,7 @@ impl Call<'_> {
                 let resource = if body.is_empty() {
                     None
                 } else {
-                    Some(incoming::parse(&body, &sent, limit)?)
+                    Some(incoming::read(body, &sent, limit).await?)
                 };
                 operation::post(session, self.route, &self.pairs, resource).await
             }
@@ -332,7 +344,7 @@ impl Call<'_> {
                 let context = text(headers, "x-security-context");
                 binary::wrap(Some(id), media, context, &body)
             }
-            _ => incoming::parse(&body, &sent, limit)?,
+            _ => incoming::read(body, &sent, limit).await?,
         };
         let answer: Return = Prefer::of(headers).answer.unwrap_or_default();
         update::update(

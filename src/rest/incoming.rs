@@ -9,8 +9,22 @@ use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::Issue;
 use crate::fhir::{json, validate, xml};
 
+/// Bodies up to this size are read where they are; reading a larger one would keep other requests
+/// of this thread waiting.
+const SMALL: usize = 256 << 10;
+
 /// Reads a body.
-pub(super) fn parse(body: &Bytes, sent: &Sent, limit: usize) -> Result<Value, RestError> {
+pub(super) async fn read(body: Bytes, sent: &Sent, limit: usize) -> Result<Value, RestError> {
+    if body.len() <= SMALL {
+        return parse(&body, sent, limit);
+    }
+    let sent = sent.clone();
+    tokio::task::spawn_blocking(move || parse(&body, &sent, limit))
+        .await
+        .map_err(|_| RestError::Internal)?
+}
+
+fn parse(body: &Bytes, sent: &Sent, limit: usize) -> Result<Value, RestError> {
     let read = match sent {
         Sent::Fhir(Format::Json) => json::parse_resource(body),
         Sent::Fhir(Format::Xml) => xml::from_xml_within(body, limit),

@@ -24,6 +24,7 @@ mod rest_operations;
 mod rest_search;
 mod rest_served;
 mod rest_support;
+mod rest_synthea;
 mod smart_attacks;
 mod smart_backend;
 mod smart_code_flow;

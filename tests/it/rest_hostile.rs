@@ -1,9 +1,12 @@
 //! Hostile input over HTTP: always 4xx with an OperationOutcome, never 5xx, and the server goes on.
 
 use candor::rest::Limits;
+use proptest::prelude::*;
 use serde_json::json;
 
-use crate::rest_support::{Answer, Api, SYSTEM, a_patient, each_api};
+use crate::rest_support::{
+    Answer, Api, CLINICIAN, SYSTEM, a_patient, an_observation, each_api, patient,
+};
 use crate::support::Database;
 
 #[track_caller]
@@ -203,4 +206,157 @@ async fn a_body_over_the_limit_is_413_whether_announced_or_not() {
     announced.issue(413);
     api.put(SYSTEM, &a_patient("p")).await.is(201);
     api.stop().await;
+}
+
+/// Requests made of pieces that matter, put together at random.
+#[derive(Clone, Debug)]
+struct Wild {
+    method: &'static str,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Option<(&'static str, Vec<u8>)>,
+}
+
+fn wild() -> impl Strategy<Value = Wild> {
+    let segment = prop_oneof![
+        4 => prop::sample::select(vec![
+            "Patient", "Observation", "Binary", "Bundle", "p", "o", "_history", "_search", "*",
+            "metadata", "1", "$validate", "$release-decision", "$release-ledger", "$verify-ledger",
+            "$everything", "", "..", "%2e%2e", "%00", "Group", "Task", "Parameters",
+        ]).prop_map(str::to_owned),
+        1 => "[a-zA-Z0-9%$_*.-]{0,80}",
+    ];
+    let pair = (
+        prop_oneof![
+            6 => prop::sample::select(vec![
+                "_count", "_since", "_cursor", "_format", "_pretty", "_summary", "_elements",
+                "_total", "_sort", "_include", "_revinclude", "_has:Observation:patient:code",
+                "_id", "_lastUpdated", "name", "birthdate", "identifier", "patient", "code",
+                "subject:Patient.name", "value-quantity", "code-value-quantity", "_type", "viewer",
+                "mode", "_after", "date:missing", "_profile", "_tag", "_security",
+            ]).prop_map(str::to_owned),
+            1 => "[a-zA-Z_:.-]{0,20}",
+        ],
+        prop_oneof![
+            4 => prop::sample::select(vec![
+                "", "p", "1", "0", "-1", "true", "gt2026", "2026-02-30", "ge2026-11-10T15:00:00Z",
+                "a|b", "|", "||", ",", "Patient/p", "99999999999999999999", "1e999", "%FF", "%00",
+                "Patient,Observation", "-_lastUpdated", "Observation:patient", "json", "xml",
+                "13.5||g%2FdL", "718-7$13.5", "$", "\\,",
+            ]).prop_map(str::to_owned),
+            1 => "[!-~&&[^#&?]]{0,60}",
+        ],
+    )
+        .prop_map(|(name, value)| format!("{name}={value}"));
+    let header = (
+        prop::sample::select(vec![
+            "accept",
+            "if-match",
+            "if-none-match",
+            "if-modified-since",
+            "if-none-exist",
+            "prefer",
+            "x-security-context",
+        ]),
+        prop_oneof![
+            4 => prop::sample::select(vec![
+                "*", "*/*", "W/\"1\"", "W/\"0\"", "application/fhir+xml", "application/pdf",
+                "return=minimal", "return=OperationOutcome, handling=strict", "identifier=a|b",
+                "Tue, 10 Nov 2026 15:00:00 GMT", "Patient/p", "application/json;q=0", "name=x",
+            ]).prop_map(str::to_owned),
+            1 => "[ -~]{0,40}",
+        ],
+    );
+    let body = prop_oneof![
+        Just(None),
+        prop::sample::select(vec![
+            ("application/fhir+json", br#"{"resourceType":"Patient","id":"p"}"#.to_vec()),
+            ("application/fhir+json", br#"{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/p"}}"#.to_vec()),
+            ("application/fhir+json", br#"{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"Patient?_count=1"}}]}"#.to_vec()),
+            ("application/fhir+json", br#"{"resourceType":"Bundle","type":"transaction","entry":[{"request":{"method":"DELETE","url":"Patient?name=x"}}]}"#.to_vec()),
+            ("application/fhir+xml", br#"<Patient xmlns="http://hl7.org/fhir"><id value="p"/></Patient>"#.to_vec()),
+            ("application/x-www-form-urlencoded", b"name=x&_count=2".to_vec()),
+            ("image/png", b"\x89PNG".to_vec()),
+            ("application/fhir+json", b"{".to_vec()),
+        ])
+        .prop_map(Some),
+        (
+            Just("application/fhir+json"),
+            prop::collection::vec(any::<u8>(), 0..200)
+        )
+            .prop_map(Some),
+    ];
+    (
+        prop::sample::select(vec![
+            "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS",
+        ]),
+        prop_oneof![
+            6 => prop::sample::select(vec![
+                "", "Patient", "Patient/p", "Observation", "Observation/o", "Patient/p/Observation",
+                "Patient/p/*", "_history", "Patient/p/_history", "Patient/p/_history/1",
+                "Patient/_search", "_search", "Patient/p/Observation/_search", "Binary",
+                "Observation/o/$release-decision", "$release-ledger", "Patient/$validate",
+                "$verify-ledger", "Task", "metadata",
+            ])
+            .prop_map(str::to_owned),
+            1 => prop::collection::vec(segment, 0..5).prop_map(|segments| segments.join("/")),
+        ],
+        prop::collection::vec(pair, 0..4),
+        prop::collection::vec(header, 0..3),
+        body,
+    )
+        .prop_map(|(method, mut path, pairs, headers, body)| {
+            if !pairs.is_empty() {
+                path = format!("{path}?{}", pairs.join("&"));
+            }
+            Wild {
+                method,
+                path,
+                headers,
+                body,
+            }
+        })
+}
+
+/// Whatever is asked, by whomever: never a 5xx (501 says that something is not done), and every
+/// refusal is an OperationOutcome.
+#[test]
+fn no_request_breaks_the_server() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let api = runtime.block_on(async {
+        let api = Api::start(Database::Sqlite).await;
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        api.put(SYSTEM, &an_observation("o", "p")).await.is(201);
+        api
+    });
+    let tokens = [SYSTEM.to_owned(), CLINICIAN.to_owned(), patient("p")];
+    let config = ProptestConfig {
+        cases: 3000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |(one in wild(), who in 0..3_usize)| {
+        let answer = runtime.block_on(async {
+            // A URI that the HTTP parser refuses never gets here.
+            if format!("/fhir/r4/{}", one.path).parse::<axum::http::Uri>().is_err() {
+                return None;
+            }
+            let mut call = api.call(&tokens[who], one.method, &one.path);
+            for (name, value) in &one.headers {
+                call = call.header(name, value);
+            }
+            if let Some((content_type, body)) = &one.body {
+                call = call.body(content_type, body.clone());
+            }
+            Some(call.send().await)
+        });
+        if let Some(answer) = answer {
+            let status = answer.status.as_u16();
+            prop_assert!(status < 500 || status == 501, "{one:?}: {status} {}", answer.text());
+            if status >= 400 && one.method != "HEAD" {
+                prop_assert!(answer.text().contains("OperationOutcome"), "{one:?}: {}", answer.text());
+            }
+        }
+    });
+    runtime.block_on(api.stop());
 }

@@ -77,6 +77,8 @@ each_api! {
             let bundle = answer.is(200).json();
             assert_eq!(ids(&bundle, "match"), ["o"], "{bundle}");
         }
+        let xml = form("Observation/_search", "patient=p&_format=xml").await.is(200);
+        assert!(xml.text().contains("<Bundle"), "{}", xml.text());
         let mut all = ids(&api.get(SYSTEM, "Patient/p/*").await.is(200).json(), "match");
         all.sort();
         assert_eq!(all, ["o", "p"]);
