@@ -1,6 +1,9 @@
 //! Addresses, methods and formats that do not exist, each with its status and words.
 
-use crate::rest_support::{SYSTEM, a_patient, each_api};
+use serde_json::json;
+
+use crate::rest_support::{Api, SYSTEM, a_patient, each_api};
+use crate::support::Database;
 
 each_api! {
     async fn addresses_that_do_not_exist_are_404_with_words(api: &Api) {
@@ -89,4 +92,31 @@ each_api! {
             assert_eq!(answer.json()["type"], "batch-response");
         }
     }
+}
+
+#[tokio::test]
+async fn a_failing_database_is_503_and_never_404() {
+    let api = Api::start(Database::Sqlite).await;
+    api.put(SYSTEM, &a_patient("p")).await.is(201);
+    api.store.clone().close().await.unwrap();
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+        {"request": {"method": "PUT", "url": "Patient/p"}, "resource": a_patient("p")}]});
+    for answer in [
+        api.get(SYSTEM, "Patient/p").await,
+        api.get(SYSTEM, "Patient/unknown").await,
+        api.get(SYSTEM, "Patient/p/_history").await,
+        api.get(SYSTEM, "Patient?name=Ruiz").await,
+        api.put(SYSTEM, &a_patient("p")).await,
+        api.call(SYSTEM, "DELETE", "Patient/p").send().await,
+        api.post(SYSTEM, "", &bundle).await,
+        api.get(SYSTEM, "Patient/p/$release-decision").await,
+        api.get(SYSTEM, "$release-ledger").await,
+    ] {
+        let (code, words, _) = answer.issue(503);
+        assert_eq!(code, "transient");
+        assert!(!words.to_lowercase().contains("sql"), "{words}");
+        assert!(answer.header("retry-after").is_some());
+    }
+    // What needs no database goes on.
+    api.bare("GET", "metadata").send().await.is(200);
 }
