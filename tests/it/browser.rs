@@ -4,23 +4,22 @@
 mod app;
 mod chromium;
 mod hospital;
+mod oauth_app;
 mod pages;
 mod tools;
 
 use std::collections::BTreeMap;
 
 use fantoccini::Locator;
-use oauth2::basic::BasicClient;
-use oauth2::{
-    AuthUrl, AuthorizationCode, ClientId, CsrfToken, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, Scope, TokenResponse as _, TokenUrl,
-};
+use fantoccini::key::Key;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::support::Database;
 use app::AppServer;
 use chromium::{Chromium, Scripts, browse};
 use hospital::{Hospital, PASSWORD, USERNAME};
+use oauth_app::OauthApp;
 use pages::{
     ALLOW, DENY, ask_app, judge, kept_to_itself, query, sign_in, sign_in_to_connect, ticked,
     wait_for_consent,
@@ -104,9 +103,20 @@ async fn assert_there(chromium: &Chromium, reference: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fhirclient_app_gets_what_is_released() {
+async fn fhirclient_app_gets_what_is_released_on_sqlite() {
+    fhirclient_app_gets_what_is_released(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fhirclient_app_gets_what_is_released_on_postgres() {
+    if Database::Postgres.is_there() {
+        fhirclient_app_gets_what_is_released(Database::Postgres).await;
+    }
+}
+
+async fn fhirclient_app_gets_what_is_released(database: Database) {
     let Some(tools) = Tools::find() else { return };
-    let hospital = Hospital::open().await;
+    let hospital = Hospital::open(database).await;
     let app = AppServer::start(&tools).await;
     let redirect = app.url("/journal.html");
     let client_id = hospital.add_app("Journal", &[&redirect], SCOPE).await;
@@ -170,101 +180,6 @@ async fn fhirclient_app_gets_what_is_released() {
     hospital.close().await;
 }
 
-/// An app by the `oauth2` crate, with PKCE.
-struct OauthApp {
-    redirect: String,
-    token_url: String,
-    client_id: String,
-    authorize_url: String,
-    fhir: String,
-    http: reqwest::Client,
-}
-
-/// What the app remembers while the person is away.
-struct Away {
-    url: Url,
-    state: CsrfToken,
-    verifier: PkceCodeVerifier,
-}
-
-impl OauthApp {
-    async fn register(hospital: &Hospital, name: &str, redirect: &str) -> Self {
-        let http = reqwest::Client::new();
-        let discovery = format!("{}/.well-known/smart-configuration", hospital.fhir());
-        let found: Value = http
-            .get(discovery)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        Self {
-            redirect: redirect.to_owned(),
-            client_id: hospital.add_app(name, &[redirect], SCOPE).await,
-            authorize_url: found["authorization_endpoint"].as_str().unwrap().to_owned(),
-            token_url: found["token_endpoint"].as_str().unwrap().to_owned(),
-            fhir: hospital.fhir(),
-            http,
-        }
-    }
-
-    fn start(&self, scope: &str) -> Away {
-        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-        let client = BasicClient::new(ClientId::new(self.client_id.clone()))
-            .set_auth_uri(AuthUrl::new(self.authorize_url.clone()).unwrap())
-            .set_redirect_uri(RedirectUrl::new(self.redirect.clone()).unwrap());
-        let (url, state) = client
-            .authorize_url(CsrfToken::new_random)
-            .add_scopes(scope.split(' ').map(|scope| Scope::new(scope.to_owned())))
-            .add_extra_param("aud", &self.fhir)
-            .set_pkce_challenge(challenge)
-            .url();
-        Away {
-            url,
-            state,
-            verifier,
-        }
-    }
-
-    /// Exchanges the code that came back: access token and granted scopes.
-    async fn finish(&self, away: Away, back: &Url) -> (String, Vec<String>) {
-        assert_eq!(query(back, "state").as_ref(), Some(away.state.secret()));
-        let code = query(back, "code").unwrap_or_else(|| panic!("no code in {back}"));
-        let client = BasicClient::new(ClientId::new(self.client_id.clone()))
-            .set_auth_type(oauth2::AuthType::RequestBody)
-            .set_token_uri(TokenUrl::new(self.token_url.clone()).unwrap())
-            .set_redirect_uri(RedirectUrl::new(self.redirect.clone()).unwrap());
-        let send =
-            async |request: oauth2::HttpRequest| -> Result<oauth2::HttpResponse, reqwest::Error> {
-                let request = reqwest::Request::try_from(request)?;
-                let answer = self.http.execute(request).await?;
-                let mut response = oauth2::HttpResponse::default();
-                *response.status_mut() = answer.status();
-                *response.headers_mut() = answer.headers().clone();
-                *response.body_mut() = answer.bytes().await?.to_vec();
-                Ok(response)
-            };
-        let token = client
-            .exchange_code(AuthorizationCode::new(code))
-            .set_pkce_verifier(away.verifier)
-            .request_async(&send)
-            .await
-            .unwrap();
-        let scopes = token.scopes().unwrap().iter();
-        (
-            token.access_token().secret().clone(),
-            scopes.map(|scope| scope.as_str().to_owned()).collect(),
-        )
-    }
-
-    async fn get(&self, token: &str, path: &str) -> (u16, Value) {
-        let url = format!("{}/{path}", self.fhir);
-        let answer = self.http.get(url).bearer_auth(token).send().await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
-    }
-}
-
 /// Ids of a searchset by type.
 fn found(bundle: &Value) -> BTreeMap<&str, Vec<&str>> {
     let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -282,7 +197,7 @@ fn found(bundle: &Value) -> BTreeMap<&str, Vec<&str>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sign_in_and_consent_work_without_scripts() {
     let Some(tools) = Tools::find() else { return };
-    let hospital = Hospital::open().await;
+    let hospital = Hospital::open(Database::Sqlite).await;
     let server = AppServer::start(&tools).await;
     let redirect = server.url("/callback.html");
     let app = OauthApp::register(&hospital, "Ledger", &redirect).await;
@@ -413,7 +328,7 @@ async fn a_stopped_redirect_and_a_running_script_are_noticed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn consent_leads_back_to_every_kind_of_app() {
     let Some(tools) = Tools::find() else { return };
-    let hospital = Hospital::open().await;
+    let hospital = Hospital::open(Database::Sqlite).await;
     // Nobody listens there; that the browser tries is what counts.
     let unheard = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let https = format!(
@@ -470,7 +385,7 @@ async fn left_for(chromium: &Chromium, redirect: &str) -> Url {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_pages_are_accessible() {
     let Some(tools) = Tools::find() else { return };
-    let hospital = Hospital::open().await;
+    let hospital = Hospital::open(Database::Sqlite).await;
     let server = AppServer::start(&tools).await;
     let app = OauthApp::register(&hospital, "Ledger", &server.url("/callback.html")).await;
     browse(&tools, Scripts::On, async |chromium| {
@@ -481,7 +396,8 @@ async fn other_pages_are_accessible() {
         judge(chromium, &tools, "unknown-app").await;
 
         chromium.client.goto(away.url.as_str()).await.unwrap();
-        sign_in_to_connect(chromium, &hospital.origin).await;
+        by_keyboard(chromium).await;
+        wait_for_consent(chromium, &hospital.origin).await;
         chromium.press("button[name=action][value=none]").await;
         chromium.press(ALLOW).await;
         chromium.wait_for(".problem").await;
@@ -500,6 +416,74 @@ async fn other_pages_are_accessible() {
         let out = format!("{}/signed-out", hospital.origin);
         chromium.wait_for_address(&out).await;
         judge(chromium, &tools, "signed-out").await;
+        // Nobody sees it by going back.
+        chromium.client.back().await.unwrap();
+        chromium
+            .wait_for_address(&format!("{}/login", hospital.origin))
+            .await;
+        kept_to_itself(chromium, &hospital.origin, &[&server.origin]).await;
+    })
+    .await;
+    hospital.close().await;
+}
+
+/// Signs Ana in with the keyboard alone. The first stop is the way past what every page begins with,
+/// and it shows itself.
+async fn by_keyboard(chromium: &Chromium) {
+    let tab = char::from(Key::Tab).to_string();
+    let focused = async |script: &str| {
+        let script = format!("const at = document.activeElement; return {script}");
+        chromium.client.execute(&script, vec![]).await.unwrap()
+    };
+    let type_keys = async |keys: &str| {
+        let at = chromium.client.active_element().await.unwrap();
+        at.send_keys(keys).await.unwrap();
+    };
+    chromium.wait_for("#username").await;
+    type_keys(&tab).await;
+    assert_eq!(focused("at.className").await, "skip");
+    assert_eq!(focused("at.getBoundingClientRect().left >= 0").await, true);
+    type_keys(&char::from(Key::Enter).to_string()).await;
+    assert_eq!(focused("location.hash").await, "#main");
+    type_keys(&tab).await;
+    assert_eq!(focused("at.id").await, "username");
+    type_keys(&format!("{USERNAME}{tab}")).await;
+    type_keys(&format!("{PASSWORD}{}", char::from(Key::Enter))).await;
+}
+
+/// Somebody who acts for others is asked whose record an app may read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_representative_chooses_the_record() {
+    let Some(tools) = Tools::find() else { return };
+    let hospital = Hospital::open(Database::Sqlite).await;
+    let username = "maria.otis";
+    let account = "--role representative --patient ana --related-person maria-for-ana \
+        --patient ben --related-person maria-for-ben";
+    hospital.add_user(username, account).await;
+    let server = AppServer::start(&tools).await;
+    let redirect = server.url("/callback.html");
+    let app = OauthApp::register(&hospital, "Ledger", &redirect).await;
+    browse(&tools, Scripts::On, async |chromium| {
+        let away = app.start("launch/patient patient/*.rs");
+        chromium.client.goto(away.url.as_str()).await.unwrap();
+        sign_in(chromium, username, PASSWORD).await;
+        let record = format!("{}/auth/record", hospital.origin);
+        chromium.wait_for_address(&record).await;
+        judge(chromium, &tools, "record").await;
+        chromium.click("input[name=patient][value=ben]").await;
+        chromium.press("main form button").await;
+        wait_for_consent(chromium, &hospital.origin).await;
+        let words = chromium.text("main").await;
+        assert!(words.contains("the record of Ben Otis"), "{words}");
+        judge(chromium, &tools, "consent-representative").await;
+        chromium.press(ALLOW).await;
+        let back = chromium.wait_for_address(&format!("{redirect}?")).await;
+        let (token, _) = app.finish(away, &back).await;
+        // What she may see is for the record to say, but never anything of the other one.
+        for path in ["Patient/ana", "Encounter/visit", "Observation/hemoglobin"] {
+            let (status, outcome) = app.get(&token, path).await;
+            assert_eq!(status, 404, "{path}: {outcome}");
+        }
         kept_to_itself(chromium, &hospital.origin, &[&server.origin]).await;
     })
     .await;

@@ -270,6 +270,15 @@ impl Chromium {
         .await;
     }
 
+    /// Shows the page as for somebody who chose the system's own few colours.
+    pub async fn force_colors(&self) {
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({"features": [{"name": "forced-colors", "value": "active"}]}),
+        )
+        .await;
+    }
+
     /// Keeps a picture of the whole page where `CANDOR_TEST_SHOTS` says, if it does.
     pub async fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("CANDOR_TEST_SHOTS").map(PathBuf::from) else {

@@ -8,11 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::tools::folder;
+use crate::support::{Database, TestDatabase};
 
 /// When everything in the record was issued.
 pub const T0: &str = "2026-11-10T15:00:00Z";
@@ -24,18 +24,16 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub struct Hospital {
     /// `http://127.0.0.1:port`, which is also the origin of its pages.
     pub origin: String,
-    database_url: String,
+    database: TestDatabase,
     child: Child,
     client: reqwest::Client,
-    _directory: TempDir,
 }
 
 impl Hospital {
     /// Starts the server with its clock at [`T0`], writes the record, makes Ana's account.
-    pub async fn open() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let database_url = format!("sqlite://{}/candor.db", directory.path().display());
-        let mut child = command(&database_url, &["serve", "--test-clock"])
+    pub async fn open(database: Database) -> Self {
+        let database = TestDatabase::create(database).await;
+        let mut child = command(&database.url, &["serve", "--test-clock"])
             .env("CANDOR_BIND", "127.0.0.1:0")
             .env("CANDOR_JURISDICTION", "US-KY")
             .env("CANDOR_LOG", "info")
@@ -60,28 +58,19 @@ impl Hospital {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let hospital = Self {
             origin,
-            database_url,
+            database,
             child,
             client: reqwest::Client::new(),
-            _directory: directory,
         };
         hospital.clock(T0).await;
         hospital.write_record().await;
-        let arguments = [
-            "user",
-            "add",
-            "--username",
-            USERNAME,
-            "--role",
-            "patient",
-            "--patient",
-            "ana",
-        ];
-        hospital.run(&arguments, &format!("{PASSWORD}\n")).await;
+        hospital
+            .add_user(USERNAME, "--role patient --patient ana")
+            .await;
         hospital
     }
 
-    /// Stops in good order.
+    /// Stops in good order, and the database goes.
     pub async fn close(mut self) {
         let pid = self.child.id().unwrap().to_string();
         // The shell's own kill: there is always a shell.
@@ -93,6 +82,7 @@ impl Hospital {
             .unwrap();
         assert!(asked.success());
         assert!(self.child.wait().await.unwrap().success());
+        self.database.drop().await;
     }
 
     pub fn fhir(&self) -> String {
@@ -116,6 +106,13 @@ impl Hospital {
         }
         let printed: Value = serde_json::from_str(&self.run(&arguments, "").await).unwrap();
         printed["client_id"].as_str().unwrap().to_owned()
+    }
+
+    /// `candor user add` with [`PASSWORD`]; `more` are the other arguments.
+    pub async fn add_user(&self, username: &str, more: &str) {
+        let mut arguments = vec!["user", "add", "--username", username];
+        arguments.extend(more.split_ascii_whitespace());
+        self.run(&arguments, &format!("{PASSWORD}\n")).await;
     }
 
     async fn write_record(&self) {
@@ -187,7 +184,7 @@ impl Hospital {
     }
 
     async fn run(&self, arguments: &[&str], input: &str) -> String {
-        let mut child = command(&self.database_url, arguments)
+        let mut child = command(&self.database.url, arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -70,7 +70,14 @@ pub async fn judge(chromium: &Chromium, tools: &Tools, name: &str) {
             );
         }
     }
+    chromium.force_colors().await;
+    chromium.picture(&format!("{name}-forced-colors")).await;
     chromium.look(1024, "light").await;
+    for cookie in chromium.client.get_all_cookies().await.unwrap() {
+        assert_eq!(cookie.http_only(), Some(true), "{name}: {cookie}");
+        let is_lax = cookie.same_site().is_some_and(|site| site.is_lax());
+        assert!(is_lax, "{name}: {cookie}");
+    }
     let script = "
         const done = arguments[arguments.length - 1];
         (async () => done({
