@@ -15,6 +15,7 @@ use super::serve::wait_for_signal;
 use crate::app::Server;
 use crate::clock::Clock;
 use crate::config::{Config, Release};
+pub use data::load;
 pub use people::{Account, People};
 
 /// The first port that is tried.

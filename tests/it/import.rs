@@ -175,3 +175,33 @@ async fn synthetic_patients_load_whole() {
     assert!(report.is_clean(), "{report}");
     assert_eq!((report.files, report.total()), (33, 12_227), "{report}");
 }
+
+#[tokio::test]
+async fn official_examples_load_but_for_those_that_are_wrong() {
+    let Some(examples) = shared("data/hl7-r4-examples.tgz") else {
+        return;
+    };
+    let database = TestDatabase::create(crate::support::Database::Sqlite).await;
+    let store = database.store(Clock::test(T0)).await;
+    for package in ["hl7.fhir.us.core-6.1.0.tgz", "hl7.fhir.us.core-7.0.0.tgz"] {
+        let report = run(&store, &[&shared("packages").unwrap().join(package)]).await;
+        assert!(report.is_clean() && report.total() > 300, "{report}");
+    }
+    let report = run(&store, &[&examples]).await;
+    assert!(report.total() > 5_000, "{report}");
+    let explained = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/docs/official-examples.md"
+    ))
+    .unwrap();
+    let unexplained: Vec<_> = report
+        .refused
+        .iter()
+        .filter(|refusal| {
+            let file = refusal.file.rsplit('/').next().unwrap();
+            let name = file.strip_suffix(".json").unwrap();
+            !explained.contains(&format!("`{name}`"))
+        })
+        .collect();
+    assert!(unexplained.is_empty(), "{unexplained:#?}");
+}

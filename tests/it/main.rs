@@ -8,6 +8,8 @@
 
 mod architecture;
 mod browser;
+mod demo;
+mod durability;
 mod examples;
 mod guards;
 mod hostile_parsers;

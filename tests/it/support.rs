@@ -64,6 +64,12 @@ pub fn shared(path: &str) -> Option<std::path::PathBuf> {
     Some(path)
 }
 
+/// The program itself. `CANDOR_TEST_BINARY` names another build of it.
+pub fn candor() -> std::process::Command {
+    let own = env!("CARGO_BIN_EXE_candor").into();
+    std::process::Command::new(std::env::var_os("CANDOR_TEST_BINARY").unwrap_or(own))
+}
+
 /// Says that a test could not run.
 #[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 pub fn skipped(why: &str) {

@@ -6,7 +6,10 @@ use candor::app::{App, Server};
 use candor::clock::Clock;
 use candor::config::Config;
 use candor::fhir::definitions::definitions;
+use candor::smart::clients::{self, ClientKind, NewClient};
+use candor::smart::direct::{self, DirectGrant};
 use candor::store::{Method, Op, Origin};
+use candor::visibility::ViewerClass;
 use serde_json::Value;
 
 use super::{Database, T0, TestDatabase};
@@ -79,6 +82,72 @@ impl TestServer {
     /// The database's URL.
     pub fn database_url(&self) -> &str {
         &self.database.url
+    }
+
+    /// A token for the hospital's own system: sees and writes everything.
+    pub async fn system_token(&self) -> String {
+        self.token(ViewerClass::System, None, None, "system/*.cruds")
+            .await
+    }
+
+    /// A token of an app that a patient allowed to read their record.
+    pub async fn patient_token(&self, patient: &str) -> String {
+        let person = format!("Patient/{patient}");
+        self.token(
+            ViewerClass::Patient,
+            Some(&person),
+            Some(patient),
+            "launch/patient patient/*.rs",
+        )
+        .await
+    }
+
+    /// A token for any viewer, without the dances of OAuth. `person` and `patient` as in
+    /// [`candor::visibility::Viewer`].
+    pub async fn token(
+        &self,
+        class: ViewerClass,
+        person: Option<&str>,
+        patient: Option<&str>,
+        scope: &str,
+    ) -> String {
+        let client_id = format!("test-{}", uuid::Uuid::new_v4().simple());
+        let client = NewClient {
+            client_id: Some(client_id.clone()),
+            name: "Test".to_owned(),
+            kind: ClientKind::Public,
+            redirect_uris: vec!["http://127.0.0.1:9/callback".to_owned()],
+            keys: None,
+            scope: "patient/*.rs".to_owned(),
+            class: ViewerClass::System,
+            person: None,
+        };
+        clients::add(&self.app().store, client).await.unwrap();
+        let grant = DirectGrant {
+            client_id: &client_id,
+            username: None,
+            class,
+            person,
+            patient,
+            scope,
+            life: 365 * 86_400_000,
+        };
+        let smart = self.app().smart().await.unwrap();
+        direct::issue(&smart, &grant).await.unwrap()
+    }
+
+    /// `GET` under the FHIR base: status and body.
+    pub async fn get(&self, token: &str, path: &str) -> (u16, Value) {
+        let answer = self
+            .client
+            .get(self.fhir(path))
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
     /// Writes resources as a feed does, in one transaction, each under its own id.

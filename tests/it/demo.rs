@@ -1,0 +1,173 @@
+//! `candor demo`: what it prints works as pasted.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{candor, each_database};
+
+/// The demo's process, ended with the test.
+struct Demo(Child);
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts the demo and reads what it prints, up to its third curl line.
+fn start() -> (Demo, Vec<String>) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let mut child = candor()
+        .args(["demo", "--port", &port.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = Vec::new();
+    let mut curls = 0;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        curls += usize::from(line.trim_start().starts_with("curl "));
+        lines.push(line);
+        if curls == 3 {
+            break;
+        }
+    }
+    (Demo(child), lines)
+}
+
+/// Pastes a line into a shell.
+fn paste(line: &str) -> Value {
+    let output = Command::new("sh").args(["-c", line]).output().unwrap();
+    assert!(output.status.success(), "{line}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{line}: {output:?}"))
+}
+
+fn ids(bundle: &Value) -> Vec<&str> {
+    let mut ids: Vec<&str> = bundle["entry"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{bundle}"))
+        .iter()
+        .map(|entry| entry["resource"]["id"].as_str().unwrap())
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn the_printed_lines_show_what_is_released_and_why_the_rest_is_not() {
+    let (_demo, lines) = start();
+    let curls: Vec<&str> = lines
+        .iter()
+        .map(|line| line.trim_start())
+        .filter(|line| line.starts_with("curl "))
+        .collect();
+    let hers = paste(curls[0]);
+    assert_eq!(
+        ids(&hers),
+        [
+            "ana-blood-count",
+            "ana-chest-xray",
+            "ana-skin-biopsy",
+            "ana-urine-tests"
+        ]
+    );
+    assert!(!hers.to_string().contains("ana-held-result"), "{hers}");
+    let all = paste(curls[1]);
+    assert_eq!(ids(&all).len(), 5);
+    assert!(all.to_string().contains("ana-held-result"), "{all}");
+    let why = paste(curls[2]).to_string();
+    assert!(
+        why.contains("R21-KY") && why.contains("KRS 333.152"),
+        "{why}"
+    );
+
+    // Every page answers, every sign-in is printed with a password.
+    for page in lines
+        .iter()
+        .filter_map(|line| line.trim_start().strip_prefix("http"))
+    {
+        let url = format!("http{}", page.split_whitespace().next().unwrap());
+        let command = format!("curl -s -o /dev/null -w '%{{http_code}}' '{url}'");
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        let status = String::from_utf8(output.stdout).unwrap();
+        // Without a session, /apps sends to the sign-in page.
+        assert!(
+            ["200", "303", "302"].contains(&status.as_str()),
+            "{url}: {status}"
+        );
+    }
+    for username in ["ana", "sam", "drlee", "records", "auditor", "admin"] {
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.trim_start().starts_with(&format!("{username} "))),
+            "{username}"
+        );
+    }
+}
+
+each_database! {
+    async fn the_record_shows_each_viewer_what_its_readme_says(server: TestServer) {
+        let settings = ::candor::store::PolicySettings {
+            jurisdiction: Some("US-KY".to_owned()),
+            timezone: "America/Kentucky/Louisville".to_owned(),
+            switches: Vec::new(),
+        };
+        server.app().store.adopt_policy(&settings, &|_| {}).await.unwrap();
+        ::candor::cli::demo::load(&server.app().store).await.unwrap();
+        let ana = server.patient_token("ana").await;
+        let system = server.system_token().await;
+        let sam = server.token(
+            ::candor::visibility::ViewerClass::Representative,
+            Some("RelatedPerson/ana-sam"),
+            Some("ana"),
+            "patient/*.rs",
+        ).await;
+        // (resource, Ana sees it, Sam sees it)
+        let expected = [
+            ("DiagnosticReport/ana-blood-count", true, true),
+            ("DiagnosticReport/ana-skin-biopsy", true, true),
+            ("DiagnosticReport/ana-chest-xray", true, true),
+            ("DiagnosticReport/ana-urine-tests", true, true),
+            ("DiagnosticReport/ana-breast-biopsy", false, false),
+            ("Observation/ana-hemoglobin", true, true),
+            ("Observation/ana-chlamydia", true, false),
+            ("Observation/ana-held-result", false, false),
+            ("Observation/ana-study-marker", false, false),
+            ("DocumentReference/ana-progress-note", true, true),
+            ("DocumentReference/ana-discharge-summary", true, true),
+            ("DocumentReference/ana-psychiatry-note", true, true),
+            ("DocumentReference/ana-psychotherapy-note", false, false),
+            ("Encounter/ana-visit", true, true),
+            ("Encounter/ana-therapy-visit", true, true),
+            ("Patient/ben", false, false),
+            ("Observation/ben-glucose", false, false),
+        ];
+        for (resource, hers, his) in expected {
+            let status = |seen| if seen { 200 } else { 404 };
+            assert_eq!(server.get(&system, resource).await.0, 200, "system {resource}");
+            assert_eq!(server.get(&ana, resource).await.0, status(hers), "Ana {resource}");
+            assert_eq!(server.get(&sam, resource).await.0, status(his), "Sam {resource}");
+            let (type_name, id) = resource.split_once('/').unwrap();
+            let (code, found) = server.get(&ana, &format!("{type_name}?_id={id}&_summary=count")).await;
+            assert_eq!((code, &found["total"]), (200, &serde_json::json!(u8::from(hers))), "{resource}");
+        }
+        let (_, report) = server.get(&ana, "DiagnosticReport/ana-urine-tests").await;
+        assert!(!report.to_string().contains("ana-held-result"), "{report}");
+
+        // Kentucky's 72 hours, to the millisecond, without any job.
+        let released = server.clock().now() + 62 * 3_600_000;
+        assert!(server.clock().set(released - 1));
+        assert_eq!(server.get(&ana, "DiagnosticReport/ana-breast-biopsy").await.0, 404);
+        assert!(server.clock().set(released));
+        assert_eq!(server.get(&ana, "DiagnosticReport/ana-breast-biopsy").await.0, 200);
+    }
+}
