@@ -21,8 +21,8 @@ use chromium::{Chromium, Scripts, browse};
 use hospital::{Hospital, PASSWORD, USERNAME};
 use oauth_app::OauthApp;
 use pages::{
-    ALLOW, DENY, ask_app, judge, kept_to_itself, query, sign_in, sign_in_to_connect, ticked,
-    wait_for_consent,
+    ALLOW, DENY, ask_app, breaches, judge, kept_to_itself, query, sign_in, sign_in_to_connect,
+    ticked, wait_for_consent,
 };
 use tools::Tools;
 
@@ -288,7 +288,7 @@ async fn sign_in_and_consent_work_without_scripts() {
 
 /// Negative controls: the harness notices what the other tests say never happens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_redirect_and_a_running_script_are_noticed() {
+async fn the_harness_notices_what_should_not_be() {
     let Some(tools) = Tools::find() else { return };
     let server = AppServer::start(&tools).await;
     let callback = server.url("/callback.html");
@@ -312,6 +312,9 @@ async fn a_stopped_redirect_and_a_running_script_are_noticed() {
         assert!(named, "{refused:?}");
         let address = chromium.client.current_url().await.unwrap();
         assert!(address.as_str().starts_with(&trap.origin), "{address}");
+        let breaches = breaches(chromium, &tools).await;
+        let has_no_language = breaches.iter().any(|line| line.contains("html-has-lang"));
+        assert!(has_no_language, "{breaches:?}");
     })
     .await;
     browse(&tools, Scripts::Off, async |chromium| {

@@ -32,7 +32,9 @@ pub const ALLOW: &str = "button[name=action][value=allow]";
 pub const DENY: &str = "button[name=action][value=deny]";
 
 /// Ways in which a page breaks WCAG 2.2 AA or axe's good practice, in the scheme and width it has.
-async fn breaches(chromium: &Chromium) -> Vec<String> {
+pub async fn breaches(chromium: &Chromium, tools: &Tools) -> Vec<String> {
+    let axe = tools.package_file("axe-core/axe.min.js");
+    chromium.client.execute(&axe, vec![]).await.unwrap();
     let script = "
         const done = arguments[arguments.length - 1];
         axe.run(document, {resultTypes: ['violations', 'incomplete']}).then(
@@ -50,13 +52,11 @@ async fn breaches(chromium: &Chromium) -> Vec<String> {
 /// Looks at the page in light and dark, wide and as narrow as WCAG asks (1.4.10): it must be
 /// accessible, must not scroll sideways and must leave nothing in the browser.
 pub async fn judge(chromium: &Chromium, tools: &Tools, name: &str) {
-    let axe = tools.package_file("axe-core/axe.min.js");
-    chromium.client.execute(&axe, vec![]).await.unwrap();
     for scheme in ["light", "dark"] {
         for width in [1024, 320] {
             chromium.look(width, scheme).await;
             chromium.picture(&format!("{name}-{scheme}-{width}")).await;
-            let breaches = breaches(chromium).await;
+            let breaches = breaches(chromium, tools).await;
             assert!(
                 breaches.is_empty(),
                 "{name}, {scheme}, {width} pixels wide:\n{}",
