@@ -16,6 +16,7 @@ pub mod sort;
 pub mod sql;
 #[cfg(test)]
 mod tests;
+pub mod walk;
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -282,6 +283,7 @@ pub fn narrow(
         types: Types::One(type_id),
         is_resource: false,
         pin: None,
+        is_link: false,
     };
     let tests: Result<Vec<String>, _> = conditions
         .iter()

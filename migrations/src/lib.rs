@@ -25,6 +25,10 @@ impl MigratorTrait for Migrator {
                 name: "0003_import",
                 sql: include_str!("../sql/0003_import.sql"),
             }),
+            Box::new(Step {
+                name: "0004_statistics",
+                sql: include_str!("../sql/0004_statistics.sql"),
+            }),
         ]
     }
 }

@@ -98,6 +98,7 @@ fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<Strin
         types: plan.types.clone(),
         is_resource: true,
         pin: None,
+        is_link: false,
     };
     let bound = lower.sql.values.len();
     let reached = if include.reverse {

@@ -129,6 +129,14 @@ pub fn open(visibility: &Visibility, access: Access, types: &Types) -> Result<Pl
 }
 
 impl Plan {
+    /// Chooses the driver again, after conditions came or went.
+    pub fn lead(&mut self) {
+        self.conditions.extend(self.driver.take());
+        self.rank = 0;
+        let pinned = self.pin.is_some();
+        driver::choose(self, pinned);
+    }
+
     /// Makes room for another restriction of the patient column: the present one becomes a
     /// condition, and the driver is chosen again.
     pub fn repin(&mut self) {

@@ -8,9 +8,10 @@ use super::cursor::{Cursor, SortValue};
 use super::parse::limit;
 use super::plan::{Forbidden, Plan, plan};
 use super::query::{Condition, Query, SortBy, Types};
-use super::sort;
+use super::sort::{self, KeyKind};
 use super::sql::Lower;
 use super::sql::select::Selection;
+use super::walk::{self, Walk};
 use super::{Mode, SearchError};
 use crate::clock::Millis;
 use crate::fhir::definitions::TypeId;
@@ -101,20 +102,25 @@ impl Context<'_> {
         cursor: Option<&Cursor>,
     ) -> Result<Page, SearchError> {
         let count = query.count.unwrap_or(limit::DEFAULT_COUNT);
-        let mut lower = Lower::new(self.keys, self.visibility, Access::Search);
-        let (text, keys) = page_sql(&mut lower, plan, query, cursor, count)?;
-        lower.sql.text = text;
-        let statement = lower.sql.statement(connection.get_database_backend());
-        let mut rows = connection.query_all_raw(statement).await?;
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let limit = usize::try_from(count)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1);
+        let (mut rows, kinds) = match walk::of(plan, query) {
+            Some(walk) => (
+                self.walked(connection, &walk, cursor, limit).await?,
+                vec![Walk::KIND],
+            ),
+            None => self.sorted(connection, plan, query, cursor, count).await?,
+        };
+        let count = limit - 1;
         let more = rows.len() > count;
         rows.truncate(count);
         let next = match rows.last() {
             Some(last) if more => {
-                let values = keys
+                let values = kinds
                     .iter()
                     .enumerate()
-                    .map(|(at, key)| key.kind.read(last, COLUMNS + at))
+                    .map(|(at, kind)| kind.read(last, COLUMNS + at))
                     .collect::<Result<_, _>>()?;
                 Some((last.try_get_by_index(0)?, values))
             }
@@ -125,6 +131,55 @@ impl Context<'_> {
             .map(|row| Found::read(row, Mode::Match))
             .collect::<Result<_, _>>()?;
         Ok(Page { matches, next })
+    }
+
+    /// The rows of a page in one statement, sorted by the database.
+    async fn sorted<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        plan: &Plan,
+        query: &Query,
+        cursor: Option<&Cursor>,
+        count: u32,
+    ) -> Result<(Vec<QueryResult>, Vec<KeyKind>), SearchError> {
+        let mut lower = Lower::new(self.keys, self.visibility, Access::Search);
+        let (text, keys) = page_sql(&mut lower, plan, query, cursor, count)?;
+        lower.sql.text = text;
+        let statement = lower.sql.statement(connection.get_database_backend());
+        let rows = connection.query_all_raw(statement).await?;
+        Ok((rows, keys.iter().map(|key| key.kind).collect()))
+    }
+
+    /// The rows of a page along an index; what has no value comes last, in a second statement
+    /// that most searches never need.
+    async fn walked<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        walk: &Walk,
+        cursor: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Vec<QueryResult>, SearchError> {
+        let backend = connection.get_database_backend();
+        let is_past = walk.is_past(cursor);
+        let mut rows = Vec::new();
+        if !is_past {
+            let mut lower = Lower::new(self.keys, self.visibility, Access::Search);
+            lower.sql.text = walk.sql(&mut lower, cursor, limit)?;
+            rows = connection
+                .query_all_raw(lower.sql.statement(backend))
+                .await?;
+        }
+        if rows.len() < limit && walk.has_rest() {
+            let after = cursor.filter(|_| is_past).map(|cursor| cursor.id);
+            let mut lower = Lower::new(self.keys, self.visibility, Access::Search);
+            lower.sql.text = walk.rest_sql(&mut lower, after, limit - rows.len())?;
+            rows.extend(
+                connection
+                    .query_all_raw(lower.sql.statement(backend))
+                    .await?,
+            );
+        }
+        Ok(rows)
     }
 
     /// The number of matches.

@@ -26,7 +26,8 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// What stands for a missing value: sorts last either way.
-    fn missing(self, descending: bool) -> &'static str {
+    #[must_use]
+    pub fn missing(self, descending: bool) -> &'static str {
         match (self, descending) {
             (Self::Int, false) => "9223372036854775807",
             (Self::Int, true) => "-9223372036854775807",
@@ -155,14 +156,21 @@ pub fn order(keys: &[Key], alias: &str) -> String {
         let direction = if key.descending { " DESC" } else { "" };
         order.push_str(&format!("{alias}.k{at}{direction}, "));
     }
-    order.push_str(&format!("{alias}.id"));
+    let direction = if is_descending(keys) { " DESC" } else { "" };
+    order.push_str(&format!("{alias}.id{direction}"));
     order
+}
+
+/// Ids go the way of the last key, as they do in an index.
+fn is_descending(keys: &[Key]) -> bool {
+    keys.last().is_some_and(|key| key.descending)
 }
 
 /// The rows after a cursor: `k0 > $1 OR (k0 = $1 AND (…))`.
 pub fn after(lower: &mut Lower<'_>, keys: &[Key], values: &[SortValue], id: i64) -> String {
     let id = lower.sql.bind(id);
-    let mut test = format!("x.id > {id}");
+    let beyond = if is_descending(keys) { '<' } else { '>' };
+    let mut test = format!("x.id {beyond} {id}");
     for (at, (key, value)) in keys.iter().zip(values).enumerate().rev() {
         let value = lower.sql.bind(value.to_value());
         let beyond = if key.descending { '<' } else { '>' };

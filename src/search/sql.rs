@@ -49,6 +49,9 @@ pub struct Row {
     pub is_resource: bool,
     /// What is known of the patient column, as SQL to follow it: `= $1`, `IN ($1, $2)`.
     pub pin: Option<String>,
+    /// The row is a link of a chain, found one at a time: probes of it stay probes. PostgreSQL
+    /// would rather begin with everything that satisfies them.
+    pub is_link: bool,
 }
 
 /// A table to walk, with what its index is asked.
@@ -61,6 +64,15 @@ pub struct Source {
 }
 
 impl Row {
+    /// Ends an EXISTS that must not become a join.
+    fn fence(&self) -> &'static str {
+        if self.is_link {
+            " LIMIT 1 OFFSET 0"
+        } else {
+            ""
+        }
+    }
+
     /// The type column of `alias` is this row's.
     fn same_type(&self, alias: &str) -> String {
         match self.types {

@@ -21,8 +21,10 @@ impl Lower<'_> {
             Ok(format!(
                 "EXISTS (SELECT 1 FROM idx_reference {c} CROSS JOIN resource {k} \
                  WHERE {c}.id = {}.id AND {c}.param = {} AND {k}.key = {c}.target \
-                 AND {restricted})",
-                row.alias, param.id
+                 AND {restricted}{})",
+                row.alias,
+                param.id,
+                row.fence()
             ))
         })?;
         Ok(either(&alternatives))
@@ -62,8 +64,9 @@ impl Lower<'_> {
         let restricted = self.restrict(&plan, &link)?;
         let k = &link.alias;
         Ok(format!(
-            "EXISTS (SELECT 1 FROM resource {k} WHERE {k}.key = {}.patient AND {restricted})",
-            row.alias
+            "EXISTS (SELECT 1 FROM resource {k} WHERE {k}.key = {}.patient AND {restricted}{})",
+            row.alias,
+            row.fence()
         ))
     }
 
@@ -109,6 +112,7 @@ impl Lower<'_> {
             types: Types::One(type_id),
             is_resource: true,
             pin: None,
+            is_link: true,
         }
     }
 

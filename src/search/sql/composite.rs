@@ -18,8 +18,10 @@ impl Lower<'_> {
         let tests = self.composite_tests(&t, values);
         format!(
             "EXISTS (SELECT 1 FROM idx_composite {t} WHERE {t}.id = {}.id AND {t}.param = {} \
-             AND {tests})",
-            row.alias, param.id
+             AND {tests}{})",
+            row.alias,
+            param.id,
+            row.fence()
         )
     }
 

@@ -63,13 +63,14 @@ impl Lower<'_> {
         }
         format!(
             "EXISTS (SELECT 1 FROM {table} {t} WHERE {t}.patient = {d}.patient AND {} \
-             AND {t}.param = {} AND {tests} AND {t}.id = {d}.id)",
+             AND {t}.param = {} AND {tests} AND {t}.id = {d}.id{})",
             row.same_type(t),
-            param.id
+            param.id,
+            row.fence()
         )
     }
 
-    fn span_tests(&mut self, t: &str, values: &[SpanTest]) -> String {
+    pub(in crate::search) fn span_tests(&mut self, t: &str, values: &[SpanTest]) -> String {
         let (low, high) = (format!("{t}.low"), format!("{t}.high"));
         let tests: Vec<String> = values
             .iter()

@@ -26,6 +26,7 @@ impl Lower<'_> {
             types: Types::One(source),
             is_resource: false,
             pin: None,
+            is_link: true,
         };
         let restricted = self.restrict(&plan, &s)?;
         let alias = &s.alias;

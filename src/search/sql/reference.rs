@@ -15,10 +15,11 @@ impl Lower<'_> {
         let targets = self.targets(values);
         format!(
             "EXISTS (SELECT 1 FROM idx_reference {t} WHERE {t}.target {targets} AND {} \
-             AND {t}.param = {} AND {t}.id = {}.id)",
+             AND {t}.param = {} AND {t}.id = {}.id{})",
             row.same_type(&t),
             param.id,
-            row.alias
+            row.alias,
+            row.fence()
         )
     }
 

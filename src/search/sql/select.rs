@@ -52,6 +52,7 @@ impl Lower<'_> {
             types: plan.types.clone(),
             is_resource: false,
             pin,
+            is_link: false,
         };
         let source = match &plan.driver {
             Some(driver) => self.source(driver, &row)?,
@@ -73,7 +74,8 @@ impl Lower<'_> {
             conditions.insert(0, format!("{}.patient {pin}", row.alias));
         }
         if row.is_resource {
-            conditions.extend(self.resource_row(plan, &row));
+            let by_key = matches!(plan.driver, Some(Condition::Id(_) | Condition::Has { .. }));
+            conditions.extend(self.resource_row(plan, &row, by_key));
         }
         conditions.extend(self.restrictions(plan, &row)?);
         Ok(Selection {
@@ -92,7 +94,7 @@ impl Lower<'_> {
     pub fn restrict(&mut self, plan: &Plan, row: &Row) -> Result<String, Forbidden> {
         let mut conditions = Vec::new();
         if row.is_resource {
-            conditions.extend(self.resource_row(plan, row));
+            conditions.extend(self.resource_row(plan, row, true));
         }
         if let Some(pin) = self.pin(plan)? {
             conditions.push(format!("{}.patient {pin}", row.alias));
@@ -116,20 +118,27 @@ impl Lower<'_> {
         plan::plan(self.visibility, self.keys, self.access, types, conditions)
     }
 
-    fn resource_row(&self, plan: &Plan, row: &Row) -> Vec<String> {
+    /// Type and existence of a row of `resource`. `by_key`: its key or id leads to it, and the
+    /// unary plus keeps SQLite from walking an index by type instead.
+    fn resource_row(&self, plan: &Plan, row: &Row, by_key: bool) -> Vec<String> {
         let mut conditions = Vec::with_capacity(2);
         // All types there are need no list; several types have theirs in the groups. One type has
         // not: the narrowing of a scope need not name it (`_lastUpdated=…`, `category:not=…`).
         let is_one = matches!(plan.types, Types::One(_));
         if is_one || (plan.groups.is_empty() && !is_every_type(&plan.types)) {
-            conditions.push(row.any_type(&row.alias));
+            let types = row.any_type(&row.alias);
+            conditions.push(if by_key { format!("+{types}") } else { types });
         }
         conditions.push(format!("{}.deleted = 0", row.alias));
         conditions
     }
 
     /// Conditions, ways in and holds.
-    fn restrictions(&mut self, plan: &Plan, row: &Row) -> Result<Vec<String>, Forbidden> {
+    pub(in crate::search) fn restrictions(
+        &mut self,
+        plan: &Plan,
+        row: &Row,
+    ) -> Result<Vec<String>, Forbidden> {
         let mut conditions = Vec::with_capacity(plan.conditions.len() + 2);
         for condition in &plan.conditions {
             conditions.push(self.probe(condition, row)?);
@@ -141,7 +150,8 @@ impl Lower<'_> {
         Ok(conditions)
     }
 
-    fn pin(&mut self, plan: &Plan) -> Result<Option<String>, Forbidden> {
+    /// What follows `patient` for the plan's restriction of that column.
+    pub(in crate::search) fn pin(&mut self, plan: &Plan) -> Result<Option<String>, Forbidden> {
         Ok(match &plan.pin {
             None => None,
             Some(Pin::Keys(keys)) => Some(self.equals(keys.iter().copied())),

@@ -17,8 +17,10 @@ impl Lower<'_> {
         let tests = self.string_tests(&t, mode, values);
         format!(
             "EXISTS (SELECT 1 FROM idx_string {t} WHERE {t}.id = {}.id AND {t}.param = {} \
-             AND {tests})",
-            row.alias, param.id
+             AND {tests}{})",
+            row.alias,
+            param.id,
+            row.fence()
         )
     }
 

@@ -19,10 +19,11 @@ impl Lower<'_> {
         if values.iter().all(|value| value.code.is_some()) {
             return format!(
                 "{negation}EXISTS (SELECT 1 FROM idx_token {t} WHERE {} AND {t}.param = {} \
-                 AND {tests} AND {t}.id = {}.id)",
+                 AND {tests} AND {t}.id = {}.id{})",
                 row.same_type(&t),
                 param.id,
-                row.alias
+                row.alias,
+                row.fence()
             );
         }
         // Without a code there is nothing to seek by: a set, computed once.

@@ -15,8 +15,10 @@ impl Lower<'_> {
         let t = self.alias();
         let tests = self.uri_tests(&t, mode, values);
         format!(
-            "EXISTS (SELECT 1 FROM idx_uri {t} WHERE {t}.id = {}.id AND {t}.param = {} AND {tests})",
-            row.alias, param.id
+            "EXISTS (SELECT 1 FROM idx_uri {t} WHERE {t}.id = {}.id AND {t}.param = {} AND {tests}{})",
+            row.alias,
+            param.id,
+            row.fence()
         )
     }
 

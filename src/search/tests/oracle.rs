@@ -59,7 +59,8 @@ impl World {
         if rendition == 0 {
             shown.is_empty()
         } else {
-            shown == HashSet::from([rendition])
+            // Later renditions leave out more; 0 shows nothing.
+            !shown.contains(&0) && shown.iter().max() == Some(&rendition)
         }
     }
 

@@ -28,15 +28,19 @@ async fn pages_follow_each_other_in_every_order() {
         ("&_sort=-_id", "o5 o4|o3 o2|o1"),
         ("&_sort=-_lastUpdated", "o5 o4|o3 o2|o1"),
         ("&_sort=date", "o1 o2|o4 o3|o5"),
-        ("&_sort=-date", "o3 o2|o4 o1|o5"),
+        ("&_sort=-date", "o3 o4|o2 o1|o5"),
         ("&_sort=-date,-_id", "o3 o4|o2 o1|o5"),
         ("&_sort=value-quantity,-date", "o4 o1|o2 o3|o5"),
-        ("&_sort=-value-quantity", "o3 o2|o1 o4|o5"),
+        ("&_sort=-date,_id", "o3 o2|o4 o1|o5"),
+        ("&_sort=-value-quantity", "o3 o2|o4 o1|o5"),
         ("&patient=ann&_sort=-date", "o3 o2|o1"),
-        ("&patient=ann,bob&_sort=-date", "o3 o2|o4 o1|o5"),
+        ("&patient=ann,bob&_sort=-date", "o3 o4|o2 o1|o5"),
         ("&_id=o3,o1,o2&_sort=-date", "o3 o2|o1"),
-        ("&category=laboratory&_sort=-date", "o2 o4|o1"),
+        ("&category=laboratory&_sort=-date", "o4 o2|o1"),
+        ("&code=a,b&_sort=-date", "o3 o4|o2 o1"),
         ("&date=ge1970-01-03&_sort=date", "o2 o4|o3"),
+        ("&patient=bob&_sort=date", "o4 o5"),
+        ("&patient=bob&_sort=-date&date=le1970-01-03", "o4"),
     ];
     for bed in Bed::all().await {
         fill(&bed).await;

@@ -43,7 +43,7 @@ fn seed() -> impl Strategy<Value = Seed> {
         prop::option::of(0_usize..4),
         0..NAMES.len(),
         prop::option::weighted(0.2, 0..CODES.len()),
-        prop::option::weighted(0.3, (0_u8..3, 0_i16..2, any::<bool>())),
+        prop::option::weighted(0.3, (0_u8..3, 0_i16..3, any::<bool>())),
     )
         .prop_map(
             |(kind, patient, codes, category, days, amounts, encounter, name, rendition, hold)| {
@@ -81,17 +81,22 @@ fn world(seeds: &[Seed], keys: &Keys) -> World {
         };
         if let Some(code) = seed.rendition {
             let mut redacted = Rows::new(keys, kind);
-            if kind == "Observation" {
+            if kind != "Patient" {
+                // Whose it is is never redacted: the patient column and the reference agree.
                 redacted = redacted
-                    .token("code", "urn:x", CODES[code])
                     .reference("subject", "Patient", PATIENTS[seed.patient])
                     .reference("patient", "Patient", PATIENTS[seed.patient]);
             }
-            world.docs.push(Doc {
-                id: doc.id + 1,
-                rows: redacted.rows,
-                ..doc.clone()
-            });
+            if kind == "Observation" {
+                redacted = redacted.token("code", "urn:x", CODES[code]);
+            }
+            for rendition in 1..3 {
+                world.docs.push(Doc {
+                    id: doc.id + rendition,
+                    rows: redacted.rows.clone(),
+                    ..doc.clone()
+                });
+            }
         }
         if let Some((audience, shown, is_active)) = seed.hold {
             let audience = [
@@ -308,12 +313,28 @@ async fn compare(bed: &Bed, runner: &mut TestRunner, queries: usize) -> usize {
                 bed.store.backend(),
                 who.class.name()
             );
-            let sorted = format!("_count=5&{query}&_sort=-_lastUpdated,_id");
-            let mut sorted = walk(bed, who, kind, &sorted).await.concat();
-            sorted.sort_unstable();
-            let mut same = expected.clone();
-            same.sort_unstable();
-            assert_eq!(sorted, same, "{kind}?{query} sorted");
+            let orders: &[&str] = if kind == "Patient" {
+                &["_lastUpdated", "-_lastUpdated,_id", "name,-_id"]
+            } else {
+                &[
+                    "-_lastUpdated",
+                    "_lastUpdated,_id",
+                    "date",
+                    "-date",
+                    "date,_lastUpdated",
+                ]
+            };
+            for order in orders {
+                let sorted = format!("_count=5&{query}&_sort={order}");
+                let mut sorted = walk(bed, who, kind, &sorted).await.concat();
+                if let Some(same) = in_order(&world, &eyes, kind, &parsed.conditions, order) {
+                    assert_eq!(sorted, same, "{kind}?{query} in the order of {order}");
+                }
+                sorted.sort_unstable();
+                let mut same = expected.clone();
+                same.sort_unstable();
+                assert_eq!(sorted, same, "{kind}?{query} sorted by {order}");
+            }
             let counted = bed
                 .search(who, kind, &format!("_summary=count&{query}"))
                 .await
@@ -324,18 +345,62 @@ async fn compare(bed: &Bed, runner: &mut TestRunner, queries: usize) -> usize {
     matched
 }
 
+/// The matches in the order of one key with their ids, for the orders that an index may be walked
+/// for.
+fn in_order(
+    world: &World,
+    eyes: &Eyes<'_>,
+    kind: &str,
+    conditions: &[crate::search::query::Condition],
+    order: &str,
+) -> Option<Vec<String>> {
+    let (by, descending) = match order.strip_prefix('-') {
+        Some(by) => (by, true),
+        None => (order, false),
+    };
+    let kind = type_id(kind);
+    let mut found: Vec<(i64, i64)> = Vec::new();
+    for id in world.matches(eyes, kind, conditions) {
+        let doc = world.docs.iter().find(|doc| doc.id == id)?;
+        let key = match by {
+            "_lastUpdated" => doc.updated,
+            "date" => doc
+                .rows
+                .dates
+                .iter()
+                .map(|row| row.low)
+                .min()
+                .unwrap_or(if descending { i64::MIN } else { i64::MAX }),
+            _ => return None,
+        };
+        found.push((key, id));
+    }
+    found.sort_unstable();
+    if descending {
+        found.reverse();
+    }
+    let name = |id: i64| {
+        world
+            .docs
+            .iter()
+            .find(|doc| doc.id == id)
+            .map(|d| d.fhir_id.clone())
+    };
+    found.into_iter().map(|(_, id)| name(id)).collect()
+}
+
 #[tokio::test]
 async fn plans_mean_what_the_query_says() {
     let mut runner = TestRunner::new(Config::default());
     let mut matched = 0;
     for _ in 0..6 {
-        matched += compare(&Bed::sqlite().await, &mut runner, 150).await;
+        matched += compare(&Bed::sqlite().await, &mut runner, 80).await;
     }
     assert!(
-        matched > 300,
-        "only {matched} of 1800 searches found anything"
+        matched > 150,
+        "only {matched} of 960 searches found anything"
     );
     if let Some(bed) = Bed::postgres().await {
-        compare(&bed, &mut runner, 200).await;
+        compare(&bed, &mut runner, 80).await;
     }
 }
