@@ -1,5 +1,7 @@
 //! Apps and backends, as their makers would write them: discovery, PKCE, `private_key_jwt`.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail, ensure};
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine as _;
@@ -10,6 +12,10 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::html;
+use crate::world::{Answer, short};
+
+/// How `private_key_jwt` names itself.
+pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// An ES384 key pair and its JWKS.
 #[derive(Debug)]
@@ -35,17 +41,18 @@ impl BackendKey {
 
     /// A client assertion after SMART Backend Services; `now` in seconds, by the server's clock.
     pub fn assertion(&self, client_id: &str, audience: &str, now: i64) -> Result<String> {
-        let mut header = Header::new(Algorithm::ES384);
-        header.kid = Some("backend-1".to_owned());
-        let claims = json!({
+        self.sign(&json!({
             "iss": client_id, "sub": client_id, "aud": audience,
             "exp": now + 240, "iat": now, "jti": uuid::Uuid::new_v4().to_string(),
-        });
-        Ok(jsonwebtoken::encode(
-            &header,
-            &claims,
-            &EncodingKey::from_ec_der(&self.pkcs8),
-        )?)
+        }))
+    }
+
+    /// Any claims, signed.
+    pub fn sign(&self, claims: &Value) -> Result<String> {
+        let mut header = Header::new(Algorithm::ES384);
+        header.kid = Some("backend-1".to_owned());
+        let key = EncodingKey::from_ec_der(&self.pkcs8);
+        Ok(jsonwebtoken::encode(&header, claims, &key)?)
     }
 }
 
@@ -56,16 +63,20 @@ pub struct Endpoints {
     pub token: Url,
 }
 
+/// `.well-known/smart-configuration`.
+pub async fn configuration(client: &reqwest::Client, fhir: &str) -> Result<Value> {
+    let url = format!("{fhir}/.well-known/smart-configuration");
+    let answer = client.get(url).header("Accept", "application/json");
+    Answer::read(answer.send().await?)
+        .await?
+        .expect(200)
+        .context("smart-configuration")?
+        .json()
+}
+
 /// Reads `.well-known/smart-configuration`.
 pub async fn discover(client: &reqwest::Client, fhir: &str) -> Result<Endpoints> {
-    let document: Value = client
-        .get(format!("{fhir}/.well-known/smart-configuration"))
-        .header("Accept", "application/json")
-        .send()
-        .await?
-        .error_for_status()?
-        .json()
-        .await?;
+    let document = configuration(client, fhir).await?;
     let url = |name: &str| -> Result<Url> {
         let text = document.get(name).and_then(Value::as_str);
         Ok(Url::parse(
@@ -78,6 +89,31 @@ pub async fn discover(client: &reqwest::Client, fhir: &str) -> Result<Endpoints>
     })
 }
 
+/// What a token endpoint gave.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    pub access: String,
+    pub refresh: Option<String>,
+    /// Seconds.
+    pub expires_in: i64,
+    /// The whole answer.
+    pub body: Value,
+}
+
+impl Tokens {
+    fn of(body: Value) -> Result<Self> {
+        let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+        let access = text("access_token").with_context(|| format!("no access token: {body}"))?;
+        let expires_in = body.get("expires_in").and_then(Value::as_i64);
+        Ok(Self {
+            access,
+            refresh: text("refresh_token"),
+            expires_in: expires_in.context("expires_in is no number")?,
+            body,
+        })
+    }
+}
+
 /// A token by `client_credentials`.
 pub async fn backend_token(
     client: &reqwest::Client,
@@ -86,37 +122,47 @@ pub async fn backend_token(
     key: &BackendKey,
     scope: &str,
     now: i64,
-) -> Result<String> {
-    let answer = client
-        .post(endpoints.token.clone())
-        .form(&[
-            ("grant_type", "client_credentials"),
-            ("scope", scope),
-            (
-                "client_assertion_type",
-                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-            ),
-            (
-                "client_assertion",
-                &key.assertion(client_id, endpoints.token.as_str(), now)?,
-            ),
-        ])
-        .send()
-        .await?;
-    access_token(answer).await
+) -> Result<Tokens> {
+    let assertion = key.assertion(client_id, endpoints.token.as_str(), now)?;
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("scope", scope),
+        ("client_assertion_type", ASSERTION_TYPE),
+        ("client_assertion", assertion.as_str()),
+    ];
+    tokens(post_form(client, &endpoints.token, &form).await?)
 }
 
-async fn access_token(answer: reqwest::Response) -> Result<String> {
-    let status = answer.status();
-    let body: Value = answer.json().await?;
-    let token = body.get("access_token").and_then(Value::as_str);
-    Ok(token
-        .with_context(|| format!("no access token: {status} {body}"))?
-        .to_owned())
+/// New tokens for a refresh token of a public app.
+pub async fn refresh(
+    client: &reqwest::Client,
+    endpoints: &Endpoints,
+    client_id: &str,
+    refresh: &str,
+) -> Result<Tokens> {
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh),
+        ("client_id", client_id),
+    ];
+    tokens(post_form(client, &endpoints.token, &form).await?)
+}
+
+/// Posts a form.
+pub async fn post_form(
+    client: &reqwest::Client,
+    url: &Url,
+    form: &[(&str, &str)],
+) -> Result<Answer> {
+    Answer::read(client.post(url.clone()).form(form).send().await?).await
+}
+
+fn tokens(answer: Answer) -> Result<Tokens> {
+    Tokens::of(answer.expect(200).context("the token endpoint")?.json()?)
 }
 
 /// An app's launch: signs in as a person, allows everything asked for, exchanges the code.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Launch<'a> {
     pub endpoints: &'a Endpoints,
     pub fhir: &'a str,
@@ -125,41 +171,69 @@ pub struct Launch<'a> {
     pub scope: &'a str,
     pub username: &'a str,
     pub password: &'a str,
+    /// Which record to open, where the person is asked.
+    pub patient: Option<&'a str>,
+    /// Whether the person allows what the app asks for.
+    pub allows: bool,
+}
+
+/// What came back to the app, and what it needs for the exchange.
+#[derive(Debug, Clone)]
+pub struct Back {
+    pub parameters: Vec<(String, String)>,
+    pub verifier: String,
+    pub state: String,
+}
+
+impl Back {
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let mut found = self.parameters.iter().filter(|(key, _)| key == name);
+        found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The code, with the state that was sent.
+    pub fn code(&self) -> Result<&str> {
+        ensure!(
+            self.get("state") == Some(self.state.as_str()),
+            "another state came back"
+        );
+        self.get("code")
+            .with_context(|| format!("no code came back: {:?}", self.parameters))
+    }
 }
 
 impl Launch<'_> {
-    /// Runs it; the access token.
-    pub async fn run(&self) -> Result<String> {
+    /// Runs it; the tokens.
+    pub async fn run(&self) -> Result<Tokens> {
+        let back = self.authorize(&[]).await?;
+        let answer = self.exchange(back.code()?, &back.verifier).await?;
+        tokens(answer)
+    }
+
+    /// Walks through the pages until the browser is sent back to the app. `changes` replaces
+    /// parameters of the authorization request; an empty value leaves the parameter out.
+    pub async fn authorize(&self, changes: &[(&str, &str)]) -> Result<Back> {
         let browser = reqwest::Client::builder()
             .cookie_store(true)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-        let state = CsrfToken::new_random();
-        let mut url = self.endpoints.authorize.clone();
-        url.query_pairs_mut()
-            .append_pair("response_type", "code")
-            .append_pair("client_id", self.client_id)
-            .append_pair("redirect_uri", self.redirect)
-            .append_pair("scope", self.scope)
-            .append_pair("state", state.secret())
-            .append_pair("aud", self.fhir)
-            .append_pair("code_challenge", challenge.as_str())
-            .append_pair("code_challenge_method", "S256");
+        let (url, verifier, state) = self.url(changes);
         let mut answer = browser.get(url.clone()).send().await?;
         let mut at = url;
         for _ in 0..12 {
             if answer.status().is_redirection() {
-                let location = answer
-                    .headers()
-                    .get("location")
+                let location = answer.headers().get("location");
+                let location = location
                     .and_then(|value| value.to_str().ok())
                     .context("a redirect without a location")?;
                 let next = at.join(location)?;
                 if next.as_str().starts_with(self.redirect) {
-                    return self
-                        .exchange(&browser, &next, verifier.secret(), state.secret())
-                        .await;
+                    let parameters = next.query_pairs().into_owned().collect();
+                    return Ok(Back {
+                        parameters,
+                        verifier,
+                        state,
+                    });
                 }
                 at = next;
                 answer = browser.get(at.clone()).send().await?;
@@ -167,22 +241,47 @@ impl Launch<'_> {
             }
             let status = answer.status();
             let page = answer.text().await?;
-            let form = html::forms(&page)
-                .into_iter()
+            let forms = html::forms(&page);
+            let form = forms
+                .iter()
                 .find(|form| form.of_kind("password").is_some())
-                .or_else(|| {
-                    html::forms(&page)
-                        .into_iter()
-                        .rev()
-                        .find(|form| !form.fields.is_empty())
-                })
-                .with_context(|| format!("no form to fill in ({status}): {page}"))?;
-            let target = at.join(&form.action)?;
-            let fields = self.fill(&form);
-            answer = browser.post(target.clone()).form(&fields).send().await?;
-            at = target;
+                .or_else(|| forms.iter().rev().find(|form| !form.fields.is_empty()))
+                .with_context(|| format!("no form to fill in ({status}): {}", short(&page)))?;
+            ensure!(
+                form.of_kind("password").is_none() || !page.contains("role=\"alert\""),
+                "the sign-in was refused: {}",
+                short(&page)
+            );
+            at = at.join(&form.action)?;
+            let fields = self.fill(form);
+            answer = browser.post(at.clone()).form(&fields).send().await?;
         }
         bail!("the launch did not come back to the app")
+    }
+
+    /// The authorization request, the code verifier and the state.
+    pub fn url(&self, changes: &[(&str, &str)]) -> (Url, String, String) {
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let state = CsrfToken::new_random();
+        let mut parameters = vec![
+            ("response_type", "code"),
+            ("client_id", self.client_id),
+            ("redirect_uri", self.redirect),
+            ("scope", self.scope),
+            ("state", state.secret()),
+            ("aud", self.fhir),
+            ("code_challenge", challenge.as_str()),
+            ("code_challenge_method", "S256"),
+        ];
+        for (name, value) in changes {
+            parameters.retain(|(own, _)| own != name);
+            if !value.is_empty() {
+                parameters.push((name, value));
+            }
+        }
+        let mut url = self.endpoints.authorize.clone();
+        url.query_pairs_mut().extend_pairs(parameters);
+        (url, verifier.secret().clone(), state.secret().clone())
     }
 
     /// What the person types and clicks.
@@ -203,54 +302,59 @@ impl Launch<'_> {
             }
             return fields;
         }
-        // Consent: everything stays ticked, and the button that allows is pressed.
-        for field in form
+        // Consent: everything whole stays ticked or is ticked, for as long as the app may have it.
+        for field in &form.fields {
+            let is_part = field.value.contains('?');
+            if field.kind == "checkbox" && !field.checked && !is_part {
+                fields.push((field.name.clone(), field.value.clone()));
+            }
+        }
+        let radios: BTreeSet<&str> = form
             .fields
             .iter()
-            .filter(|field| field.kind == "checkbox" && !field.checked)
-        {
-            fields.push((field.name.clone(), field.value.clone()));
+            .filter(|field| field.kind == "radio")
+            .map(|field| field.name.as_str())
+            .collect();
+        for name in radios {
+            let options: Vec<&html::Field> = form
+                .fields
+                .iter()
+                .filter(|field| field.kind == "radio" && field.name == name)
+                .collect();
+            let choice = options
+                .iter()
+                .find(|field| Some(field.value.as_str()) == self.patient)
+                .or_else(|| options.iter().find(|field| field.value == "yes"))
+                .or_else(|| options.first());
+            if let Some(choice) = choice {
+                fields.retain(|(own, _)| own != name);
+                fields.push((name.to_owned(), choice.value.clone()));
+            }
         }
         let buttons = form.fields.iter().filter(|field| field.kind == "submit");
-        let allow = buttons
+        let words: &[&str] = if self.allows {
+            &["allow", "yes", "approve"]
+        } else {
+            &["deny", "no", "cancel"]
+        };
+        let meant = buttons
             .clone()
-            .find(|button| button.value.contains("allow") && !button.value.contains("don"));
-        if let Some(button) = allow.or_else(|| buttons.clone().last()) {
+            .find(|button| words.contains(&button.value.as_str()));
+        if let Some(button) = meant.or_else(|| buttons.clone().next_back()) {
             fields.push((button.name.clone(), button.value.clone()));
         }
         fields
     }
 
-    async fn exchange(
-        &self,
-        browser: &reqwest::Client,
-        back: &Url,
-        verifier: &str,
-        state: &str,
-    ) -> Result<String> {
-        let pairs: Vec<(String, String)> = back.query_pairs().into_owned().collect();
-        let value = |name: &str| {
-            pairs
-                .iter()
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value)
-        };
-        ensure!(
-            value("state").map(String::as_str) == Some(state),
-            "another state came back"
-        );
-        let code = value("code").with_context(|| format!("no code came back: {pairs:?}"))?;
-        let answer = browser
-            .post(self.endpoints.token.clone())
-            .form(&[
-                ("grant_type", "authorization_code"),
-                ("code", code),
-                ("redirect_uri", self.redirect),
-                ("client_id", self.client_id),
-                ("code_verifier", verifier),
-            ])
-            .send()
-            .await?;
-        access_token(answer).await
+    /// Exchanges a code as a public app.
+    pub async fn exchange(&self, code: &str, verifier: &str) -> Result<Answer> {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", self.redirect),
+            ("client_id", self.client_id),
+            ("code_verifier", verifier),
+        ];
+        post_form(&reqwest::Client::new(), &self.endpoints.token, &form).await
     }
 }

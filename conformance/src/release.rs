@@ -1,32 +1,32 @@
-//! Release cases: `../shared/release-cases.md` and more of the same kind, through HTTP.
+//! Release cases: `../shared/release-cases.md`, by their numbers, and more of the same kind. One
+//! file for each family; one server for each jurisdiction.
 
-use std::path::Path;
+mod agreement;
+mod checks;
+mod derivatives;
+mod directives;
+mod federal;
+mod hold_evidence;
+mod holds;
+mod packs;
+mod proxies;
+mod psychotherapy;
+mod research;
 
-use anyhow::Result;
-use serde_json::Value;
-
-use crate::fixtures::Chart;
 use crate::report::Report;
-use crate::world::{T0, Who, World};
+use crate::worlds::Worlds;
 
-/// Runs every release case, one server for each jurisdiction.
-pub async fn run(candor: &Path, database: &str, report: &mut Report) -> Result<()> {
-    let world = World::start(candor, database, "US").await?;
-    let chart = Chart::new("c1");
-    let patient = Who::Patient(chart.id("p"));
-    report
-        .case(
-            "release",
-            "1 a final progress note is there at once",
-            async {
-                world.clock(T0).await?;
-                world.put_all(&chart.people()).await?;
-                let note: Value = chart.note("note", "11506-3");
-                world.put(&note).await?;
-                world.clock("2026-11-10T15:00:01Z").await?;
-                world.expect(&patient, &note, true).await
-            },
-        )
-        .await;
-    Ok(())
+/// Runs every release case.
+pub async fn run(worlds: &Worlds, report: &mut Report) {
+    federal::run(worlds, report).await;
+    psychotherapy::run(worlds, report).await;
+    holds::run(worlds, report).await;
+    hold_evidence::run(worlds, report).await;
+    derivatives::run(worlds, report).await;
+    research::run(worlds, report).await;
+    directives::run(worlds, report).await;
+    proxies::run(worlds, report).await;
+    packs::run(worlds, report).await;
+    agreement::run(worlds, report).await;
+    checks::run(worlds, report).await;
 }

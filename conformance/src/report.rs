@@ -1,17 +1,58 @@
 //! What ran and how it went.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::{Value, json};
+
+/// No case may take longer, except the crash rounds, which have one case each.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// Why a case has nothing to look at: the server says itself that it does not do this.
+#[derive(Debug)]
+pub struct Skip(pub String);
+
+impl fmt::Display for Skip {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "skipped: {}", self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Passed,
+    Failed,
+    Skipped,
+}
 
 /// One case's result.
 #[derive(Debug)]
 struct Row {
     suite: &'static str,
     name: String,
+    verdict: Verdict,
     error: Option<String>,
     took: Duration,
+}
+
+impl Row {
+    /// A line of the table, and the reason of a failure below it.
+    fn line(&self) -> String {
+        let mark = match self.verdict {
+            Verdict::Passed => "ok  ",
+            Verdict::Failed => "FAIL",
+            Verdict::Skipped => "skip",
+        };
+        let took = self.took.as_millis();
+        let line = format!("{mark} {:<8} {:<76} {took:>6} ms", self.suite, self.name);
+        match &self.error {
+            Some(error) => format!("{line}\n     {error}"),
+            None => line,
+        }
+    }
 }
 
 /// Results so far.
@@ -35,47 +76,63 @@ impl Report {
         name.contains(&self.only)
     }
 
-    /// Runs a case and takes its result down.
+    /// Runs a case if it is wanted, says how it went, and takes the result down.
+    #[expect(clippy::print_stdout, reason = "a command-line program")]
     pub async fn case(
         &mut self,
         suite: &'static str,
         name: &str,
         body: impl Future<Output = Result<()>>,
     ) {
+        if !self.wants(&format!("{suite} {name}")) {
+            return;
+        }
         let begun = Instant::now();
-        let result = body.await;
+        let result = tokio::time::timeout(LONGEST, body).await;
+        let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("not done in {LONGEST:?}")));
+        let verdict = match &result {
+            Ok(()) => Verdict::Passed,
+            Err(error) if error.is::<Skip>() => Verdict::Skipped,
+            Err(_) => Verdict::Failed,
+        };
         let error = result.err().map(|error| format!("{error:#}"));
-        self.rows.push(Row {
+        let row = Row {
             suite,
             name: name.to_owned(),
+            verdict,
             error,
             took: begun.elapsed(),
-        });
+        };
+        println!("{}", row.line());
+        self.rows.push(row);
+    }
+
+    fn count(&self, verdict: Verdict) -> usize {
+        self.rows
+            .iter()
+            .filter(|row| row.verdict == verdict)
+            .count()
     }
 
     pub fn passed(&self) -> usize {
-        self.rows.iter().filter(|row| row.error.is_none()).count()
+        self.count(Verdict::Passed)
     }
 
     pub fn failed(&self) -> usize {
-        self.rows.len() - self.passed()
+        self.count(Verdict::Failed)
     }
 
-    /// A table for people.
-    pub fn table(&self) -> String {
-        let mut text = String::new();
-        for row in &self.rows {
-            let mark = if row.error.is_none() { "ok  " } else { "FAIL" };
-            let took = row.took.as_millis();
-            text.push_str(&format!(
-                "{mark} {:<10} {:<60} {took:>6} ms\n",
-                row.suite, row.name
-            ));
-            if let Some(error) = &row.error {
-                text.push_str(&format!("     {error}\n"));
-            }
-        }
-        text
+    pub fn skipped(&self) -> usize {
+        self.count(Verdict::Skipped)
+    }
+
+    /// The cases that failed, once more, for the end of a long list.
+    pub fn failures(&self) -> String {
+        let failed = self
+            .rows
+            .iter()
+            .filter(|row| row.verdict == Verdict::Failed);
+        failed.map(|row| row.line() + "\n").collect()
     }
 
     /// A FHIR R4 TestReport.
@@ -84,7 +141,12 @@ impl Report {
             .rows
             .iter()
             .map(|row| {
-                let mut action = json!({"result": if row.error.is_none() { "pass" } else { "fail" }});
+                let result = match row.verdict {
+                    Verdict::Passed => "pass",
+                    Verdict::Failed => "fail",
+                    Verdict::Skipped => "skip",
+                };
+                let mut action = json!({"result": result});
                 if let Some(error) = &row.error {
                     action["message"] = json!(error);
                 }

@@ -2,12 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
+
+/// Largest body that servers under test take, in 2^20 bytes: small, so that "too large" is cheap.
+pub const BODY_MEGABYTES: usize = 8;
 
 /// A running server and the commands on its database.
 #[derive(Debug)]
@@ -17,43 +21,46 @@ pub struct Server {
     child: Child,
     /// `http://127.0.0.1:port`.
     pub public: String,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
+    database: Database,
+}
+
+/// A database of its own, dropped with it.
+#[derive(Debug)]
+struct Database {
+    url: String,
+    /// The URL to create and drop through, and the name; none for SQLite.
+    made: Option<(String, String)>,
 }
 
 impl Server {
-    /// Starts a server for a jurisdiction and waits until it answers.
+    /// Starts a server for a jurisdiction on a new database and waits until it answers.
     pub async fn start(candor: &Path, database: &str, jurisdiction: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
+        let database = Database::new(database, directory.path()).await?;
         let port = free_port()?;
-        let url = if database == "sqlite" {
-            format!("sqlite://{}/candor.db", directory.path().display())
-        } else {
-            database.to_owned()
-        };
         let public = format!("http://127.0.0.1:{port}");
-        let environment = vec![
-            ("CANDOR_DATABASE_URL".to_owned(), url),
-            ("CANDOR_BIND".to_owned(), format!("127.0.0.1:{port}")),
-            ("CANDOR_PUBLIC_URL".to_owned(), public.clone()),
-            ("CANDOR_JURISDICTION".to_owned(), jurisdiction.to_owned()),
-            ("CANDOR_TIMEZONE".to_owned(), "America/Chicago".to_owned()),
-            ("CANDOR_LOG".to_owned(), "warn".to_owned()),
+        let environment = [
+            ("CANDOR_DATABASE_URL", database.url.clone()),
+            ("CANDOR_BIND", format!("127.0.0.1:{port}")),
+            ("CANDOR_PUBLIC_URL", public.clone()),
+            ("CANDOR_JURISDICTION", jurisdiction.to_owned()),
+            ("CANDOR_TIMEZONE", "America/Chicago".to_owned()),
+            ("CANDOR_BODY_MEGABYTES", BODY_MEGABYTES.to_string()),
+            ("CANDOR_LOG", "error".to_owned()),
         ];
-        let child = Command::new(candor)
-            .args(["serve", "--test-clock"])
-            .envs(environment.iter().cloned())
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("could not start {}", candor.display()))?;
+        let environment: Vec<(String, String)> = environment
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        let child = serve(candor, &environment, directory.path())?;
         let mut server = Self {
             candor: candor.to_owned(),
             environment,
             child,
             public,
-            _directory: directory,
+            directory,
+            database,
         };
         server.wait().await?;
         Ok(server)
@@ -64,20 +71,39 @@ impl Server {
         format!("{}/fhir/r4", self.public)
     }
 
+    /// The server's process id.
+    pub fn process(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// SIGKILL: no goodbye, no flush.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.start_kill()?;
+        self.child.wait().await?;
+        Ok(())
+    }
+
+    /// Starts again on the same database and address after [`Server::kill`].
+    pub async fn restart(&mut self) -> Result<()> {
+        self.child = serve(&self.candor, &self.environment, self.directory.path())?;
+        self.wait().await
+    }
+
     async fn wait(&mut self) -> Result<()> {
         let client = reqwest::Client::new();
-        for _ in 0..300 {
+        for _ in 0..600 {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server stopped at once: {status}");
             }
-            let ready = client
-                .get(format!("{}/health/ready", self.public))
+            let ready = client.get(format!("{}/health/ready", self.public));
+            if ready
                 .send()
-                .await;
-            if ready.is_ok_and(|answer| answer.status().is_success()) {
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         bail!("the server did not get ready within 30 s")
     }
@@ -92,35 +118,103 @@ impl Server {
 
     /// `candor user add …` with a password.
     pub async fn add_user(&self, arguments: &[&str], password: &str) -> Result<()> {
-        self.run(
-            &[&["user", "add"], arguments].concat(),
-            &format!("{password}\n"),
-        )
-        .await?;
+        let arguments = [&["user", "add"], arguments].concat();
+        self.run(&arguments, &format!("{password}\n")).await?;
         Ok(())
     }
 
-    async fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
-        let mut child = Command::new(&self.candor)
-            .args(arguments)
-            .envs(self.environment.iter().cloned())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
+    /// Writes a file beside the database; its path.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> Result<String> {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, bytes)?;
+        Ok(path.to_string_lossy().into_owned())
+    }
+
+    /// Runs a command of the product on the same database: what it prints.
+    pub async fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(input.as_bytes()).await?;
         }
         let output = child.wait_with_output().await?;
-        if !output.status.success() {
-            bail!(
-                "candor {arguments:?}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "candor {arguments:?}: {} {errors}",
+            output.status
+        );
         Ok(String::from_utf8(output.stdout)?)
     }
+
+    /// A command of the product on the same database, to be spawned.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.candor);
+        command
+            .args(arguments)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.start_kill();
+        if let Some((url, name)) = &self.database.made {
+            // FORCE ends the connections of the server that was just killed.
+            let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+            let _ = std::process::Command::new("psql")
+                .args(["-q", "-X", "-c", &drop, url])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
+impl Database {
+    async fn new(wanted: &str, directory: &Path) -> Result<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        if wanted == "sqlite" {
+            let url = format!("sqlite://{}/candor.db", directory.display());
+            return Ok(Self { url, made: None });
+        }
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("conformance_{}_{number}", std::process::id());
+        let output = Command::new("psql")
+            .args(["-q", "-X", "-v", "ON_ERROR_STOP=1", "-c"])
+            .arg(format!("CREATE DATABASE {name}"))
+            .arg(wanted)
+            .output()
+            .await
+            .context("psql, which makes the databases, could not be started")?;
+        ensure!(
+            output.status.success(),
+            "psql: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let mut url = url::Url::parse(wanted).context("--database is no URL")?;
+        url.set_path(&name);
+        Ok(Self {
+            url: url.to_string(),
+            made: Some((wanted.to_owned(), name)),
+        })
+    }
+}
+
+fn serve(candor: &Path, environment: &[(String, String)], directory: &Path) -> Result<Child> {
+    Command::new(candor)
+        .args(["serve", "--test-clock"])
+        .envs(environment.iter().cloned())
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("could not start {}", candor.display()))
 }
 
 fn free_port() -> Result<u16> {

@@ -1,29 +1,47 @@
 //! A server with a feed that writes, people who look, and a clock in our hand.
 
+mod bundle;
+mod sees;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::app::{self, BackendKey, Endpoints, Launch};
+use crate::app::{self, BackendKey, Endpoints, Launch, Tokens};
+use crate::report::Skip;
 use crate::server::Server;
+
+pub use bundle::{entries, next_link, patient_of, reference, transaction};
 
 /// `T0` of release-cases.md.
 pub const T0: &str = "2026-11-10T15:00:00Z";
-const REDIRECT: &str = "http://127.0.0.1:9/callback";
-const PASSWORD: &str = "correct horse battery staple";
+/// Where apps are sent back to; nobody listens there.
+pub const REDIRECT: &str = "http://127.0.0.1:9/callback";
+pub const PASSWORD: &str = "correct horse battery staple";
 
 /// Who looks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Who {
     /// The patient with this id.
     Patient(String),
+    /// The same patient through another app.
+    OtherApp(String),
     /// Who acts for the patient (id) as RelatedPerson (id).
     Representative(String, String),
+    /// The clinician who is this Practitioner (id).
+    Clinician(String),
+    /// A health plan (Organization id), through a backend of its own.
+    Payer(String),
+    /// Release staff.
+    Staff,
+    /// The privacy office.
+    Auditor,
     /// The hospital's feed.
     Feed,
 }
@@ -37,34 +55,117 @@ pub struct Answer {
 }
 
 impl Answer {
+    pub async fn read(answer: reqwest::Response) -> Result<Self> {
+        let status = answer.status();
+        let headers = answer
+            .headers()
+            .iter()
+            .map(|(name, value)| {
+                (
+                    name.to_string(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
+            .collect();
+        let text = String::from_utf8_lossy(&answer.bytes().await?).into_owned();
+        Ok(Self {
+            status,
+            headers,
+            text,
+        })
+    }
+
     /// The body as JSON.
     pub fn json(&self) -> Result<Value> {
-        serde_json::from_str(&self.text).with_context(|| format!("not JSON: {}", self.text))
+        serde_json::from_str(&self.text)
+            .with_context(|| format!("{}, not JSON: {}", self.status, short(&self.text)))
     }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(own, _)| own == name);
+        found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// Demands a status.
+    pub fn expect(self, status: u16) -> Result<Self> {
+        ensure!(
+            self.status.as_u16() == status,
+            "{} instead of {status}: {}",
+            self.status,
+            short(&self.text)
+        );
+        Ok(self)
+    }
+
+    /// Demands a status and an OperationOutcome.
+    pub fn expect_outcome(self, statuses: &[u16]) -> Result<Self> {
+        ensure!(
+            statuses.contains(&self.status.as_u16()),
+            "{} instead of one of {statuses:?}: {}",
+            self.status,
+            short(&self.text)
+        );
+        let is_xml = self
+            .header("content-type")
+            .is_some_and(|kind| kind.contains("xml"));
+        if is_xml {
+            ensure!(
+                self.text.contains("<OperationOutcome"),
+                "no OperationOutcome: {}",
+                short(&self.text)
+            );
+            return Ok(self);
+        }
+        let body = self.json()?;
+        ensure!(
+            body["resourceType"] == "OperationOutcome",
+            "no OperationOutcome: {}",
+            short(&self.text)
+        );
+        let issues = body["issue"].as_array().map_or(0, Vec::len);
+        ensure!(issues > 0, "an OperationOutcome without an issue");
+        Ok(self)
+    }
+}
+
+/// The beginning of a text that may be long.
+pub fn short(text: &str) -> String {
+    let mut short: String = text.chars().take(600).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// A grant of somebody.
+#[derive(Debug, Clone)]
+struct Held {
+    from: Timestamp,
+    until: Timestamp,
+    tokens: Tokens,
 }
 
 #[derive(Debug)]
 pub struct World {
     pub server: Server,
-    client: reqwest::Client,
-    endpoints: Endpoints,
+    pub client: reqwest::Client,
+    pub endpoints: Endpoints,
     backend: String,
     key: BackendKey,
-    app: String,
+    /// Client ids of the two apps.
+    pub app: String,
+    pub other_app: String,
     now: Cell<Timestamp>,
-    tokens: RefCell<HashMap<Who, (Timestamp, String)>>,
+    held: RefCell<HashMap<Who, Held>>,
     users: RefCell<BTreeSet<String>>,
 }
 
 impl World {
-    /// Starts a server for a jurisdiction, registers a feed and an app, sets the clock to `T0`.
+    /// Starts a server for a jurisdiction, registers a feed and two apps, sets the clock to `T0`.
     pub async fn start(candor: &Path, database: &str, jurisdiction: &str) -> Result<Self> {
         let server = Server::start(candor, database, jurisdiction).await?;
         let key = BackendKey::generate()?;
-        let directory = tempfile::tempdir()?;
-        let jwks = directory.path().join("jwks.json");
-        std::fs::write(&jwks, key.jwks.to_string())?;
-        let jwks = jwks.to_string_lossy().into_owned();
+        let jwks = server.file("jwks.json", key.jwks.to_string().as_bytes())?;
         let backend = server
             .add_client(&[
                 "--name",
@@ -77,39 +178,45 @@ impl World {
                 "system/*.cruds",
             ])
             .await?;
-        let app = server
-            .add_client(&[
-                "--name",
-                "Journal",
-                "--type",
-                "public",
-                "--redirect-uri",
-                REDIRECT,
-                "--scope",
-                "openid fhirUser launch/patient offline_access patient/*.rs",
-            ])
-            .await?;
-        let id = |answer: &Value| -> Result<String> {
-            let id = answer.get("client_id").and_then(Value::as_str);
-            Ok(id.context("no client_id printed")?.to_owned())
-        };
+        let mut apps = Vec::new();
+        for name in ["Journal", "Logbook"] {
+            let app = server
+                .add_client(&[
+                    "--name",
+                    name,
+                    "--type",
+                    "public",
+                    "--redirect-uri",
+                    REDIRECT,
+                    "--scope",
+                    "openid fhirUser launch/patient offline_access patient/*.rs user/*.rs",
+                ])
+                .await?;
+            apps.push(client_id(&app)?);
+        }
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let endpoints = app::discover(&client, &server.fhir()).await?;
         let world = Self {
-            backend: id(&backend)?,
-            app: id(&app)?,
+            backend: client_id(&backend)?,
+            other_app: apps.pop().context("an app")?,
+            app: apps.pop().context("an app")?,
             server,
             client,
             endpoints,
             key,
             now: Cell::new(T0.parse()?),
-            tokens: RefCell::default(),
+            held: RefCell::default(),
             users: RefCell::default(),
         };
         world.clock(T0).await?;
         Ok(world)
+    }
+
+    /// Now, by the server's clock.
+    pub fn now(&self) -> Timestamp {
+        self.now.get()
     }
 
     /// Puts the server's clock to an instant.
@@ -120,76 +227,168 @@ impl World {
             .json(&json!({"now": instant}))
             .send()
             .await?;
-        ensure!(
-            answer.status().is_success(),
-            "the clock: {}",
-            answer.status()
-        );
+        let status = answer.status();
+        ensure!(status.is_success(), "PUT /_test/clock: {status}");
         self.now.set(instant.parse()?);
-        self.tokens.borrow_mut().clear();
         Ok(())
     }
 
-    /// A token of somebody, fresh enough.
+    /// Moves the clock on.
+    pub async fn pass(&self, duration: &str) -> Result<()> {
+        let by: SignedDuration = duration.parse()?;
+        let then = self.now.get().checked_add(by)?;
+        self.clock(&then.to_string()).await
+    }
+
+    /// A token of somebody that is good by the server's clock.
     pub async fn token(&self, who: &Who) -> Result<String> {
-        if let Some((_, token)) = self.tokens.borrow().get(who) {
-            return Ok(token.clone());
-        }
         let now = self.now.get();
-        let fhir = self.server.fhir();
-        let token = match who {
-            Who::Feed => {
-                app::backend_token(
-                    &self.client,
-                    &self.endpoints,
-                    &self.backend,
-                    &self.key,
-                    "system/*.cruds",
-                    now.as_second(),
-                )
-                .await?
+        let held = self.held.borrow().get(who).cloned();
+        if let Some(held) = &held
+            && (held.from..held.until).contains(&now)
+        {
+            return Ok(held.tokens.access.clone());
+        }
+        let refresh = held.and_then(|held| held.tokens.refresh);
+        let tokens = match (who, refresh) {
+            (Who::Feed, _) => self.feed_token(now).await?,
+            (Who::Payer(organization), _) => self.payer_token(organization, now).await?,
+            (_, Some(refresh)) => {
+                match app::refresh(&self.client, &self.endpoints, self.app_of(who), &refresh).await
+                {
+                    Ok(tokens) => tokens,
+                    Err(_) => self.sign_in(who).await?,
+                }
             }
-            Who::Patient(id) => {
-                self.sign_in(&fhir, id, &["--role", "patient", "--patient", id])
-                    .await?
-            }
-            Who::Representative(patient, related) => {
-                let arguments = [
+            _ => self.sign_in(who).await?,
+        };
+        let access = tokens.access.clone();
+        let life = SignedDuration::from_secs((tokens.expires_in - 20).max(1));
+        let held = Held {
+            from: now,
+            until: now.checked_add(life)?,
+            tokens,
+        };
+        self.held.borrow_mut().insert(who.clone(), held);
+        Ok(access)
+    }
+
+    /// Forgets what tokens somebody has, so that the next request signs in anew.
+    pub fn forget(&self, who: &Who) {
+        self.held.borrow_mut().remove(who);
+    }
+
+    fn app_of(&self, who: &Who) -> &str {
+        match who {
+            Who::OtherApp(_) => &self.other_app,
+            _ => &self.app,
+        }
+    }
+
+    async fn feed_token(&self, now: Timestamp) -> Result<Tokens> {
+        app::backend_token(
+            &self.client,
+            &self.endpoints,
+            &self.backend,
+            &self.key,
+            "system/*.cruds",
+            now.as_second(),
+        )
+        .await
+    }
+
+    async fn payer_token(&self, organization: &str, now: Timestamp) -> Result<Tokens> {
+        let id = format!("payer-{organization}");
+        if self.users.borrow_mut().insert(id.clone()) {
+            let jwks = self
+                .server
+                .file("payer.json", self.key.jwks.to_string().as_bytes())?;
+            let person = format!("Organization/{organization}");
+            self.server
+                .add_client(&[
+                    "--name",
+                    "Plan",
+                    "--type",
+                    "backend",
+                    "--jwks",
+                    &jwks,
+                    "--scope",
+                    "system/*.rs",
+                    "--client-id",
+                    &id,
+                    "--as",
+                    "payer",
+                    "--person",
+                    &person,
+                ])
+                .await?;
+        }
+        let (client, endpoints) = (&self.client, &self.endpoints);
+        let now = now.as_second();
+        app::backend_token(client, endpoints, &id, &self.key, "system/*.rs", now).await
+    }
+
+    /// Makes the account if there is none yet, and lets the app launch.
+    pub async fn sign_in(&self, who: &Who) -> Result<Tokens> {
+        let (username, scope) = self.account(who).await?;
+        let patient = match who {
+            Who::Patient(id) | Who::OtherApp(id) | Who::Representative(id, _) => Some(id.as_str()),
+            _ => None,
+        };
+        let launch = Launch {
+            endpoints: &self.endpoints,
+            fhir: &self.server.fhir(),
+            client_id: self.app_of(who),
+            redirect: REDIRECT,
+            scope,
+            username: &username,
+            password: PASSWORD,
+            patient,
+            allows: true,
+        };
+        launch
+            .run()
+            .await
+            .with_context(|| format!("signing in as {username}"))
+    }
+
+    /// The username of somebody, and the scope that fits; the account is made if need be.
+    pub async fn account(&self, who: &Who) -> Result<(String, &'static str)> {
+        const PATIENT: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
+        const USER: &str = "openid fhirUser offline_access user/*.rs";
+        let (username, arguments, scope): (String, Vec<&str>, &'static str) = match who {
+            Who::Feed | Who::Payer(_) => bail!("a system has no account"),
+            Who::Patient(id) | Who::OtherApp(id) => (
+                format!("patient-{id}"),
+                vec!["--role", "patient", "--patient", id],
+                PATIENT,
+            ),
+            Who::Representative(patient, related) => (
+                format!("for-{related}"),
+                vec![
                     "--role",
                     "representative",
                     "--patient",
                     patient,
                     "--related-person",
                     related,
-                ];
-                self.sign_in(&fhir, related, &arguments).await?
-            }
+                ],
+                PATIENT,
+            ),
+            Who::Clinician(id) => (
+                format!("clinician-{id}"),
+                vec!["--role", "clinician", "--practitioner", id],
+                USER,
+            ),
+            Who::Staff => ("release-staff".to_owned(), vec!["--role", "staff"], USER),
+            Who::Auditor => ("privacy-office".to_owned(), vec!["--role", "auditor"], USER),
         };
-        self.tokens
-            .borrow_mut()
-            .insert(who.clone(), (now, token.clone()));
-        Ok(token)
-    }
-
-    async fn sign_in(&self, fhir: &str, id: &str, arguments: &[&str]) -> Result<String> {
-        let username = format!("user-{id}");
-        if self.users.borrow_mut().insert(username.clone()) {
-            let arguments = [&["--username", &username], arguments].concat();
+        if !self.users.borrow().contains(&username) {
+            let arguments = [&["--username", &username], arguments.as_slice()].concat();
             self.server.add_user(&arguments, PASSWORD).await?;
+            self.users.borrow_mut().insert(username.clone());
         }
-        let launch = Launch {
-            endpoints: &self.endpoints,
-            fhir,
-            client_id: &self.app,
-            redirect: REDIRECT,
-            scope: "openid fhirUser launch/patient patient/*.rs",
-            username: &username,
-            password: PASSWORD,
-        };
-        launch
-            .run()
-            .await
-            .with_context(|| format!("signing in as {username}"))
+        Ok((username, scope))
     }
 
     /// A request below the FHIR base.
@@ -200,38 +399,85 @@ impl World {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer> {
-        let token = self.token(who).await?;
-        let mut request = self
-            .client
-            .request(method, format!("{}/{path}", self.server.fhir()))
-            .bearer_auth(token)
-            .header("Accept", "application/fhir+json");
-        if let Some(body) = body {
-            request = request
-                .header("Content-Type", "application/fhir+json")
-                .body(serde_json::to_vec(body)?);
+        self.request_with(who, method, path, &[], body).await
+    }
+
+    /// The same with headers of one's own.
+    pub async fn request_with(
+        &self,
+        who: &Who,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer> {
+        let body = body.map(serde_json::to_vec).transpose()?;
+        self.raw(Some(who), method, path, headers, body).await
+    }
+
+    /// A request with any body; without `who`, without a token.
+    pub async fn raw(
+        &self,
+        who: Option<&Who>,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer> {
+        let url = if path.starts_with("http://") {
+            path.to_owned()
+        } else {
+            format!("{}/{path}", self.server.fhir())
+        };
+        let mut all = HeaderMap::new();
+        all.insert("accept", HeaderValue::from_static("application/fhir+json"));
+        if body.is_some() {
+            let kind = HeaderValue::from_static("application/fhir+json");
+            all.insert("content-type", kind);
         }
-        let answer = request.send().await?;
-        let status = answer.status();
-        let headers = answer
-            .headers()
-            .iter()
-            .map(|(name, value)| {
-                (
-                    name.to_string(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
-            })
-            .collect();
-        Ok(Answer {
-            status,
-            headers,
-            text: answer.text().await?,
-        })
+        for (name, value) in headers {
+            let name: HeaderName = name.parse()?;
+            if value.is_empty() {
+                all.remove(name);
+            } else {
+                all.insert(name, HeaderValue::from_bytes(value.as_bytes())?);
+            }
+        }
+        let mut request = self.client.request(method.clone(), &url).headers(all);
+        if let Some(who) = who {
+            request = request.bearer_auth(self.token(who).await?);
+        }
+        // After a refused body the server closes the connection; a GET may come just then.
+        let again = if body.is_none() {
+            request.try_clone()
+        } else {
+            None
+        };
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let answer = match (request.send().await, again) {
+            (Err(_), Some(again)) => again.send().await,
+            (answer, _) => answer,
+        };
+        Answer::read(answer.with_context(|| format!("{method} {}", short(path)))?).await
     }
 
     pub async fn get(&self, who: &Who, path: &str) -> Result<Answer> {
         self.request(who, Method::GET, path, None).await
+    }
+
+    /// A search that must succeed; its Bundle.
+    pub async fn search(&self, who: &Who, query: &str) -> Result<Value> {
+        let answer = self.get(who, query).await?;
+        let answer = answer.expect(200).with_context(|| query.to_owned())?;
+        answer.json()
+    }
+
+    /// References of what a search finds on its first page.
+    pub async fn found(&self, who: &Who, query: &str) -> Result<BTreeSet<String>> {
+        let bundle = self.search(who, query).await?;
+        Ok(entries(&bundle).iter().map(reference).collect())
     }
 
     /// Writes a resource as the feed does: PUT to its id.
@@ -242,7 +488,7 @@ impl World {
             "PUT {}: {} {}",
             reference(resource),
             answer.status,
-            answer.text
+            short(&answer.text)
         );
         Ok(())
     }
@@ -257,170 +503,105 @@ impl World {
         .await
     }
 
-    /// Writes several as one batch Bundle.
+    /// Writes several as one transaction.
     pub async fn put_all(&self, resources: &[Value]) -> Result<()> {
-        for resource in resources {
-            self.put(resource).await?;
-        }
+        let answer = self.try_transaction(&transaction(resources)).await?;
+        answer.expect(200).context("a transaction")?;
         Ok(())
     }
 
-    /// Whether a resource exists for somebody. Read, vread, history, search by id, by patient and
-    /// by type, count and include must agree; where they do not, that is the error.
-    pub async fn sees(&self, who: &Who, resource: &Value) -> Result<bool> {
-        let path = reference(resource);
-        let (type_name, id) = path.split_once('/').context("a reference")?;
-        let read = self.get(who, &path).await?;
-        let visible = match read.status {
-            StatusCode::OK => true,
-            StatusCode::NOT_FOUND => false,
-            other => bail!("read {path}: {other} {}", read.text),
-        };
-        if !visible {
-            let unknown = self
-                .get(who, &format!("{type_name}/{}", uuid::Uuid::new_v4()))
-                .await?;
-            ensure!(
-                read.text == unknown.text && steady(&read) == steady(&unknown),
-                "{path}: withheld does not look like unknown: {} / {}",
-                read.text,
-                unknown.text
-            );
-        }
-        for path in [format!("{path}/_history/1"), format!("{path}/_history")] {
-            let answer = self.get(who, &path).await?;
-            let there = answer.status.is_success();
-            ensure!(
-                there == visible,
-                "{path}: {} but read says {visible}",
-                answer.status
-            );
-        }
-        let mut searches = vec![
-            format!("{type_name}?_id={id}"),
-            format!("{type_name}?_count=200"),
-        ];
-        let patient = patient_of(resource);
-        if let Some(patient) = &patient {
-            searches.push(format!("{type_name}?patient={patient}&_count=200"));
-            searches.push(format!(
-                "{type_name}?patient={patient}&_sort=-_lastUpdated&_count=200"
-            ));
-        }
-        for search in searches {
-            let answer = self.get(who, &search).await?;
-            ensure!(
-                answer.status == StatusCode::OK,
-                "{search}: {} {}",
-                answer.status,
-                answer.text
-            );
-            let found = entries(&answer.json()?)
-                .iter()
-                .any(|entry| reference(entry) == path);
-            ensure!(
-                found == visible,
-                "{search}: found {found}, but read says {visible}"
-            );
-        }
-        let count = self
-            .get(who, &format!("{type_name}?_id={id}&_summary=count"))
-            .await?
-            .json()?;
-        let count = count.get("total").and_then(Value::as_i64);
-        ensure!(
-            count == Some(i64::from(visible)),
-            "{path}: counted {count:?}, read says {visible}"
-        );
-        if let Some(patient) = patient
-            && type_name != "Patient"
-        {
-            let query = format!("Patient?_id={patient}&_revinclude={type_name}:patient");
-            let answer = self.get(who, &query).await?;
-            let found = entries(&answer.json()?)
-                .iter()
-                .any(|entry| reference(entry) == path);
-            ensure!(
-                found == visible,
-                "{query}: found {found}, but read says {visible}"
-            );
-            let query = format!("Patient?_has:{type_name}:patient:_id={id}");
-            let found = !entries(&self.get(who, &query).await?.json()?).is_empty();
-            ensure!(
-                found == visible,
-                "{query}: found {found}, but read says {visible}"
-            );
-        }
-        Ok(visible)
+    /// Posts a Bundle to the base.
+    pub async fn try_transaction(&self, bundle: &Value) -> Result<Answer> {
+        self.request(&Who::Feed, Method::POST, "", Some(bundle))
+            .await
     }
 
-    /// Demands that somebody sees a resource.
+    pub async fn delete(&self, resource: &Value) -> Result<()> {
+        let path = reference(resource);
+        let answer = self
+            .request(&Who::Feed, Method::DELETE, &path, None)
+            .await?;
+        let status = answer.status;
+        ensure!(status.is_success(), "DELETE {path}: {status}");
+        Ok(())
+    }
+
+    /// `candor import` of one Bundle: the feed that cannot be refused. The command runs by the clock
+    /// on the wall, so the server is put there too.
+    pub async fn feed(&self, name: &str, bundle: &Value) -> Result<String> {
+        let name = format!("{name}.json");
+        let file = self.server.file(&name, bundle.to_string().as_bytes())?;
+        let printed = self.server.run(&["import", &file], "").await?;
+        self.clock(&wall_clock().to_string()).await?;
+        Ok(printed)
+    }
+
+    /// Demands that somebody sees a resource, or that it does not exist for them.
     pub async fn expect(&self, who: &Who, resource: &Value, visible: bool) -> Result<()> {
         let sees = self.sees(who, resource).await?;
         let verb = if visible { "must see" } else { "must not see" };
-        ensure!(
-            sees == visible,
-            "{who:?} {verb} {} at {}",
-            reference(resource),
-            self.now.get()
-        );
+        let (now, name) = (self.now.get(), reference(resource));
+        ensure!(sees == visible, "{who:?} {verb} {name} at {now}");
         Ok(())
     }
 
-    /// The ledger's text about decisions so far.
+    /// What a viewer reads, which must be there.
+    pub async fn read(&self, who: &Who, resource: &Value) -> Result<Value> {
+        let path = reference(resource);
+        let answer = self.get(who, &path).await?;
+        answer.expect(200).with_context(|| path)?.json()
+    }
+
+    /// Goes on only if a release rule is in force here, as `$release-policy` says.
+    pub async fn rule(&self, id: &str) -> Result<()> {
+        let answer = self
+            .raw(None, Method::GET, "$release-policy", &[], None)
+            .await?;
+        let policy = answer.expect(200)?.json()?;
+        let rules = policy["parameter"].as_array().into_iter().flatten();
+        let part = |rule: &Value, name: &str| {
+            let parts = rule["part"].as_array().into_iter().flatten();
+            let found = parts.into_iter().find(|part| part["name"] == name)?;
+            let text = found
+                .get("valueString")
+                .or_else(|| found.get("valueCode"))?;
+            text.as_str().map(str::to_owned)
+        };
+        let state = rules
+            .filter(|rule| part(rule, "id").as_deref() == Some(id))
+            .find_map(|rule| part(rule, "state"));
+        match state.as_deref() {
+            Some("active") => Ok(()),
+            other => {
+                let state = other.unwrap_or("not listed");
+                Err(Skip(format!("{id} is {state}")).into())
+            }
+        }
+    }
+
+    /// The ledger's newest entries, as text.
     pub async fn ledger(&self) -> Result<String> {
-        let mut text = String::new();
-        let answer = self.get(&Who::Feed, "$release-ledger?_count=1000").await?;
-        ensure!(
-            answer.status == StatusCode::OK,
-            "$release-ledger: {} {}",
-            answer.status,
-            answer.text
-        );
-        text.push_str(&answer.text);
-        Ok(text)
+        let answer = self
+            .get(&Who::Auditor, "$release-ledger?_count=1000")
+            .await?;
+        Ok(answer.expect(200).context("$release-ledger")?.text)
+    }
+
+    /// `$release-decision` of a resource for a viewer class or person.
+    pub async fn decision(&self, resource: &Value, viewer: &str) -> Result<Value> {
+        let path = format!("{}/$release-decision?viewer={viewer}", reference(resource));
+        let answer = self.get(&Who::Staff, &path).await?;
+        answer.expect(200).with_context(|| path)?.json()
     }
 }
 
-/// `Type/id` of a resource.
-pub fn reference(resource: &Value) -> String {
-    let text = |name: &str| {
-        resource
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
-    format!("{}/{}", text("resourceType"), text("id"))
+/// What time it is outside.
+#[expect(clippy::disallowed_methods, reason = "commands have no test clock")]
+pub fn wall_clock() -> Timestamp {
+    Timestamp::now()
 }
 
-/// Id of the patient a resource is about.
-fn patient_of(resource: &Value) -> Option<String> {
-    let named = ["subject", "patient", "for", "individual"]
-        .iter()
-        .find_map(|name| resource.get(name))?;
-    let text = named.get("reference")?.as_str()?;
-    Some(text.strip_prefix("Patient/")?.to_owned())
-}
-
-/// The resources of a searchset, outcomes left out.
-pub fn entries(bundle: &Value) -> Vec<Value> {
-    bundle
-        .get("entry")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.get("resource"))
-        .filter(|resource| resource.get("resourceType") != Some(&json!("OperationOutcome")))
-        .cloned()
-        .collect()
-}
-
-/// Headers that say something, without those that differ from request to request.
-fn steady(answer: &Answer) -> Vec<(String, String)> {
-    answer
-        .headers
-        .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "date" | "x-request-id"))
-        .cloned()
-        .collect()
+fn client_id(printed: &Value) -> Result<String> {
+    let id = printed.get("client_id").and_then(Value::as_str);
+    Ok(id.context("no client_id printed")?.to_owned())
 }
