@@ -34,6 +34,7 @@ mod names;
 mod pages;
 mod params;
 mod record;
+mod representative;
 mod revoke;
 mod sweep;
 mod throttle;

@@ -1,14 +1,19 @@
 //! What a withheld resource leaves behind elsewhere: references to it go, and what cannot be told
 //! apart from it goes too (R28, 45 CFR 171.204(a)(2)). A Binary follows what it is attached to.
 
+use serde_json::Value;
+
 use super::case::{Case, Claim};
 use super::decision::{Effect, Mode, NoteKind, Redaction};
+use super::facts::Referrer;
+use super::holds::locate;
 use super::links::binaries;
 use super::needs::task_code;
 use super::redact::redact;
-use super::resource::reference;
+use super::resource::{codings, each, reference, text, type_of};
 use super::results::results;
 use super::rules::Rule;
+use super::vocabulary::HOLD_INPUT;
 
 pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
     let facts = case.facts;
@@ -23,7 +28,13 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
             case.pass_on(&binary);
         }
     }
+    let attached = binaries(facts.target);
     for withheld in facts.withheld_targets {
+        // A Binary is withheld because of its documents: were they cut because of it in turn, each
+        // would keep the other hidden when the reason has gone.
+        if attached.contains(&withheld.reference) && !is_held(case, &withheld.reference) {
+            continue;
+        }
         let is_result = case.type_name == "DiagnosticReport"
             && results(facts.target).any(|result| result == withheld.reference);
         let mut parts = Redaction::default();
@@ -68,7 +79,7 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
 }
 
 /// The parts of a report that are written about all its results.
-pub(crate) fn words(report: &serde_json::Value) -> std::collections::BTreeSet<String> {
+pub(crate) fn words(report: &Value) -> std::collections::BTreeSet<String> {
     ["conclusion", "conclusionCode", "presentedForm"]
         .iter()
         .filter(|key| report.get(**key).is_some())
@@ -76,18 +87,35 @@ pub(crate) fn words(report: &serde_json::Value) -> std::collections::BTreeSet<St
         .collect()
 }
 
-/// A Binary is withheld wherever one of its documents is, or is shown in part: the part that went
-/// may be what names it.
+/// Whether a hold names the resource itself.
+fn is_held(case: &Case<'_>, held: &str) -> bool {
+    holds_on(case, held).next().is_some()
+}
+
+fn holds_on<'a>(case: &Case<'a>, held: &str) -> impl Iterator<Item = &'a Value> {
+    let tasks = case.facts.inputs.iter().map(|input| input.resource);
+    tasks.filter(move |task| {
+        task_code(task) == Some("release-hold") && reference(task, "focus") == Some(held)
+    })
+}
+
+/// A Binary is withheld wherever one of its documents is, or is shown without the part that names
+/// it.
 fn inherit(case: &mut Case<'_>) {
     let facts = case.facts;
     for referrer in facts.referrers {
         case.depend(referrer.reference);
     }
-    for withheld in facts
-        .withheld_targets
-        .iter()
-        .filter(|withheld| !withheld.partial)
-    {
+    for withheld in facts.withheld_targets {
+        let referrer = facts
+            .referrers
+            .iter()
+            .find(|referrer| referrer.reference == withheld.reference);
+        if withheld.partial
+            && referrer.is_none_or(|referrer| still_names(case, referrer, facts.target_ref))
+        {
+            continue;
+        }
         let mut claim = Claim::withhold(withheld.ends);
         claim.starts = withheld.starts;
         claim.exempt.clone_from(&withheld.exempt);
@@ -98,4 +126,25 @@ fn inherit(case: &mut Case<'_>) {
             claim,
         );
     }
+}
+
+/// Whether the part of a document that is shown names a Binary.
+fn still_names(case: &Case<'_>, document: &Referrer<'_>, binary: &str) -> bool {
+    if type_of(document.resource) == "DiagnosticReport" {
+        // Attachments tell of all results together and go with any of them.
+        return false;
+    }
+    let mut parts = Redaction::default();
+    for task in holds_on(case, document.reference) {
+        let paths = each(task, "input")
+            .filter(|input| codings(input, "type").any(|coding| coding == (HOLD_INPUT, "path")))
+            .filter_map(|input| text(input, "valueString"));
+        for path in paths {
+            parts
+                .pointers
+                .extend(locate(document.resource, path).unwrap_or_default());
+        }
+    }
+    redact(document.resource, &parts)
+        .is_some_and(|left| binaries(&left).iter().any(|one| one == binary))
 }

@@ -42,7 +42,7 @@ pub(super) async fn read(
     freshness: &Freshness,
 ) -> Result<Reply, RestError> {
     let stored = fetch(session, type_id, id, pairs).await?;
-    answer(stored, pairs, freshness)
+    answer(session, stored, pairs, freshness)
 }
 
 /// The resource behind a read, for those who answer with something else than the resource.
@@ -82,11 +82,20 @@ pub(super) async fn vread(
         .store
         .vread(&session.visibility, search::NARROW, type_id, id, version)
         .await?;
-    answer(stored, pairs, freshness)
+    answer(session, stored, pairs, freshness)
 }
 
-fn answer(stored: Stored, pairs: &Pairs, freshness: &Freshness) -> Result<Reply, RestError> {
-    let mut reply = if freshness.has(stored.version, stored.updated) {
+fn answer(
+    session: &Session,
+    stored: Stored,
+    pairs: &Pairs,
+    freshness: &Freshness,
+) -> Result<Reply, RestError> {
+    // What holds leave out of a version comes back under the same version when they end: "not
+    // modified" would keep a released result from an app that caches. So such viewers are always
+    // sent what they may see now.
+    let conditional = !session.visibility.is_subject_to_holds();
+    let mut reply = if conditional && freshness.has(stored.version, stored.updated) {
         Reply::status(StatusCode::NOT_MODIFIED, Content::Empty)
     } else {
         let body = if pairs.is_empty() {

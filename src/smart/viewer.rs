@@ -10,9 +10,9 @@ use moka::future::Cache;
 use sea_orm::ConnectionTrait as _;
 use thiserror::Error;
 
-use super::SmartState;
 use super::entities::token::ACCESS;
 use super::secret;
+use super::{SmartState, representative};
 use crate::clock::Millis;
 use crate::sql::Sql;
 use crate::store::StoreError;
@@ -114,6 +114,9 @@ pub async fn authenticate(state: &SmartState, bearer: &str) -> Result<Viewer, Au
     let live = find_live(state, bearer)
         .await?
         .ok_or(AuthError::InvalidToken)?;
+    if !representative::may_act(state, &live.class, live.person.as_deref()).await? {
+        return Err(AuthError::InvalidToken);
+    }
     let expires = live.expires;
     let viewer = viewer(live)?;
     let entry = Remembered {

@@ -41,9 +41,9 @@ pub(super) struct Changed {
     pub(super) method: i16,
 }
 
-/// How often one resource is decided again in one transaction before it is left as it is: decisions
-/// follow references, and references can go in circles.
-const MOST_VISITS: u8 = 16;
+/// How often one resource may be decided again in one transaction: decisions follow references, and
+/// references can go in circles.
+const MOST_VISITS: u8 = 64;
 
 /// Decides what a transaction changed, and what depends on it.
 pub(super) struct Decider<'t> {
@@ -154,7 +154,8 @@ impl<'t> Decider<'t> {
             let visits = self.visits.entry(doc).or_insert(0);
             *visits += 1;
             if *visits > MOST_VISITS {
-                continue;
+                // Better no write than one that leaves a stale decision behind.
+                return Err(StoreError::Corrupt("decisions that go in circles"));
             }
             self.load_docs(&[doc]).await?;
             if let Some((current, value)) = self.gathered.take(doc) {
@@ -325,6 +326,9 @@ impl<'t> Decider<'t> {
             self.work.extend(attached.values().map(|one| one.doc));
         }
         let decision = self.decision(&current, value, &reference).await?;
+        if decision.holds.is_empty() && !own.is_empty() && self.is_orphan(&current).await? {
+            return Ok(());
+        }
         let first_visit = self.visits.get(&current.doc) == Some(&1);
         if decision.holds.is_empty() && decision.entries.is_empty() && own.is_empty() {
             if first_visit && current.updated == self.now {
@@ -339,6 +343,13 @@ impl<'t> Decider<'t> {
         }
         self.write(&current, &reference, value, &decision, &own, first_visit)
             .await
+    }
+
+    /// Whether this is a Binary that no document names any more. Its content is what the document
+    /// held when it did: letting go of it releases nothing.
+    async fn is_orphan(&mut self, current: &Current) -> Result<bool, StoreError> {
+        Ok(definitions().type_name(current.type_id) == "Binary"
+            && self.referrers(current).await?.is_empty())
     }
 
     /// Asks the engine. For an ordinary resource nothing is gathered: a few comparisons, no query.

@@ -445,3 +445,44 @@ async fn references_without_a_search_parameter_go_and_deleted_renditions_too() {
         assert!(matches!(gone, Err(StoreError::Gone)));
     }
 }
+
+#[tokio::test]
+async fn a_binary_that_its_note_lets_go_of_stays_withheld() {
+    for fixture in fixtures().await {
+        let me = viewer(ViewerClass::Patient, Some("p"));
+        fixture
+            .put(json!({"resourceType": "Patient", "id": "p"}))
+            .await;
+        fixture
+            .put(
+                json!({"resourceType": "Practitioner", "id": "psy", "qualification": [
+                {"code": {"text": "Clinical Psychologist"}}]}),
+            )
+            .await;
+        let binary = |id: &str| {
+            json!({"resourceType": "Binary", "id": id, "contentType": "text/plain", "data": "Tm90ZQ==",
+                "securityContext": {"reference": "Patient/p"}})
+        };
+        let note = |url: &str| {
+            json!({
+                "resourceType": "DocumentReference", "id": "n", "status": "current",
+                "meta": {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "PSYTHPN"}]},
+                "subject": {"reference": "Patient/p"}, "date": "2026-11-10T15:00:00Z",
+                "content": [{"attachment": {"contentType": "text/plain", "url": url}}],
+                "extension": [{"url": format!("{CB}/StructureDefinition/psychotherapy-attestation"), "extension": [
+                    {"url": "author", "valueReference": {"reference": "Practitioner/psy"}},
+                    {"url": "sessionAnalysis", "valueBoolean": true},
+                    {"url": "separatelyStored", "valueBoolean": true},
+                    {"url": "attestedAt", "valueDateTime": "2026-11-10T15:00:00Z"}]}],
+            })
+        };
+        fixture.put(binary("b1")).await;
+        fixture.put(binary("b2")).await;
+        fixture.put(note("Binary/b1")).await;
+        assert!(!fixture.is_there(&me, "Binary/b1").await);
+        assert!(fixture.is_there(&me, "Binary/b2").await);
+        fixture.put(note("Binary/b2")).await;
+        assert!(!fixture.is_there(&me, "Binary/b1").await);
+        assert!(!fixture.is_there(&me, "Binary/b2").await);
+    }
+}
