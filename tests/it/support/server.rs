@@ -5,10 +5,8 @@ use std::path::Path;
 use candor::app::{App, Server};
 use candor::clock::Clock;
 use candor::config::Config;
-use candor::fhir::definitions::definitions;
 use candor::smart::clients::{self, ClientKind, NewClient};
 use candor::smart::direct::{self, DirectGrant};
-use candor::store::{Method, Op, Origin};
 use candor::visibility::ViewerClass;
 use serde_json::Value;
 
@@ -79,11 +77,6 @@ impl TestServer {
         self.database.directory()
     }
 
-    /// The database's URL.
-    pub fn database_url(&self) -> &str {
-        &self.database.url
-    }
-
     /// A token for the hospital's own system: sees and writes everything.
     pub async fn system_token(&self) -> String {
         self.token(ViewerClass::System, None, None, "system/*.cruds")
@@ -148,24 +141,6 @@ impl TestServer {
         let status = answer.status().as_u16();
         let text = answer.text().await.unwrap();
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
-    }
-
-    /// Writes resources as a feed does, in one transaction, each under its own id.
-    pub async fn load(&self, resources: impl IntoIterator<Item = Value>) {
-        let ops = resources
-            .into_iter()
-            .map(|resource| Op {
-                type_id: definitions()
-                    .type_id(resource["resourceType"].as_str().unwrap())
-                    .unwrap(),
-                id: resource["id"].as_str().unwrap().to_owned(),
-                method: Method::Put,
-                resource: Some(resource),
-                if_match: None,
-                must_be_new: false,
-            })
-            .collect();
-        self.app().store.write(Origin::Feed, ops).await.unwrap();
     }
 
     /// Stops in good order and drops the database.
