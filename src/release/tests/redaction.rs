@@ -219,9 +219,30 @@ fn case_59_a_binary_follows_its_document() {
     assert!(world.hidden(&Audience::Patient, T0));
     world.withheld[0].partial = true;
     assert!(
+        world.hidden(&Audience::Patient, T0),
+        "a report in part is shown without its attachments"
+    );
+    let mut note = json!({"resourceType": "DocumentReference", "id": "n", "status": "current",
+        "content": [{"attachment": {"url": "Binary/pdf"}}, {"attachment": {"url": "Binary/x"}}]});
+    note["subject"] = json!({"reference": "Patient/p"});
+    world.referrers = vec![(note, None)];
+    world.withheld[0].reference = "DocumentReference/n".to_owned();
+    assert!(
         world.sees(&Audience::Patient, T0),
         "a rendition that still names it"
     );
+}
+
+#[test]
+fn a_document_is_not_cut_because_of_its_own_binary() {
+    let note = json!({"resourceType": "DocumentReference", "id": "n", "status": "current",
+        "subject": {"reference": "Patient/p"},
+        "content": [{"attachment": {"url": "Binary/pdf"}}]});
+    let mut world = World::federal(note);
+    world
+        .withheld
+        .push(withheld("Binary/pdf", Audience::PatientSide));
+    assert!(world.decide(T0).holds.is_empty());
 }
 
 #[test]
