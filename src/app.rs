@@ -3,6 +3,7 @@
 mod api;
 pub mod guards;
 pub mod health;
+mod listener;
 pub mod test_clock;
 
 use std::net::SocketAddr;
@@ -68,6 +69,29 @@ impl App {
                 "release policy adopted"
             );
         }
+        Ok(app)
+    }
+
+    /// [`App::open`] for a command that runs beside a server: a policy that differs from the one in
+    /// force is an error, because the server would not know of it.
+    ///
+    /// # Errors
+    /// As [`App::open`], and when the policy differs.
+    pub async fn open_beside(
+        config: Arc<Config>,
+        public_url: String,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
+        let app = Self::open_as_it_is(config, public_url, clock).await?;
+        let settings = policy_settings(&app.config.release);
+        if app.store.stands_under(&settings).await? == Some(false) {
+            bail!(
+                "This database was decided under another [release] configuration than {} {}. Use the server's configuration file and environment, or start the server once with the new one",
+                app.config.release.jurisdiction,
+                app.config.release.timezone
+            );
+        }
+        app.store.adopt_policy(&settings, &|_| {}).await?;
         Ok(app)
     }
 
@@ -180,7 +204,7 @@ pub struct Server {
     app: App,
     address: SocketAddr,
     stop: CancellationToken,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
     upkeep: JoinHandle<()>,
 }
 
@@ -222,17 +246,8 @@ impl Server {
         let smart = app.smart().await?;
         let router = app.router(smart.clone());
         let stop = CancellationToken::new();
-        let serving = tokio::spawn({
-            let stop = stop.clone();
-            async move {
-                axum::serve(
-                    listener,
-                    router.into_make_service_with_connect_info::<SocketAddr>(),
-                )
-                .with_graceful_shutdown(stop.cancelled_owned())
-                .await
-            }
-        });
+        let patience = Duration::from_secs(app.config.limits.shutdown_seconds.into());
+        let serving = tokio::spawn(listener::serve(listener, router, stop.clone(), patience));
         Ok(Self {
             app,
             address,
@@ -262,15 +277,7 @@ impl Server {
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.upkeep.abort();
-        let patience = Duration::from_secs(self.app.config.limits.shutdown_seconds.into());
-        let mut serving = self.serving;
-        match tokio::time::timeout(patience, &mut serving).await {
-            Ok(ended) => ended??,
-            Err(_) => {
-                tracing::warn!("requests were still in flight and are cut off");
-                serving.abort();
-            }
-        }
+        self.serving.await?;
         self.app.store.close().await?;
         Ok(())
     }

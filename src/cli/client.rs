@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config::Config;
 use crate::smart::clients::{self, ClientKeys, ClientKind, NewClient};
+use crate::store::Store;
 use crate::visibility::ViewerClass;
 
 /// Arguments of `candor client`.
@@ -20,7 +21,17 @@ pub struct Client {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Register an app or a system. Prints JSON with its client_id and, once, any secret.
-    Add(Add),
+    Add(Box<Add>),
+    /// Shut a client out: its tokens are refused from the next request on.
+    Disable(Named),
+    /// Let it in again.
+    Enable(Named),
+}
+
+#[derive(Debug, Args)]
+struct Named {
+    #[arg(long, value_name = "ID")]
+    client_id: String,
 }
 
 #[derive(Debug, Args)]
@@ -66,26 +77,45 @@ impl Client {
     /// # Errors
     /// What is wrong with the client, in words; or that the database failed.
     pub async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
-        let Command::Add(add) = self.command;
-        let keys = add.jwks.as_deref().map(keys).transpose()?;
+        let store = super::store(config).await?;
+        let done = match self.command {
+            Command::Add(add) => add.run(&store).await,
+            Command::Disable(named) => named.set_disabled(&store, true).await,
+            Command::Enable(named) => named.set_disabled(&store, false).await,
+        };
+        store.close().await?;
+        done
+    }
+}
+
+impl Named {
+    async fn set_disabled(self, store: &Store, is_disabled: bool) -> anyhow::Result<ExitCode> {
+        if !clients::set_disabled(store, &self.client_id, is_disabled).await? {
+            bail!("no client has the id {}", self.client_id);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Add {
+    async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
+        let keys = self.jwks.as_deref().map(keys).transpose()?;
         let new = NewClient {
-            client_id: add.client_id,
-            name: add.name,
-            kind: match add.kind {
+            client_id: self.client_id,
+            name: self.name,
+            kind: match self.kind {
                 Kind::Public => ClientKind::Public,
                 Kind::Confidential => ClientKind::Confidential,
                 Kind::Backend => ClientKind::Backend,
             },
-            redirect_uris: add.redirect_uris,
+            redirect_uris: self.redirect_uris,
             keys,
-            scope: add.scope,
-            class: add.class,
-            person: add.person,
+            scope: self.scope,
+            class: self.class,
+            person: self.person,
         };
-        let store = super::store(config).await?;
-        let added = clients::add(&store, new).await;
-        store.close().await?;
-        super::print(&serde_json::to_string_pretty(&added?)?)?;
+        let added = clients::add(store, new).await?;
+        super::print(&serde_json::to_string_pretty(&added)?)?;
         Ok(ExitCode::SUCCESS)
     }
 }

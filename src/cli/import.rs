@@ -53,7 +53,7 @@ impl Import {
     /// from there.
     pub async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let public_url = config.public_url(config.bind);
-        let app = App::open(Arc::new(config), public_url, Clock::system()).await?;
+        let app = App::open_beside(Arc::new(config), public_url, Clock::system()).await?;
         let report = import(&app.store, &self.paths, self.again, true).await;
         let closed = app.store.close().await;
         let report = report?;

@@ -7,7 +7,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config::Config;
-use crate::smart::users::{self, NewRecord, NewUser, Role};
+use crate::smart::users::{self, NewRecord, NewUser, Role, UserError};
+use crate::store::Store;
 
 /// Arguments of `candor user`.
 #[derive(Debug, Args)]
@@ -20,6 +21,18 @@ pub struct User {
 enum Command {
     /// Make an account. The password is read from standard input, its first line.
     Add(Add),
+    /// Replace the password, read from standard input; open sessions end.
+    SetPassword(Named),
+    /// Close an account: it cannot sign in, and its apps are refused.
+    Disable(Named),
+    /// Open a closed account again.
+    Enable(Named),
+}
+
+#[derive(Debug, Args)]
+struct Named {
+    #[arg(long)]
+    username: String,
 }
 
 #[derive(Debug, Args)]
@@ -72,12 +85,41 @@ impl User {
     /// # Errors
     /// What is wrong with the account, in words; or that the database failed.
     pub async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
-        let Command::Add(add) = self.command;
-        if !add.related_person.is_empty() && add.related_person.len() != add.patient.len() {
+        // Before the database, so that nobody types in vain for a password that was not read.
+        let text = match &self.command {
+            Command::Add(_) | Command::SetPassword(_) => password()?,
+            Command::Disable(_) | Command::Enable(_) => String::new(),
+        };
+        let store = super::store(config).await?;
+        let done = match self.command {
+            Command::Add(add) => add.run(&store, text).await,
+            Command::SetPassword(Named { username }) => {
+                done(users::set_password(&store, &username, &text).await)
+            }
+            Command::Disable(Named { username }) => {
+                done(users::set_disabled(&store, &username, true).await)
+            }
+            Command::Enable(Named { username }) => {
+                done(users::set_disabled(&store, &username, false).await)
+            }
+        };
+        store.close().await?;
+        done
+    }
+}
+
+fn done(result: Result<(), UserError>) -> anyhow::Result<ExitCode> {
+    result?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Add {
+    async fn run(self, store: &Store, password: String) -> anyhow::Result<ExitCode> {
+        if !self.related_person.is_empty() && self.related_person.len() != self.patient.len() {
             bail!("give one --related-person for each --patient");
         }
-        let mut related = add.related_person.into_iter();
-        let records = add
+        let mut related = self.related_person.into_iter();
+        let records = self
             .patient
             .into_iter()
             .map(|patient| NewRecord {
@@ -87,17 +129,15 @@ impl User {
             })
             .collect();
         let new = NewUser {
-            username: add.username,
-            name: add.name,
-            role: add.role.into(),
-            password: password()?,
-            practitioner: add.practitioner,
+            username: self.username,
+            name: self.name,
+            role: self.role.into(),
+            password,
+            practitioner: self.practitioner,
             records,
         };
-        let store = super::store(config).await?;
-        let added = users::add(&store, new).await;
-        store.close().await?;
-        super::print(&serde_json::to_string_pretty(&added?)?)?;
+        let added = users::add(store, new).await?;
+        super::print(&serde_json::to_string_pretty(&added)?)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -26,6 +26,17 @@ pub struct PolicySettings {
     pub switches: Vec<PackSwitch>,
 }
 
+impl PolicySettings {
+    fn context(&self, epoch: i64) -> Result<PolicyContext, PolicyError> {
+        PolicyContext::new(
+            self.jurisdiction.as_deref(),
+            &self.timezone,
+            &self.switches,
+            epoch,
+        )
+    }
+}
+
 /// Why a policy could not come into force.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
@@ -48,15 +59,8 @@ impl Store {
         settings: &PolicySettings,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<bool, AdoptError> {
-        let build = |epoch| {
-            PolicyContext::new(
-                settings.jurisdiction.as_deref(),
-                &settings.timezone,
-                &settings.switches,
-                epoch,
-            )
-        };
-        let fingerprint = self.keys().text(&policy_summary(&build(0)?).to_string());
+        let build = |epoch| settings.context(epoch);
+        let fingerprint = self.fingerprint(settings)?;
         let standing = self.meta("policy").await?;
         let standing = standing.as_deref().and_then(|text| text.split_once(' '));
         let epoch: i64 = standing
@@ -93,6 +97,23 @@ impl Store {
         .await?;
         tx.commit().await.map_err(StoreError::from)?;
         Ok(true)
+    }
+
+    /// Whether these are the settings that everything stored was decided under; None while it was
+    /// decided under none. For commands that must not change the policy under a running server.
+    pub async fn stands_under(
+        &self,
+        settings: &PolicySettings,
+    ) -> Result<Option<bool>, AdoptError> {
+        let fingerprint = self.fingerprint(settings)?.to_string();
+        let standing = self.meta("policy").await?;
+        // `epoch fingerprint`, and `done` once everything was decided.
+        Ok(standing.map(|text| text.split(' ').nth(1) == Some(&fingerprint)))
+    }
+
+    fn fingerprint(&self, settings: &PolicySettings) -> Result<i64, PolicyError> {
+        let summary = policy_summary(&settings.context(0)?);
+        Ok(self.keys().text(&summary.to_string()))
     }
 
     async fn decide_everything(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<(), StoreError> {

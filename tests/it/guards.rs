@@ -1,8 +1,13 @@
 //! What stands around every handler.
 
-use serde_json::{Value, json};
+use std::io::Write as _;
 
-use crate::support::each_database;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::support::{Database, TestServer, each_database};
 
 each_database! {
     async fn health_says_whether_the_database_answers(server: TestServer) {
@@ -46,4 +51,83 @@ async fn a_test_clock_stays_on_this_machine() {
     let clock = candor::clock::Clock::test(0);
     let error = candor::app::Server::start(config, clock).await.unwrap_err();
     assert!(error.to_string().contains("loopback"), "{error}");
+}
+
+#[tokio::test]
+async fn a_body_is_measured_after_decompression() {
+    let server = TestServer::start_with(Database::Sqlite, |config| {
+        config.limits.body_megabytes = 1;
+    })
+    .await;
+    let token = server.system_token().await;
+    let send = async |body: Vec<u8>, encoding: Option<&str>| {
+        let mut request = server
+            .client()
+            .post(server.fhir("Patient"))
+            .bearer_auth(&token)
+            .header("content-type", "application/fhir+json")
+            .body(body);
+        if let Some(encoding) = encoding {
+            request = request.header("content-encoding", encoding);
+        }
+        let answer = request.send().await.unwrap();
+        (
+            answer.status().as_u16(),
+            answer.json::<Value>().await.unwrap()["resourceType"].clone(),
+        )
+    };
+    let gzip = |text: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let small = r#"{"resourceType":"Patient"}"#;
+    let large = format!("{small}{}", " ".repeat(2 << 20));
+    let bomb = gzip(&" ".repeat(200 << 20));
+    assert!(bomb.len() < 1 << 20);
+    let outcome = json!("OperationOutcome");
+    assert_eq!(
+        send(gzip(small), Some("gzip")).await,
+        (201, json!("Patient"))
+    );
+    assert_eq!(
+        send(large.clone().into_bytes(), None).await,
+        (413, outcome.clone())
+    );
+    assert_eq!(
+        send(gzip(&large), Some("gzip")).await,
+        (413, outcome.clone())
+    );
+    assert_eq!(send(bomb, Some("gzip")).await, (413, outcome.clone()));
+    for (encoding, status) in [("gzip", 400), ("br", 415)] {
+        let answer = send(b"no such encoding".to_vec(), Some(encoding)).await;
+        assert_eq!(answer, (status, outcome.clone()), "{encoding}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_in_flight_is_finished_before_the_server_stops() {
+    let server = TestServer::start(Database::Sqlite).await;
+    let token = server.system_token().await;
+    let address = server.url("").replace("http://", "");
+    let body = r#"{"resourceType":"Patient","id":"slow"}"#;
+    let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "PUT /fhir/r4/Patient/slow HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/fhir+json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    connection.write_all(&body.as_bytes()[..10]).await.unwrap();
+    // Answered by now: the server has read the head above.
+    assert_eq!(server.get(&token, "Patient/slow").await.0, 404);
+    let stopping = tokio::spawn(server.stop());
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert!(tokio::net::TcpStream::connect(&address).await.is_err());
+    connection.write_all(&body.as_bytes()[10..]).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    stopping.await.unwrap();
 }
