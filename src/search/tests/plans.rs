@@ -55,6 +55,13 @@ const SHAPES: &[(bool, &str, &str)] = &[
     (false, "Observation", "code-value-quantity=c11$gt50"),
     (false, "Observation", "value-quantity=gt99"),
     (false, "Observation", "_sort=-_lastUpdated"),
+    (false, "Observation", "_sort=value-quantity"),
+    (
+        false,
+        "Observation",
+        "category=laboratory&_sort=value-quantity,-date",
+    ),
+    (false, "Patient", "_sort=name"),
     (false, "Observation", "_id=p7-o1,p8-o2"),
     (false, "Patient", "identifier=urn:mrn|mrn-7"),
     (false, "Patient", "name=fam7"),
