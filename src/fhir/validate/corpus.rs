@@ -80,6 +80,7 @@ fn hl7_examples() {
     let page = include_str!("../../../docs/official-examples.md");
     let explained: BTreeSet<String> = page
         .lines()
+        .take_while(|line| !line.starts_with("## "))
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .map(str::to_owned)
         .collect();
