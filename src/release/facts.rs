@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::decision::{Audience, Mode};
+use super::links::references;
 use super::policy::PolicyContext;
+use super::resource::{patient_of, type_of};
 use crate::clock::Millis;
 
 /// A resource of the patient that steers decisions: a hold, a directive, a research subject.
@@ -50,11 +52,26 @@ pub struct Withheld {
 pub trait Lookup {
     /// The resource `Type/id`; none if it does not exist or was deleted.
     fn resource(&self, reference: &str) -> Option<&Value>;
+
+    /// Whether the record of a patient (`Patient/x`) shows that `who` (`Practitioner/x`, or a role)
+    /// treats that patient or ordered for them: an Encounter, a CareTeam, an order, the Patient.
+    fn treats(&self, who: &str, patient: &str) -> bool;
 }
+
+/// Types that show who treats a patient, or orders for one.
+pub const SHOWS_TREATMENT: [&str; 4] = ["Encounter", "CareTeam", "ServiceRequest", "Patient"];
 
 impl Lookup for HashMap<String, Value> {
     fn resource(&self, reference: &str) -> Option<&Value> {
         self.get(reference)
+    }
+
+    fn treats(&self, who: &str, patient: &str) -> bool {
+        self.values().any(|one| {
+            SHOWS_TREATMENT.contains(&type_of(one))
+                && (patient_of(one) == Some(patient) || type_of(one) == "Patient")
+                && references(one).iter().any(|named| named == who)
+        })
     }
 }
 

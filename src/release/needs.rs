@@ -189,6 +189,15 @@ pub(crate) fn task_code(task: &Value) -> Option<&str> {
         .map(|(_, code)| code)
 }
 
+/// Who directed an early release (Task `release-now`), as written; none for anything else.
+#[must_use]
+pub fn directed_by(task: &Value) -> Option<&str> {
+    if type_of(task) != "Task" || task_code(task) != Some("release-now") {
+        return None;
+    }
+    reference(task, "requester")
+}
+
 /// Types that a sensitive-result law can be about, or related to.
 pub(crate) fn is_result(type_name: &str) -> bool {
     matches!(

@@ -176,7 +176,7 @@ fn overridden(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<M
         if !allowed {
             let detail = "the law gives no early release";
             case.note(NoteKind::OverrideRefused, rule, &[input.reference], detail);
-        } else if !by.starts_with("Practitioner") {
+        } else if !by.starts_with("Practitioner") || !is_theirs(case, task, by) {
             let detail = "early release needs a treating or ordering Practitioner as requester";
             case.note(NoteKind::OverrideRefused, rule, &[input.reference], detail);
         } else {
@@ -192,6 +192,23 @@ fn overridden(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<M
         }
     }
     earliest
+}
+
+/// Whether the record shows that a clinician treats the patient or ordered for them.
+fn is_theirs<'a>(case: &mut Case<'a>, task: &'a Value, by: &'a str) -> bool {
+    let Some(patient) = case.patient else {
+        return false;
+    };
+    let linked = case.facts.linked;
+    if linked.treats(by, patient) {
+        return true;
+    }
+    // A role stands for its practitioner.
+    let role = case
+        .resolve(task, by)
+        .filter(|role| type_of(role) == "PractitionerRole");
+    role.and_then(|role| reference(role, "practitioner"))
+        .is_some_and(|person| linked.treats(person, patient))
 }
 
 /// Whether a result says positive, detected or reactive, in a code or in words.

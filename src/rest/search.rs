@@ -118,11 +118,11 @@ pub(super) async fn search(
         });
     }
     let mut issues = result.issues;
-    if prefer.withheld_notice
-        && session.viewer.class.is_patient_side()
-        && session.store.has_notice(&session.visibility).await?
-    {
-        issues.push(withheld_notice());
+    if prefer.withheld_notice && session.viewer.class.is_patient_side() {
+        let notices = session.store.notices(&session.visibility).await?;
+        if !notices.is_empty() {
+            issues.push(withheld_notice(&notices));
+        }
     }
     if !issues.is_empty() {
         let outcome = Bytes::from(json::to_bytes(&operation_outcome(&issues)));
@@ -134,15 +134,20 @@ pub(super) async fn search(
     Ok(Reply::ok(Content::Json(bundle.finish())))
 }
 
-/// What a patient who asks is told: that something is held back for now, and no more; the same
-/// words whatever it is and however much (release-policy.md 4.4, "notice" and "pending").
-fn withheld_notice() -> Issue {
-    Issue::error(
-        "suppressed",
-        "Some of this record is not shown at present. The records office tells you why, and how to \
-         ask for a review.",
-    )
-    .information()
+/// What a patient who asks is told: on what grounds something is held back for now, and whom to
+/// turn to; one notice, the same words whatever it is and however much (release-policy.md 4.4,
+/// "notice" and "pending"; 45 CFR 164.524(d)(2)).
+fn withheld_notice(notices: &[String]) -> Issue {
+    let mut words = vec!["Some of this record is not shown at present."];
+    words.extend(
+        notices
+            .iter()
+            .map(String::as_str)
+            .filter(|one| !one.is_empty()),
+    );
+    words.push("The records office tells you more, and how to ask for a review.");
+    let words = words.join(" ");
+    Issue::error("suppressed", words).information()
 }
 
 /// A link with these parameters (encoded), and the place where the next page begins.

@@ -119,6 +119,10 @@ pub async fn authenticate(state: &SmartState, bearer: &str) -> Result<Viewer, Au
     }
     let expires = live.expires;
     let viewer = viewer(live)?;
+    if viewer.class == ViewerClass::Representative {
+        // Their authority ends with a write to the record, which empties nothing here.
+        return Ok(viewer);
+    }
     let entry = Remembered {
         viewer: viewer.clone(),
         expires,

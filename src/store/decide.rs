@@ -186,7 +186,11 @@ impl<'t> Decider<'t> {
                     .and_then(|steering| self.key_of(steering.input_of.as_deref()?))
             };
             let (was, is) = (input_of(&old), input_of(&new));
-            if let (Some(resource), Some(_), Origin::Api) = (&one.new, is, self.origin) {
+            // A Task without its patient steers nothing, and says so only when it is looked at.
+            let is_task = definitions().type_name(one.type_id) == "Task";
+            if let (Some(resource), true, Origin::Api) =
+                (&one.new, is.is_some() || is_task, self.origin)
+            {
                 self.check(resource)
                     .await
                     .map_err(|error| error.about(definitions().type_name(one.type_id), &one.id))?;
@@ -414,6 +418,9 @@ impl<'t> Decider<'t> {
                 resource: value,
                 first_final,
             });
+        }
+        if let Some(patient) = release::patient_of(value).filter(|_| has_inputs) {
+            self.load_treating(current.patient, patient).await?;
         }
         let inputs: Vec<release::Input<'_>> = self
             .gathered

@@ -49,11 +49,18 @@ pub(super) struct Gathered {
     /// By key of the held resource.
     holds: HashMap<i64, Vec<HoldRow>>,
     nothing: Vec<StoredInput>,
+    /// Who treats whom or ordered for whom, `Practitioner/x` and `Patient/x`, as far as it was asked.
+    treating: HashMap<(String, String), bool>,
 }
 
 impl Lookup for Gathered {
     fn resource(&self, reference: &str) -> Option<&Value> {
         self.value(reference)
+    }
+
+    fn treats(&self, who: &str, patient: &str) -> bool {
+        let asked = (bare(who).to_owned(), patient.to_owned());
+        self.treating.get(&asked).copied().unwrap_or(false)
     }
 }
 
@@ -181,6 +188,52 @@ impl Decider<'_> {
                 fed,
             };
             self.gathered.inputs.entry(patient).or_default().push(input);
+        }
+        Ok(())
+    }
+
+    /// Looks who of those that ordered an early release treats the patient or ordered for them.
+    pub(super) async fn load_treating(
+        &mut self,
+        patient: i64,
+        reference: &str,
+    ) -> Result<(), StoreError> {
+        let mut clinicians: Vec<String> = Vec::new();
+        for input in self.gathered.inputs_of(patient) {
+            if let Some(who) = release::directed_by(&input.value) {
+                clinicians.push(bare(who).to_owned());
+                let role = self.gathered.value(who);
+                let person = role.and_then(|role| role.pointer("/practitioner/reference"));
+                clinicians.extend(
+                    person
+                        .and_then(Value::as_str)
+                        .map(|who| bare(who).to_owned()),
+                );
+            }
+        }
+        for who in clinicians {
+            let asked = (who, reference.to_owned());
+            if self.gathered.treating.contains_key(&asked) {
+                continue;
+            }
+            let Some(key) = self.key_of(&asked.0) else {
+                continue;
+            };
+            let backend = self.store.backend();
+            let types: Vec<String> = release::SHOWS_TREATMENT
+                .iter()
+                .filter_map(|name| definitions().type_id(name))
+                .map(|type_id| type_id.to_string())
+                .collect();
+            let mut sql = Sql::default();
+            let (patient, key) = (sql.bind(patient), sql.bind(key));
+            sql.text = format!(
+                "SELECT 1 FROM resource r JOIN idx_reference i ON i.id = r.id AND i.target = {key} \
+                 WHERE r.patient = {patient} AND r.type IN ({}) AND r.deleted = 0 LIMIT 1",
+                types.join(", ")
+            );
+            let found = self.on.query_one_raw(sql.statement(backend)).await?;
+            self.gathered.treating.insert(asked, found.is_some());
         }
         Ok(())
     }

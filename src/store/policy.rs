@@ -1,6 +1,8 @@
 //! The policy in force, and answers about single decisions.
 
 use sea_orm::ConnectionTrait;
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::decide::Decider;
@@ -49,6 +51,8 @@ pub enum AdoptError {
 
 /// Resources decided again in one transaction when the policy changes.
 const BATCH: u32 = 200;
+/// The notice of a rule that has none: that something is held back is said all the same.
+const UNSAID: &str = "";
 
 impl Store {
     /// Puts a policy into force. If it differs from the one that the database was decided under,
@@ -282,19 +286,32 @@ impl Store {
         Ok(json!({"resourceType": "Parameters", "parameter": parameters}))
     }
 
-    /// Whether anything of the viewer's patient is held back from the viewer in a way that may be
-    /// said in the aggregate (`notice` or `pending`, never `conceal`).
-    pub async fn has_notice(&self, visibility: &Visibility) -> Result<bool, StoreError> {
+    /// What may be said, in the aggregate, about that which is held back from the viewer (`notice` or
+    /// `pending`, never `conceal`): the words of each rule in force, each once, whatever it holds and
+    /// however much. Empty: nothing is.
+    pub async fn notices(&self, visibility: &Visibility) -> Result<Vec<String>, StoreError> {
         let mut sql = Sql::default();
         let Some(predicate) = visibility.notice_predicate(&mut sql) else {
-            return Ok(false);
+            return Ok(Vec::new());
         };
-        sql.text = format!("SELECT 1 FROM hold h WHERE {predicate} LIMIT 1");
-        Ok(self
+        sql.text = format!("SELECT DISTINCT h.detail FROM hold h WHERE {predicate}");
+        let rows = self
             .reader()
-            .query_one_raw(sql.statement(self.backend()))
-            .await?
-            .is_some())
+            .query_all_raw(sql.statement(self.backend()))
+            .await?;
+        let policy = self.policy();
+        let mut words = BTreeSet::new();
+        for row in rows {
+            let detail: String = row.try_get_by_index(0)?;
+            let detail: Value =
+                serde_json::from_str(&detail).map_err(|_| StoreError::Corrupt("hold.detail"))?;
+            let rules = detail.get("rules").and_then(Value::as_array);
+            for rule in rules.into_iter().flatten().filter_map(Value::as_str) {
+                let notice = policy.notice(rule).unwrap_or(UNSAID);
+                words.insert(notice.to_owned());
+            }
+        }
+        Ok(words.into_iter().collect())
     }
 
     async fn ledger_at(&self, at: Millis) -> Result<Vec<super::LedgerEntry>, StoreError> {

@@ -40,7 +40,9 @@ fn case_14_kentucky_delays_72_hours() {
 fn case_15_the_ordering_provider_directs_the_release() {
     let mut early = task("now", "release-now", "DiagnosticReport/rad");
     early["authoredOn"] = json!("2026-11-11T01:00:00Z");
-    let mut world = kentucky(report("rad", &["malignancy-likely"]));
+    let order = json!({"resourceType": "ServiceRequest", "id": "order",
+        "subject": {"reference": "Patient/p"}, "requester": {"reference": "Practitioner/dr"}});
+    let mut world = kentucky(report("rad", &["malignancy-likely"])).link(order);
     world.inputs.push((early, T0 + 10 * HOUR, false));
     assert!(world.hidden(&Audience::Patient, T0 + 10 * HOUR - 1));
     assert!(world.sees(&Audience::Patient, T0 + 10 * HOUR));
@@ -48,8 +50,14 @@ fn case_15_the_ordering_provider_directs_the_release() {
         &world.decide(T0 + 10 * HOUR),
         NoteKind::Overridden
     ));
-    world.inputs[0].0["requester"]["reference"] = json!("RelatedPerson/x");
-    assert!(world.hidden(&Audience::Patient, T0 + 11 * HOUR));
+    for nobody in ["RelatedPerson/x", "Practitioner/stranger"] {
+        world.inputs[0].0["requester"]["reference"] = json!(nobody);
+        assert!(world.hidden(&Audience::Patient, T0 + 11 * HOUR), "{nobody}");
+        assert!(has_note(
+            &world.decide(T0 + 11 * HOUR),
+            NoteKind::OverrideRefused
+        ));
+    }
 }
 
 #[test]
