@@ -185,6 +185,24 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
     report
         .case(
             "release",
+            "25 jurisdiction unknown: released, and somebody hears of it",
+            async {
+                let (world, chart) = worlds.chart("unknown", "c25u").await?;
+                let flagged = Chart::flagged(chart.pathology("path", ISSUED), "malignancy-likely");
+                world.put(&flagged).await?;
+                world.expect(&chart.patient(), &flagged, true).await?;
+                let ledger = world.ledger().await?;
+                ensure!(
+                    ledger.contains("jurisdiction_unknown"),
+                    "the ledger does not say so"
+                );
+                Ok(())
+            },
+        )
+        .await;
+    report
+        .case(
+            "release",
             "25 a state without a law of its own: released",
             async {
                 let (world, chart) = worlds.chart("US-WY", "c25").await?;
