@@ -27,6 +27,7 @@ pub mod write;
 pub use connection::{Store, StoreOptions};
 pub use error::StoreError;
 pub use history::{HistoryEntry, HistoryPage, HistoryQuery, HistoryScope};
+pub use indexed::{Indexed, Indexer};
 pub use ledger::{LedgerCheck, LedgerEntry};
 pub use policy::{AdoptError, PolicySettings};
 pub use read::{Narrow, Stored};

@@ -103,7 +103,14 @@ async fn pass(
     }
     let progress = loader.progress().await?;
     let (sender, mut receiver) = mpsc::channel::<Unit>(WAITING);
-    let reader = Arc::new(Reader::new(sources, progress, again, stage, bar.clone()));
+    let reader = Arc::new(Reader::new(
+        sources,
+        progress,
+        again,
+        stage,
+        loader.indexer(),
+        bar.clone(),
+    ));
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let readers: Vec<_> = (0..threads)
         .map(|_| {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::current::{Current, in_list, inherits_from, load, local_key};
 use super::decide::{Changed, Decider};
 use super::index::IndexWriter;
-use super::indexed::index_rows;
+use super::indexed::{Indexed, index_rows};
 use super::rows::{Insert, Kind};
 use super::write::{Method, Op, Outcome, Writer};
 use super::{Store, StoreError, history, ledger, surrogate};
@@ -44,11 +44,20 @@ struct Plan {
 impl Writer<'_> {
     /// Applies all writes; each resource at most once. An error leaves nothing.
     pub async fn apply(&mut self, ops: Vec<Op>) -> Result<Vec<Outcome>, StoreError> {
+        self.apply_indexed(ops.into_iter().map(|op| (op, None)).collect())
+            .await
+    }
+
+    /// [`Writer::apply`] with index rows that were computed ahead, for the resources that have some.
+    pub async fn apply_indexed(
+        &mut self,
+        ops: Vec<(Op, Option<Indexed>)>,
+    ) -> Result<Vec<Outcome>, StoreError> {
         let now = self.store.clock().now();
         let keys = *self.store.keys();
         let mut wanted = Vec::with_capacity(ops.len());
         let mut seen = HashSet::new();
-        for op in &ops {
+        for (op, _) in &ops {
             let key = keys.reference(definitions().type_name(op.type_id), &op.id);
             if !seen.insert(key) {
                 let text = "The same resource is written twice in one transaction";
@@ -58,10 +67,11 @@ impl Writer<'_> {
         }
         let mut currents = load(self.connection(), &wanted, true).await?;
         let mut plans = Vec::with_capacity(ops.len());
-        for (op, key) in ops.into_iter().zip(wanted) {
+        for ((op, indexed), key) in ops.into_iter().zip(wanted) {
             let (type_name, id) = (definitions().type_name(op.type_id), op.id.clone());
             let planned = plan(
                 op,
+                indexed,
                 key,
                 currents.remove(&key),
                 now,
@@ -387,6 +397,7 @@ pub(super) fn stored_patients(keys: &Keys, column: i64, rows: &IndexRows) -> Vec
 
 fn plan(
     op: Op,
+    indexed: Option<Indexed>,
     key: i64,
     old: Option<Current>,
     now: Millis,
@@ -422,7 +433,10 @@ fn plan(
     if let Some(resource) = &mut new {
         json::stamp(resource, &op.id, i64::from(version), &clock::instant(now));
         body = Some(Bytes::from(json::to_bytes(resource)));
-        rows = index_rows(op.type_id, resource, keys, base);
+        rows = match indexed {
+            Some(Indexed(rows)) => rows,
+            None => index_rows(op.type_id, resource, keys, base),
+        };
         for param in &rows.failed {
             tracing::warn!(
                 resource_type = op.type_id,

@@ -15,6 +15,7 @@ use sea_orm::{
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::StoreError;
+use super::indexed::Indexer;
 use crate::clock::Clock;
 use crate::keys::Keys;
 use crate::release::PolicyContext;
@@ -160,6 +161,12 @@ impl Store {
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Computes index rows ahead of a write ([`Writer::apply_indexed`](super::Writer::apply_indexed)).
+    #[must_use]
+    pub fn indexer(&self) -> Indexer {
+        Indexer::new(self.keys, self.base.clone())
     }
 
     /// This server's FHIR base URL, without a slash at the end.

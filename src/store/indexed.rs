@@ -1,6 +1,7 @@
 //! Index rows of a stored body: what search finds, and the links that only the store follows.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -15,6 +16,29 @@ pub(super) const ATTACHMENT: ParamId = -1;
 
 /// The number of references that no search parameter finds: only decisions follow them.
 pub(super) const LINK: ParamId = -2;
+
+/// Index rows that were computed ahead of a write.
+#[derive(Clone, Debug)]
+pub struct Indexed(pub(super) IndexRows);
+
+/// Computes [`Indexed`] without the database: on other threads, while it works. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Indexer {
+    keys: Keys,
+    base: Arc<str>,
+}
+
+impl Indexer {
+    pub(super) fn new(keys: Keys, base: Arc<str>) -> Self {
+        Self { keys, base }
+    }
+
+    /// The rows of a resource that has the id under which it will be written.
+    #[must_use]
+    pub fn index(&self, type_id: TypeId, resource: &Value) -> Indexed {
+        Indexed(index_rows(type_id, resource, &self.keys, &self.base))
+    }
+}
 
 /// All index rows of a resource as stored.
 pub(super) fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &str) -> IndexRows {

@@ -173,6 +173,7 @@ fn draft(row: &mut Value, number: u64, file: &str) -> Result<Prepared, String> {
                 id,
                 resource: None,
                 condition: None,
+                indexed: None,
             })
         }
         (Request::Write(condition), Some(resource)) => {
@@ -260,6 +261,7 @@ fn prepare(
         id,
         resource: Some(resource),
         condition,
+        indexed: None,
     })
 }
 

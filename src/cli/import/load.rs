@@ -12,7 +12,7 @@ use super::read::{Prepared, Progress, Unit};
 use super::report::{Bar, Refusal, Report};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
-use crate::store::{Method, Op, Origin, Store, StoreError};
+use crate::store::{Indexed, Indexer, Method, Op, Origin, Store, StoreError};
 
 /// Resources in one transaction.
 const BATCH: usize = 400;
@@ -31,7 +31,7 @@ struct Item {
 
 #[derive(Clone, Debug)]
 enum What {
-    Write(Op),
+    Write(Op, Option<Indexed>),
     Refused(String),
     /// An entry that needs nothing (there already, a blank line), or the mere end of a file.
     Nothing,
@@ -59,6 +59,11 @@ impl<'s> Loader<'s> {
             places: HashSet::new(),
             answers: HashMap::new(),
         }
+    }
+
+    /// What readers compute index rows with.
+    pub(super) fn indexer(&self) -> Indexer {
+        self.store.indexer()
     }
 
     /// How far every file came in earlier runs.
@@ -139,13 +144,14 @@ impl<'s> Loader<'s> {
                     self.report.present += 1;
                     What::Nothing
                 }
-                Ok(prepared) => {
+                Ok(mut prepared) => {
+                    let indexed = prepared.indexed.take();
                     let place = (prepared.type_id, prepared.id.clone());
                     if !self.places.insert(place.clone()) {
                         self.flush().await?;
                         self.places.insert(place);
                     }
-                    What::Write(op(prepared))
+                    What::Write(op(prepared), indexed)
                 }
             };
             self.pending.push(Item {
@@ -210,21 +216,21 @@ impl<'s> Loader<'s> {
     /// One transaction: the resources, and how far their files came.
     async fn write(&self, items: &[Item]) -> Result<(), StoreError> {
         let mut writer = self.store.writer(Origin::Feed).await?;
-        let ops: Vec<Op> = items
+        let ops: Vec<(Op, Option<Indexed>)> = items
             .iter()
             .filter_map(|item| match &item.what {
-                What::Write(op) => Some(op.clone()),
+                What::Write(op, indexed) => Some((op.clone(), indexed.clone())),
                 _ => None,
             })
             .collect();
         if !ops.is_empty() {
-            writer.apply(ops).await?;
+            writer.apply_indexed(ops).await?;
         }
         let backend = self.store.backend();
         let now = self.store.clock().now();
         let mut files: Vec<(&str, u64, u64, bool)> = Vec::new();
         for item in items {
-            let loaded = u64::from(matches!(item.what, What::Write(_)));
+            let loaded = u64::from(matches!(item.what, What::Write(..)));
             match files.iter_mut().find(|(file, ..)| *file == &*item.file) {
                 Some((_, done, sum, last)) => {
                     *done = item.number.max(*done);
@@ -278,7 +284,7 @@ impl<'s> Loader<'s> {
         let mut loaded = 0;
         for item in items {
             match item.what {
-                What::Write(op) => {
+                What::Write(op, _) => {
                     loaded += 1;
                     *self.report.loaded.entry(op.type_id).or_default() += 1;
                 }

@@ -14,6 +14,7 @@ use super::files::Source;
 use super::report::Bar;
 use crate::fhir::definitions::TypeId;
 use crate::fhir::json;
+use crate::store::{Indexed, Indexer};
 
 /// Lines of NDJSON that go to the loader together.
 const LINES: usize = 200;
@@ -85,6 +86,8 @@ pub(super) struct Prepared {
     pub(super) resource: Option<Value>,
     /// Query of `ifNoneExist` or of a conditional update.
     pub(super) condition: Option<bundle::Condition>,
+    /// Index rows, where no condition may yet change the resource.
+    pub(super) indexed: Option<Indexed>,
 }
 
 /// What the reader threads share.
@@ -94,6 +97,7 @@ pub(super) struct Reader {
     progress: HashMap<String, Progress>,
     again: bool,
     stage: Stage,
+    indexer: Indexer,
     postponed: Mutex<Vec<(usize, Source)>>,
     bar: Bar,
 }
@@ -104,6 +108,7 @@ impl Reader {
         progress: HashMap<String, Progress>,
         again: bool,
         stage: Stage,
+        indexer: Indexer,
         bar: Bar,
     ) -> Self {
         Self {
@@ -112,6 +117,7 @@ impl Reader {
             progress,
             again,
             stage,
+            indexer,
             postponed: Mutex::new(Vec::new()),
             bar,
         }
@@ -322,11 +328,18 @@ impl Feed<'_> {
 
     fn unit(
         &mut self,
-        entries: Vec<Entry>,
+        mut entries: Vec<Entry>,
         conditional: bool,
         last: bool,
         earlier: bool,
     ) -> Result<(), Closed> {
+        if !conditional {
+            for entry in &mut entries {
+                if let Ok(prepared) = &mut entry.outcome {
+                    prepared.index(&self.reader.indexer);
+                }
+            }
+        }
         let first = !std::mem::replace(&mut self.sent, true);
         self.sender
             .blocking_send(Unit {
@@ -342,6 +355,18 @@ impl Feed<'_> {
                 done: self.done,
             })
             .map_err(|_| Closed)
+    }
+}
+
+impl Prepared {
+    /// Computes the index rows here, while the loader waits for the database.
+    fn index(&mut self, indexer: &Indexer) {
+        if let Some(resource) = &mut self.resource {
+            if let Value::Object(object) = resource {
+                object.insert("id".to_owned(), Value::from(self.id.as_str()));
+            }
+            self.indexed = Some(indexer.index(self.type_id, resource));
+        }
     }
 }
 
