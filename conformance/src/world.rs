@@ -278,6 +278,11 @@ impl World {
         self.held.borrow_mut().remove(who);
     }
 
+    /// Forgets everybody's tokens.
+    pub fn forget_all(&self) {
+        self.held.borrow_mut().clear();
+    }
+
     fn app_of(&self, who: &Who) -> &str {
         match who {
             Who::OtherApp(_) => &self.other_app,

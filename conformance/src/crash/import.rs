@@ -14,7 +14,7 @@ use crate::world::{Who, World};
 use crate::worlds::Worlds;
 
 /// Files of one round.
-const FILES: usize = 3;
+const FILES: usize = 5;
 
 pub async fn run(worlds: &Worlds, report: &mut Report, rounds: u32, data: &[PathBuf]) {
     let files = match bundles(data) {
@@ -26,6 +26,21 @@ pub async fn run(worlds: &Worlds, report: &mut Report, rounds: u32, data: &[Path
             return;
         }
     };
+    let mut whole = Duration::from_secs(1);
+    report
+        .case(
+            "crash",
+            "an import that nobody kills, to know how long it takes",
+            async {
+                let world = World::start(&worlds.candor, &worlds.database, "US").await?;
+                let chosen: Vec<&Path> = files.iter().take(FILES).map(PathBuf::as_path).collect();
+                let begun = std::time::Instant::now();
+                world.server.run(&arguments(&chosen), "").await?;
+                whole = begun.elapsed();
+                Ok(())
+            },
+        )
+        .await;
     for round in 0..rounds {
         report
             .case(
@@ -38,25 +53,20 @@ pub async fn run(worlds: &Worlds, report: &mut Report, rounds: u32, data: &[Path
                         .map(PathBuf::as_path)
                         .collect();
                     let world = World::start(&worlds.candor, &worlds.database, "US").await?;
-                    killed_and_resumed(&world, &chosen).await
+                    killed_and_resumed(&world, &chosen, whole).await
                 },
             )
             .await;
     }
 }
 
-async fn killed_and_resumed(world: &World, files: &[&Path]) -> Result<()> {
-    let names: Vec<String> = files
-        .iter()
-        .map(|file| file.to_string_lossy().into_owned())
-        .collect();
-    let mut arguments = vec!["import"];
-    arguments.extend(names.iter().map(String::as_str));
+async fn killed_and_resumed(world: &World, files: &[&Path], whole: Duration) -> Result<()> {
+    let arguments = arguments(files);
     let mut kills = 0;
-    // Killed up to three times, later and later; then left to finish.
-    for attempt in 0..3_u64 {
+    // Killed up to three times, anywhere between its first and its last moment; then left alone.
+    for _ in 0..3 {
         let mut child = world.server.command(&arguments).spawn()?;
-        let wait = Duration::from_millis(rand::rng().random_range(30..600 * (attempt + 1)));
+        let wait = whole.mul_f64(rand::rng().random_range(0.02..0.98));
         if tokio::time::timeout(wait, child.wait()).await.is_err() {
             child.start_kill()?;
             child.wait().await?;
@@ -111,6 +121,12 @@ async fn killed_and_resumed(world: &World, files: &[&Path]) -> Result<()> {
     Ok(())
 }
 
+/// `import` and the files.
+fn arguments<'a>(files: &[&'a Path]) -> Vec<&'a str> {
+    let names = files.iter().filter_map(|file| file.to_str());
+    std::iter::once("import").chain(names).collect()
+}
+
 async fn total(world: &World, query: &str) -> Result<i64> {
     let bundle = world.search(&Who::Feed, query).await?;
     bundle["total"]
@@ -122,7 +138,7 @@ async fn total(world: &World, query: &str) -> Result<i64> {
 fn expected(files: &[&Path]) -> Result<BTreeMap<String, i64>> {
     let mut seen = std::collections::HashSet::new();
     let mut counts = BTreeMap::new();
-    for (number, file) in files.iter().enumerate() {
+    for file in files {
         let bundle = read(file)?;
         for entry in bundle["entry"].as_array().into_iter().flatten() {
             let resource = &entry["resource"];
@@ -130,7 +146,8 @@ fn expected(files: &[&Path]) -> Result<BTreeMap<String, i64>> {
             let shared = entry["request"]["ifNoneExist"].as_str();
             let name = match shared {
                 Some(condition) => format!("{type_name}?{condition}"),
-                None => format!("{number} {}", entry["fullUrl"]),
+                // An import takes a urn:uuid for who something is, in whatever file it stands.
+                None => format!("{type_name} {}", entry["fullUrl"]),
             };
             if seen.insert(name) {
                 *counts.entry(type_name.to_owned()).or_insert(0) += 1;

@@ -130,7 +130,9 @@ async fn killed_at_work(world: &mut World, round: u32) -> Result<Vec<Write>> {
         .restart()
         .await
         .context("the start after SIGKILL")?;
+    // It began with the clock on the wall, by which all tokens are old.
     world.clock(&now).await?;
+    world.forget_all();
     let written = written.take();
     if written.is_empty() {
         bail!("nothing was sent");
