@@ -34,6 +34,7 @@ mod names;
 mod pages;
 mod params;
 mod record;
+mod release_policy;
 mod representative;
 mod revoke;
 mod sweep;
@@ -307,6 +308,7 @@ pub fn router(state: SmartState) -> Router {
         .route("/auth/introspect", post(introspect::post))
         .route("/auth/revoke", post(revoke::post))
         .route("/auth/userinfo", get(userinfo::get).post(userinfo::get))
+        .route("/policy/release.json", get(release_policy::json))
         .layer(cors);
     let pages = Router::new()
         .route("/auth/authorize", get(authorize::get).post(authorize::post))
@@ -316,6 +318,7 @@ pub fn router(state: SmartState) -> Router {
         .route("/apps", get(apps::get).post(apps::post))
         .route("/logout", post(logout::post))
         .route("/signed-out", get(logout::signed_out))
+        .route("/policy/release", get(release_policy::html))
         .route("/assets/candor.css", get(pages::stylesheet));
     api.merge(pages)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))

@@ -8,6 +8,7 @@ mod directives;
 mod federal;
 mod hold_evidence;
 mod holds;
+mod leaks;
 mod packs;
 mod proxies;
 mod psychotherapy;
@@ -23,6 +24,7 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
     holds::run(worlds, report).await;
     hold_evidence::run(worlds, report).await;
     derivatives::run(worlds, report).await;
+    leaks::run(worlds, report).await;
     research::run(worlds, report).await;
     directives::run(worlds, report).await;
     proxies::run(worlds, report).await;

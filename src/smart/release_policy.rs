@@ -1,0 +1,162 @@
+//! `/policy/release`: what is kept back from patients here, on what ground and for how long, for
+//! everybody to read (release-contract.md, "Ways to check"); `.json` for machines.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::SmartState;
+use super::pages::{Forms, Frame, page};
+
+#[derive(Template)]
+#[template(path = "smart/release_policy.html")]
+struct PolicyPage {
+    frame: Frame,
+    /// `US-KY`, or empty while it is unknown.
+    jurisdiction: String,
+    in_force: Vec<RuleView>,
+    others: Vec<RuleView>,
+}
+
+/// A rule in words.
+struct RuleView {
+    id: String,
+    title: String,
+    basis: String,
+    effect: &'static str,
+    longest: String,
+    version: String,
+    effective: String,
+    state: &'static str,
+    notice: String,
+}
+
+/// `GET /policy/release`.
+pub(super) async fn html(State(state): State<SmartState>) -> Response {
+    let policy = state.store().release_policy();
+    let parameters = || policy.get("parameter").and_then(Value::as_array);
+    let (in_force, others) = parameters()
+        .into_iter()
+        .flatten()
+        .filter(|one| one.get("name").and_then(Value::as_str) == Some("rule"))
+        .map(view)
+        .partition(|(active, _)| *active);
+    let strip = |rules: Vec<(bool, RuleView)>| rules.into_iter().map(|(_, rule)| rule).collect();
+    let jurisdiction = parameters()
+        .into_iter()
+        .flatten()
+        .find(|one| one.get("name").and_then(Value::as_str) == Some("jurisdiction"))
+        .map(words)
+        .filter(|name| name != "unknown")
+        .unwrap_or_default();
+    let template = PolicyPage {
+        frame: Frame::new(&state, None),
+        jurisdiction,
+        in_force: strip(in_force),
+        others: strip(others),
+    };
+    page(&state, StatusCode::OK, Forms::Own, &template)
+}
+
+/// `GET /policy/release.json`: the Parameters of `$release-policy`.
+pub(super) async fn json(State(state): State<SmartState>) -> Response {
+    let body = state.store().release_policy().to_string();
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// A rule, and whether it is in force.
+fn view(rule: &Value) -> (bool, RuleView) {
+    let parts = || {
+        rule.get("part")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let part =
+        |name: &str| parts().find(|one| one.get("name").and_then(Value::as_str) == Some(name));
+    let text = |name: &str| part(name).map(words).unwrap_or_default();
+    let state = text("state");
+    let period = part("effective").and_then(|one| one.get("valuePeriod"));
+    let day = |end: &str| {
+        let day = period.and_then(|period| period.get(end));
+        day.and_then(Value::as_str).map(str::to_owned)
+    };
+    let effective = match (day("start"), day("end")) {
+        (Some(from), Some(to)) => format!("{from} to {to}"),
+        (Some(from), None) => format!("from {from}"),
+        (None, Some(to)) => format!("until {to}"),
+        (None, None) => "always".to_owned(),
+    };
+    let until = text("until");
+    let longest = match text("longestDelay") {
+        longest if longest.is_empty() => until,
+        longest => plain(&longest),
+    };
+    let view = RuleView {
+        id: text("id"),
+        title: text("title"),
+        basis: text("basis"),
+        effect: match text("effect").as_str() {
+            "release" => "Shown at once",
+            "withhold" => "Not shown",
+            "redact" => "Shown in part",
+            "delay-until" => "Shown later",
+            _ => "",
+        },
+        longest,
+        version: text("version"),
+        effective,
+        state: match state.as_str() {
+            "active" => "In force",
+            "scheduled" => "Not yet in force",
+            "not-implemented" => "Not built yet",
+            _ => "Switched off",
+        },
+        notice: text("notice"),
+    };
+    (state == "active", view)
+}
+
+/// An ISO 8601 duration of days or hours in words; any other as it is.
+fn plain(duration: &str) -> String {
+    let number = |head: &str, tail: &str| {
+        let digits = duration.strip_prefix(head)?.strip_suffix(tail)?;
+        digits.parse::<u32>().ok()
+    };
+    match (number("P", "D"), number("PT", "H")) {
+        (Some(1), _) => "1 day".to_owned(),
+        (Some(days), _) => format!("{days} days"),
+        (_, Some(hours)) => format!("{hours} hours"),
+        _ => duration.to_owned(),
+    }
+}
+
+/// The value of a parameter as text.
+fn words(parameter: &Value) -> String {
+    let keys = ["valueString", "valueCode", "valuePositiveInt"];
+    let value = keys.iter().find_map(|key| parameter.get(*key));
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_said_in_words() {
+        for (text, said) in [
+            ("P3D", "3 days"),
+            ("P1D", "1 day"),
+            ("PT72H", "72 hours"),
+            ("P1Y", "P1Y"),
+        ] {
+            assert_eq!(plain(text), said);
+        }
+    }
+}
