@@ -31,7 +31,7 @@ struct Item {
 
 #[derive(Clone, Debug)]
 enum What {
-    Write(Op, Option<Indexed>),
+    Write(Box<(Op, Option<Indexed>)>),
     Refused(String),
     /// An entry that needs nothing (there already, a blank line), or the mere end of a file.
     Nothing,
@@ -151,7 +151,7 @@ impl<'s> Loader<'s> {
                         self.flush().await?;
                         self.places.insert(place);
                     }
-                    What::Write(op(prepared), indexed)
+                    What::Write(Box::new((op(prepared), indexed)))
                 }
             };
             self.pending.push(Item {
@@ -219,7 +219,7 @@ impl<'s> Loader<'s> {
         let ops: Vec<(Op, Option<Indexed>)> = items
             .iter()
             .filter_map(|item| match &item.what {
-                What::Write(op, indexed) => Some((op.clone(), indexed.clone())),
+                What::Write(write) => Some(write.as_ref().clone()),
                 _ => None,
             })
             .collect();
@@ -284,9 +284,9 @@ impl<'s> Loader<'s> {
         let mut loaded = 0;
         for item in items {
             match item.what {
-                What::Write(op, _) => {
+                What::Write(write) => {
                     loaded += 1;
-                    *self.report.loaded.entry(op.type_id).or_default() += 1;
+                    *self.report.loaded.entry(write.0.type_id).or_default() += 1;
                 }
                 What::Refused(reason) => self.report.refused.push(Refusal {
                     file: item.source.to_string(),
