@@ -34,14 +34,15 @@ pub mod vocabulary;
 mod tests;
 
 pub use abuse::suspended;
+pub use case::became_final;
 pub use decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteKind, Redaction};
 pub use directives::app_audience;
-pub use facts::{Facts, Input, Lookup, Referrer, SHOWS_TREATMENT, Withheld};
+pub use facts::{Facts, Input, Lookup, Record, Referrer, SHOWS_TREATMENT, Withheld};
 pub use links::{references, relative};
 pub use needs::{Affects, Links, Needs, Steering, directed_by, evidence, needs, steers};
 pub use policy::{PackSwitch, PolicyContext, policy_summary};
 pub use redact::redact;
-pub use resource::{is_final, patient_of};
+pub use resource::{is_final, patient_of, patients_of};
 pub use rules::{PolicyError, RuleSet};
 pub use validity::{check_hold, check_input};
 
@@ -73,6 +74,7 @@ pub fn decide(facts: &Facts<'_>, now: Millis) -> Decision {
             Predicate::Segmentation => derived::apply(&mut case, rule),
         }
     }
+    derived::apart(&mut case);
     results::alert_without_jurisdiction(&mut case);
     case.decision()
 }

@@ -17,11 +17,13 @@ pub mod ledger;
 pub mod policy;
 pub mod read;
 mod record;
+mod records;
 mod rows;
 pub mod standing;
 mod surrogate;
 #[cfg(test)]
 mod tests;
+mod versions;
 pub mod write;
 
 pub use connection::{Store, StoreOptions};

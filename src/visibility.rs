@@ -158,6 +158,14 @@ impl Visibility {
         let person = viewer.person.as_deref().and_then(key_of);
         if let Some(list) = &mut audiences {
             list.extend(person);
+            if let Some(patient) = viewer
+                .patient
+                .as_deref()
+                .filter(|_| class.is_patient_side())
+            {
+                // Whose record it is: of what is about several patients each sees their own part.
+                list.push(keys.reference("Record", patient));
+            }
             // A directive names an app by its client id, or by the Device that stands for it.
             list.push(keys.reference("Device", &format!("client:{}", viewer.client_id)));
             list.extend(

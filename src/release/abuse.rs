@@ -49,7 +49,7 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
         let person = input.resource;
         if type_of(person) != "RelatedPerson"
             || extension(person, REPRESENTATIVE_SUSPENDED).is_none()
-            || patient_of(person) != case.patient
+            || !case.is_about(patient_of(person))
         {
             continue;
         }

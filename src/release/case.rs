@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteKind};
 use super::facts::{Facts, Input};
 use super::merge;
-use super::resource::{is_final, local, patient_of, text, type_of};
+use super::policy::PolicyContext;
+use super::resource::{is_final, local, patients_of, text, type_of};
 use super::rules::Rule;
 use super::time::{Edge, millis};
 use crate::clock::Millis;
@@ -37,8 +38,8 @@ pub(crate) struct Case<'a> {
     pub(crate) facts: Facts<'a>,
     pub(crate) now: Millis,
     pub(crate) type_name: &'a str,
-    /// `Patient/x`, whom the target is about.
-    pub(crate) patient: Option<&'a str>,
+    /// `Patient/x`, whom the target is about; none where it only hangs on something that is.
+    pub(crate) patients: Vec<&'a str>,
     pub(crate) finalized: Option<Millis>,
     claims: Vec<HoldSpan>,
     entries: BTreeSet<LedgerNote>,
@@ -52,10 +53,10 @@ impl<'a> Case<'a> {
         Self {
             now,
             type_name: type_of(facts.target),
-            patient: if type_of(facts.target) == "Patient" {
-                Some(facts.target_ref)
+            patients: if type_of(facts.target) == "Patient" {
+                vec![facts.target_ref]
             } else {
-                patient_of(facts.target)
+                patients_of(facts.target)
             },
             finalized: finalized(facts.target, facts.first_final, now, &facts),
             claims: Vec::new(),
@@ -64,6 +65,11 @@ impl<'a> Case<'a> {
             dependents: BTreeSet::new(),
             facts,
         }
+    }
+
+    /// Whether the target is about this patient (`Patient/x`).
+    pub(crate) fn is_about(&self, patient: Option<&str>) -> bool {
+        patient.is_some_and(|patient| self.patients.contains(&patient))
     }
 
     /// The instant of a FHIR time in the policy's zone.
@@ -187,9 +193,9 @@ impl<'a> Case<'a> {
     }
 }
 
-/// When a resource became final (release-contract.md, "Finalised at"): what it says itself, or the
-/// instant this server first stored a final status, whichever is earlier; an amendment that moves
-/// `issued` does not restart a clock. None while it is not final and never was.
+/// When a resource became final (release-contract.md, "Finalised at"), by its first final version;
+/// an amendment that moves `issued` to a later time does not restart a clock. None while it is not
+/// final and never was.
 pub(crate) fn finalized(
     resource: &Value,
     first_final: Option<Millis>,
@@ -199,12 +205,23 @@ pub(crate) fn finalized(
     if !is_final(resource)? && first_final.is_none() {
         return None;
     }
+    let Some(first) = first_final else {
+        return Some(became_final(resource, now, facts.context));
+    };
+    Some(became_final(resource, first, facts.context).min(first))
+}
+
+/// When a final version became final: what it says itself, else the instant `stored` at which this
+/// server stored it. A time more than a day ahead of the storing is a broken clock, not a time.
+#[must_use]
+pub fn became_final(resource: &Value, stored: Millis, context: &PolicyContext) -> Millis {
+    const AHEAD: Millis = 86_400_000;
     let said = match type_of(resource) {
         "DiagnosticReport" | "Observation" | "Media" => text(resource, "issued"),
         "DocumentReference" | "Composition" => text(resource, "date"),
         _ => None,
     };
-    let said = said.and_then(|said| millis(said, facts.context.zone(), Edge::Start));
-    let stored = first_final.unwrap_or(now);
-    Some(said.map_or(stored, |said| said.min(stored)))
+    said.and_then(|said| millis(said, context.zone(), Edge::Start))
+        .filter(|said| *said <= stored.saturating_add(AHEAD))
+        .unwrap_or(stored)
 }

@@ -23,6 +23,8 @@ pub enum Audience {
     One(String),
 }
 
+const RECORD: &str = "Record/";
+
 impl Audience {
     /// The number of a group in hold rows; none for one party, whose key the store makes.
     #[must_use]
@@ -37,6 +39,22 @@ impl Audience {
             Self::ThirdParties => 7,
             Self::One(_) => return None,
         })
+    }
+
+    /// Everyone who looks at one patient's record: the patient (`Patient/x`), and who acts for them.
+    #[must_use]
+    pub fn record(patient: &str) -> Self {
+        let id = patient.strip_prefix("Patient/").unwrap_or(patient);
+        Self::One(format!("{RECORD}{id}"))
+    }
+
+    /// The patient (`Patient/x`) whose record this is, see [`Audience::record`].
+    #[must_use]
+    pub fn of_record(&self) -> Option<String> {
+        match self {
+            Self::One(who) => who.strip_prefix(RECORD).map(|id| format!("Patient/{id}")),
+            _ => None,
+        }
     }
 
     /// Whether a viewer of class `self` is held off by a row for `row`.

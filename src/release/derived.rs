@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::case::{Case, Claim};
-use super::decision::{Effect, Mode, NoteKind, Redaction};
+use super::decision::{Audience, Effect, Mode, NoteKind, Redaction};
 use super::facts::Referrer;
 use super::holds::locate;
 use super::links::binaries;
@@ -14,6 +14,7 @@ use super::resource::{codings, each, reference, text, type_of};
 use super::results::results;
 use super::rules::Rule;
 use super::vocabulary::HOLD_INPUT;
+use crate::clock::FOREVER;
 
 pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
     let facts = case.facts;
@@ -22,7 +23,7 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
     }
     if matches!(
         case.type_name,
-        "DocumentReference" | "DiagnosticReport" | "Media" | "Composition"
+        "DocumentReference" | "DiagnosticReport" | "Media" | "Composition" | "Consent"
     ) {
         for binary in binaries(facts.target) {
             case.pass_on(&binary);
@@ -75,6 +76,21 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
             &withheld.audience,
             claim,
         );
+    }
+}
+
+/// What is about several patients is shown in each one's record without the others: their data is no
+/// part of it (45 CFR 164.524(a)(1) speaks of protected health information *about the individual*).
+/// No rule can switch this on or off, and no notice speaks of it.
+pub(crate) fn apart(case: &mut Case<'_>) {
+    for record in case.facts.records {
+        let mut claim = Claim::withhold(FOREVER);
+        claim.effect = Effect::Redact(Redaction {
+            references: record.foreign.clone(),
+            ..Redaction::default()
+        });
+        let audience = Audience::record(&record.patient);
+        case.claim_as(Mode::Conceal, Vec::new(), &audience, claim);
     }
 }
 

@@ -31,20 +31,19 @@ pub fn app_audience(client_id: &str) -> Audience {
 
 /// R12: not to be shared with those it names.
 pub(crate) fn not_share(case: &mut Case<'_>, rule: &Rule) {
-    let (facts, patient) = (case.facts, case.patient);
+    let facts = case.facts;
     if case.type_name == "Consent" {
         // Who is held off does not see the directive that does it.
         conceal_itself(case, rule);
     }
-    for input in facts
-        .inputs
-        .iter()
-        .filter(|input| is_directive(input.resource, patient))
-    {
+    for input in facts.inputs {
         let consent = input.resource;
+        if !is_directive(case, consent) {
+            continue;
+        }
         for denial in denials(case, consent, false) {
             let Some(actor) = denial.actor else { continue };
-            if reference_of(actor) == case.patient {
+            if reference_of(actor) == reference(consent, "patient") {
                 continue;
             }
             if let Some(gap) = gap(case, consent) {
@@ -75,17 +74,16 @@ pub(crate) fn not_share(case: &mut Case<'_>, rule: &Rule) {
 
 /// R13: the patient's own results, later.
 pub(crate) fn delay(case: &mut Case<'_>, rule: &Rule) {
-    let (facts, patient) = (case.facts, case.patient);
-    for input in facts
-        .inputs
-        .iter()
-        .filter(|input| is_directive(input.resource, patient))
-    {
+    let facts = case.facts;
+    for input in facts.inputs {
         let consent = input.resource;
+        if !is_directive(case, consent) {
+            continue;
+        }
         for denial in denials(case, consent, true) {
             let to_self = denial
                 .actor
-                .is_none_or(|actor| reference_of(actor) == case.patient);
+                .is_none_or(|actor| reference_of(actor) == reference(consent, "patient"));
             if !to_self || (denial.narrowed == 0 && !scope::is_result(facts.target)) {
                 continue;
             }
@@ -113,7 +111,7 @@ pub(crate) fn delay(case: &mut Case<'_>, rule: &Rule) {
 
 fn conceal_itself(case: &mut Case<'_>, rule: &Rule) {
     let consent = case.facts.target;
-    if !is_directive(consent, case.patient) || gap(case, consent).is_some() {
+    if !is_directive(case, consent) || gap(case, consent).is_some() {
         return;
     }
     let mut open: Vec<&Value> = consent.get("provision").into_iter().collect();
@@ -123,7 +121,7 @@ fn conceal_itself(case: &mut Case<'_>, rule: &Rule) {
             continue;
         }
         for actor in each(provision, "actor").filter_map(|actor| actor.get("reference")) {
-            if reference_of(actor) == case.patient {
+            if reference_of(actor) == reference(consent, "patient") {
                 continue;
             }
             for audience in audiences(case, consent, actor) {
@@ -138,17 +136,16 @@ fn conceal_itself(case: &mut Case<'_>, rule: &Rule) {
     }
 }
 
-fn is_directive(consent: &Value, patient: Option<&str>) -> bool {
+fn is_directive(case: &Case<'_>, consent: &Value) -> bool {
     type_of(consent) == "Consent"
-        && patient.is_some()
-        && reference(consent, "patient") == patient
+        && case.is_about(reference(consent, "patient"))
         && text(consent, "status") == Some("active")
         && has_code(consent, "scope", CONSENT_SCOPE, "patient-privacy")
 }
 
 /// Why a directive does not count.
 fn gap(case: &Case<'_>, consent: &Value) -> Option<&'static str> {
-    if !references(consent, "performer").any(|who| Some(who) == case.patient) {
+    if !by_the_patient(consent) {
         return Some("not given by the patient: performer");
     }
     if case.time(text(consent, "dateTime"), Edge::Start).is_none() {
@@ -221,6 +218,11 @@ fn walk<'a>(
     }
 }
 
+fn by_the_patient(consent: &Value) -> bool {
+    let patient = reference(consent, "patient");
+    references(consent, "performer").any(|who| Some(who) == patient)
+}
+
 fn same(one: &Value, other: &Value) -> bool {
     match (reference_of(one), reference_of(other)) {
         (Some(one), Some(other)) => one == other,
@@ -247,8 +249,8 @@ fn permitted_later(case: &Case<'_>, denied: &Value, actor: &Value, narrowed: usi
             let Some(provision) = consent.get("provision") else {
                 return false;
             };
-            is_directive(consent, case.patient)
-                && references(consent, "performer").any(|who| Some(who) == case.patient)
+            is_directive(case, consent)
+                && by_the_patient(consent)
                 && text(provision, "type") == Some("permit")
                 && provision.get("period").is_none()
                 && given(consent) > given(denied)

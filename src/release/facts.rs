@@ -1,6 +1,6 @@
 //! What the engine is told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ pub struct Referrer<'a> {
     /// `DiagnosticReport/abc`.
     pub reference: &'a str,
     pub resource: &'a Value,
-    /// When this server first stored a final status of the referrer.
+    /// When the referrer's first final version became final ([`crate::release::became_final`]).
     pub first_final: Option<Millis>,
 }
 
@@ -46,6 +46,15 @@ pub struct Withheld {
     pub rules: Vec<String>,
     /// True where the audience sees a redacted rendition instead of nothing.
     pub partial: bool,
+}
+
+/// One of several patients that a resource is about, and what of it is about the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// `Patient/x`.
+    pub patient: String,
+    /// `Type/id` that the resource refers to and that are about another patient, or are one.
+    pub foreign: BTreeSet<String>,
 }
 
 /// Resources by reference, as gathered before deciding.
@@ -82,7 +91,8 @@ pub struct Facts<'a> {
     pub target: &'a Value,
     /// `DiagnosticReport/abc`.
     pub target_ref: &'a str,
-    /// When this server first stored a final status of it; none if it never did, or does now.
+    /// When its first final version became final ([`crate::release::became_final`]); none if none
+    /// was, or this is it.
     pub first_final: Option<Millis>,
     /// Every input of the target's patient ([`crate::release::steers`] tells what is one).
     pub inputs: &'a [Input<'a>],
@@ -93,5 +103,7 @@ pub struct Facts<'a> {
     /// Hold rows of what the target refers to; for a Binary, those of its referrers, without rows
     /// that show a rendition which still names the Binary.
     pub withheld_targets: &'a [Withheld],
+    /// Empty unless the target is about several patients.
+    pub records: &'a [Record],
     pub context: &'a PolicyContext,
 }

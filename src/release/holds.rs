@@ -39,7 +39,8 @@ fn one<'a>(case: &mut Case<'a>, rule: &Rule, task_ref: &'a str, task: &'a Value)
     if hold.rule.is_none_or(|own| own.id != rule.id) {
         return;
     }
-    if patient_of(task) != case.patient {
+    // What names no patient has the inputs of whom it hangs on.
+    if !case.patients.is_empty() && !case.is_about(patient_of(task)) {
         return gap(
             case,
             rule,

@@ -133,6 +133,7 @@ fn may_share_a_viewer(one: &Audience, other: &Audience) -> bool {
         (One(who), group) => match kind(who).as_str() {
             "RelatedPerson" => matches!(group, PatientSide | Representatives),
             "Patient" => matches!(group, PatientSide | Patient),
+            "Record" => matches!(group, PatientSide | Patient | Representatives),
             "Practitioner" | "PractitionerRole" => matches!(group, Clinicians),
             "Organization" => matches!(group, Clinicians | Payers | Researchers | ThirdParties),
             // An app serves any of them.

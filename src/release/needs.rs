@@ -119,6 +119,8 @@ pub fn evidence(resource: &Value) -> Vec<String> {
 pub struct Steering {
     /// The patient (`Patient/id`) whose input it is; it belongs in `release_input`.
     pub input_of: Option<String>,
+    /// Where it names no patient: the resource (`Type/id`) whose patient it is about.
+    pub about: Option<String>,
     pub affects: Affects,
 }
 
@@ -142,6 +144,7 @@ pub enum Affects {
 pub fn steers(resource: &Value) -> Steering {
     let input = |affects| Steering {
         input_of: patient_of(resource).map(str::to_owned),
+        about: reference(resource, "focus").map(str::to_owned),
         affects,
     };
     match type_of(resource) {
@@ -175,8 +178,8 @@ pub fn steers(resource: &Value) -> Steering {
         }
         "Practitioner" | "PractitionerRole" | "ServiceRequest" | "ResearchStudy" | "Encounter"
         | "CareTeam" | "DiagnosticReport" | "DocumentReference" | "RelatedPerson" => Steering {
-            input_of: None,
             affects: Affects::DependentsOnly,
+            ..Steering::default()
         },
         _ => Steering::default(),
     }

@@ -24,7 +24,7 @@ struct Proof<'a> {
 
 /// R04: data that says it was made for a study.
 pub(crate) fn suspension(case: &mut Case<'_>, rule: &Rule) {
-    if case.facts.target.get("extension").is_none() || case.patient.is_none() {
+    if case.facts.target.get("extension").is_none() || case.patients.is_empty() {
         return;
     }
     for study in studies(case.facts.target) {
@@ -97,7 +97,7 @@ fn prove<'a>(
     if !is_true(study, INCLUDES_TREATMENT) {
         missing.push("includes-treatment");
     }
-    let patient = case.patient;
+    let patient = case.patients.first().copied();
     let joined = |one: &Value| {
         type_of(one) == "ResearchSubject"
             && reference(one, "study") == Some(study_ref)

@@ -112,14 +112,44 @@ pub(crate) fn references<'a>(
     each(element, key).filter_map(|one| local(text(one, "reference")?))
 }
 
-/// The patient a resource is about, `Patient/id`: its own reference for a Patient, else the first of
-/// the elements by which FHIR names a patient.
+/// The patient a resource is about, `Patient/id`: the first of the elements by which FHIR names a
+/// patient.
 #[must_use]
 pub fn patient_of(resource: &Value) -> Option<&str> {
-    ["patient", "subject", "for", "beneficiary", "individual"]
+    patients_of(resource).into_iter().next()
+}
+
+/// The patients a resource is about, `Patient/id`, each once. More than one only of the few types
+/// that may be about several (an Appointment, an Account, a Schedule).
+#[must_use]
+pub fn patients_of(resource: &Value) -> Vec<&str> {
+    let only = ["patient", "subject", "for", "beneficiary", "individual"]
         .iter()
         .filter_map(|key| reference(resource, key))
-        .find(|found| found.starts_with("Patient/"))
+        .find(|found| found.starts_with("Patient/"));
+    if let Some(only) = only {
+        return vec![only];
+    }
+    let parts = |key: &str, within: &'static str| {
+        each(resource, key)
+            .filter_map(move |one| reference(one, within))
+            .collect::<Vec<_>>()
+    };
+    let named: Vec<&str> = match type_of(resource) {
+        "Account" | "Contract" => references(resource, "subject").collect(),
+        "Appointment" => parts("participant", "actor"),
+        "AuditEvent" => [parts("agent", "who"), parts("entity", "what")].concat(),
+        "Person" => parts("link", "target"),
+        "Schedule" => references(resource, "actor").collect(),
+        _ => Vec::new(),
+    };
+    let mut found: Vec<&str> = Vec::new();
+    for one in named {
+        if one.starts_with("Patient/") && !found.contains(&one) {
+            found.push(one);
+        }
+    }
+    found
 }
 
 /// Whether the resource is in a final state: none for types that know no such state.

@@ -196,7 +196,7 @@ fn overridden(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<M
 
 /// Whether the record shows that a clinician treats the patient or ordered for them.
 fn is_theirs<'a>(case: &mut Case<'a>, task: &'a Value, by: &'a str) -> bool {
-    let Some(patient) = case.patient else {
+    let Some(patient) = case.patients.first().copied() else {
         return false;
     };
     let linked = case.facts.linked;

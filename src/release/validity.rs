@@ -11,7 +11,7 @@ use super::decision::Audience;
 use super::facts::Lookup;
 use super::needs::task_code;
 use super::policy::PolicyContext;
-use super::resource::{codings, each, local, patient_of, reference, text, type_of};
+use super::resource::{codings, each, local, patient_of, patients_of, reference, text, type_of};
 use super::rules::{Predicate, Rule};
 use super::time::{Edge, millis};
 use super::vocabulary::{HOLD_INPUT, RELEASE_BASIS};
@@ -55,7 +55,9 @@ pub fn check_hold(
     let mut hold = examine(task, context, &mut resolve);
     let focus = reference(task, "focus").and_then(|focus| lookup.resource(focus));
     if let Some(focus) = focus {
-        if patient_of(focus) != reference(task, "for") {
+        let about = patients_of(focus);
+        let named = reference(task, "for");
+        if !about.is_empty() && !about.iter().any(|one| Some(*one) == named) {
             hold.gaps.push(wrong(
                 "Task.for",
                 "`for` is not the patient of the held resource",
@@ -111,8 +113,15 @@ pub fn check_input(
                     "a treating or ordering Practitioner",
                 ));
             }
-            if reference(resource, "focus").is_none() {
+            let focus = reference(resource, "focus");
+            if focus.is_none() {
                 gaps.push(missing("Task.focus", "the result this is about"));
+            } else if patient_of(resource).is_none()
+                && focus.and_then(|focus| lookup.resource(focus)).is_none()
+            {
+                // Whom it is about is known by one or the other.
+                let words = "the focus is not known here, and `for` does not name the patient";
+                gaps.push(wrong("Task.focus", words));
             }
             if gaps.is_empty() { Ok(()) } else { Err(gaps) }
         }

@@ -13,7 +13,7 @@ use super::index::IndexWriter;
 use super::indexed::{Indexed, index_rows};
 use super::rows::{Insert, Kind};
 use super::write::{Method, Op, Outcome, Writer};
-use super::{Store, StoreError, history, ledger, surrogate};
+use super::{Store, StoreError, history, ledger, surrogate, versions};
 use crate::clock::{self, Millis};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
@@ -39,6 +39,13 @@ struct Plan {
     patients: Vec<i64>,
     /// Nothing to do: a deletion of what is not there.
     idle: bool,
+}
+
+impl Plan {
+    /// Key of the patient in whose record it stands, the first it is about; 0 for none.
+    fn patient(&self) -> i64 {
+        self.patients.first().copied().unwrap_or(0)
+    }
 }
 
 impl Writer<'_> {
@@ -186,7 +193,7 @@ impl Writer<'_> {
         lock_all(self.connection(), locks).await
     }
 
-    /// Moves what is replaced into history, with the time until which it stays hidden.
+    /// Moves what is replaced into history, with what was held of it.
     async fn keep_old(&self, plans: &[Plan]) -> Result<(), StoreError> {
         let on = self.connection();
         let replaced: Vec<&Plan> = plans
@@ -195,17 +202,6 @@ impl Writer<'_> {
             .collect();
         if replaced.is_empty() {
             return Ok(());
-        }
-        let docs: Vec<i64> = replaced.iter().map(|plan| plan.doc).collect();
-        let mut sql = Sql::default();
-        let list = in_list(&mut sql, on.get_database_backend(), &docs);
-        sql.text = format!("SELECT doc, MAX(ends) FROM hold WHERE doc {list} GROUP BY doc");
-        let mut hidden: HashMap<i64, Millis> = HashMap::new();
-        for row in on
-            .query_all_raw(sql.statement(on.get_database_backend()))
-            .await?
-        {
-            hidden.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
         }
         let mut insert = Insert::new(
             "history",
@@ -216,12 +212,13 @@ impl Writer<'_> {
                 ("patient", Kind::Big),
                 ("updated", Kind::Big),
                 ("method", Kind::Small),
+                // Unused since 0030_old_versions, and still without a default.
                 ("hidden_until", Kind::Big),
                 ("body", Kind::Blob),
             ],
             "",
         );
-        for plan in replaced {
+        for plan in &replaced {
             let Some(old) = &plan.old else { continue };
             let body = old.body.as_deref().map(history::pack).transpose()?;
             insert.push([
@@ -231,12 +228,17 @@ impl Writer<'_> {
                 old.patient.into(),
                 old.updated.into(),
                 old.method.into(),
-                hidden.get(&old.doc).copied().unwrap_or(0).into(),
+                0_i64.into(),
                 body.into(),
             ]);
         }
         insert.run(on).await?;
-        Ok(())
+        let docs: Vec<i64> = replaced.iter().map(|plan| plan.doc).collect();
+        versions::keep_holds(on, &docs).await?;
+        let old = replaced
+            .iter()
+            .filter_map(|plan| Some((plan.doc, plan.old_value.as_ref()?)));
+        versions::keep_references(on, self.store, old).await
     }
 
     async fn store_new(&self, plans: &[Plan], now: Millis) -> Result<(), StoreError> {
@@ -244,7 +246,7 @@ impl Writer<'_> {
         let backend = on.get_database_backend();
         let mut insert = resource_insert();
         for plan in plans.iter().filter(|plan| !plan.idle) {
-            let patient = plan.patients.first().copied().unwrap_or(0);
+            let patient = plan.patient();
             let deleted = i16::from(plan.body.is_none());
             let body = plan.body.as_ref().map(|body| body.to_vec());
             if plan.old.is_some() {
@@ -295,7 +297,6 @@ impl Writer<'_> {
             match (&plan.old, &plan.old_value) {
                 (Some(old), Some(value)) => {
                     let rows = index_rows(old.type_id, value, self.store.keys(), self.store.base());
-                    let patients = stored_patients(self.store.keys(), old.patient, &rows);
                     let new = if plan.new.is_some() {
                         &plan.rows
                     } else {
@@ -304,11 +305,11 @@ impl Writer<'_> {
                     writer.replace(
                         plan.type_id,
                         plan.doc,
-                        (&patients, &rows),
-                        (&plan.patients, new),
+                        (old.patient, &rows),
+                        (plan.patient(), new),
                     );
                 }
-                _ => writer.add(plan.type_id, plan.doc, &plan.patients, &plan.rows),
+                _ => writer.add(plan.type_id, plan.doc, plan.patient(), &plan.rows),
             }
         }
         Ok(writer.run(self.connection()).await?)
@@ -369,30 +370,14 @@ pub(super) async fn move_to_patient(
 ) -> Result<(), StoreError> {
     let rows = index_rows(target.type_id, value, store.keys(), store.base());
     let mut writer = IndexWriter::new();
-    writer.remove(target.type_id, target.doc, &[], &rows);
-    writer.add(target.type_id, target.doc, &[patient], &rows);
+    writer.remove(target.type_id, target.doc, 0, &rows);
+    writer.add(target.type_id, target.doc, patient, &rows);
     writer.run(on).await?;
     let mut sql = Sql::default();
     let (place, doc) = (sql.bind(patient), sql.bind(target.doc));
     sql.text = format!("UPDATE resource SET patient = {place} WHERE id = {doc}");
     on.execute_raw(sql.statement(store.backend())).await?;
     Ok(())
-}
-
-/// The patients under which a stored resource's index rows stand: those that extraction finds, else
-/// the one it inherited.
-pub(super) fn stored_patients(keys: &Keys, column: i64, rows: &IndexRows) -> Vec<i64> {
-    if rows.patients.is_empty() {
-        return if column == 0 {
-            Vec::new()
-        } else {
-            vec![column]
-        };
-    }
-    rows.patients
-        .iter()
-        .map(|id| keys.reference("Patient", id))
-        .collect()
 }
 
 fn plan(

@@ -142,7 +142,8 @@ impl<'t> Decider<'t> {
     ) -> Result<Decision, StoreError> {
         self.load_patients(&[current.patient], &[current.doc])
             .await?;
-        self.decision(current, value, reference).await
+        let first_final = self.first_final(current, value).await?;
+        self.decision(current, value, reference, first_final).await
     }
 
     async fn run(mut self) -> Result<Vec<NewEntry>, StoreError> {
@@ -178,14 +179,12 @@ impl<'t> Decider<'t> {
     /// Keeps `release_input`, refuses what cannot be valid, and finds what the changed inputs steer.
     async fn steer(&mut self, changed: &[Changed]) -> Result<(), StoreError> {
         for one in changed {
-            let old = one.old.as_ref().map(release::steers);
-            let new = one.new.as_ref().map(release::steers);
-            let input_of = |steering: &Option<release::Steering>| {
-                steering
-                    .as_ref()
-                    .and_then(|steering| self.key_of(steering.input_of.as_deref()?))
-            };
-            let (was, is) = (input_of(&old), input_of(&new));
+            let steers =
+                |resource: &Value| release::steers(&release::relative(resource, self.store.base()));
+            let old = one.old.as_ref().map(steers);
+            let new = one.new.as_ref().map(steers);
+            let was = self.input_of(old.as_ref()).await?;
+            let is = self.input_of(new.as_ref()).await?;
             // A Task without its patient steers nothing, and says so only when it is looked at.
             let is_task = definitions().type_name(one.type_id) == "Task";
             if let (Some(resource), true, Origin::Api) =
@@ -195,7 +194,7 @@ impl<'t> Decider<'t> {
                     .await
                     .map_err(|error| error.about(definitions().type_name(one.type_id), &one.id))?;
             }
-            if was.is_some() {
+            if was.is_some() || (is_task && one.old.is_some()) {
                 let mut sql = Sql::default();
                 let doc = sql.bind(one.doc);
                 sql.text = format!("DELETE FROM release_input WHERE doc = {doc}");
@@ -211,7 +210,8 @@ impl<'t> Decider<'t> {
                 );
                 self.execute(sql).await?;
             }
-            for steering in [old, new].into_iter().flatten() {
+            for (steering, about) in [(old, was), (new, is)] {
+                let Some(steering) = steering else { continue };
                 match steering.affects {
                     // What named it in `depends_on` is found by `depends`.
                     Affects::Nothing | Affects::DependentsOnly => {}
@@ -224,11 +224,7 @@ impl<'t> Decider<'t> {
                         self.work.extend(found.values().map(|current| current.doc));
                     }
                     Affects::WholePatient => {
-                        let patient = steering
-                            .input_of
-                            .as_deref()
-                            .and_then(|who| self.key_of(who));
-                        if let Some(patient) = patient {
+                        if let Some(patient) = about {
                             self.whole_patient(patient).await?;
                         }
                     }
@@ -236,6 +232,26 @@ impl<'t> Decider<'t> {
             }
         }
         Ok(())
+    }
+
+    /// Key of the patient whose input something is: whom it names, else whom its focus is about (an
+    /// early release and a review need not say).
+    async fn input_of(
+        &self,
+        steering: Option<&release::Steering>,
+    ) -> Result<Option<i64>, StoreError> {
+        let Some(steering) = steering else {
+            return Ok(None);
+        };
+        if let Some(patient) = &steering.input_of {
+            return Ok(self.key_of(patient));
+        }
+        let Some(key) = steering.about.as_deref().and_then(|one| self.key_of(one)) else {
+            return Ok(None);
+        };
+        let found = current::load(self.on, &[key], false).await?;
+        let patient = found.get(&key).map(|focus| focus.patient);
+        Ok(patient.filter(|patient| *patient != 0))
     }
 
     /// Refuses an input whose evidence cannot be valid: 422 with each missing or wrong part.
@@ -329,9 +345,24 @@ impl<'t> Decider<'t> {
             let attached = current::load(self.on, &attached, false).await?;
             self.work.extend(attached.values().map(|one| one.doc));
         }
-        let decision = self.decision(&current, value, &reference).await?;
+        let first_final = self.first_final(&current, value).await?;
+        let mut decision = self
+            .decision(&current, value, &reference, first_final)
+            .await?;
         if decision.holds.is_empty() && !own.is_empty() && self.is_orphan(&current).await? {
             return Ok(());
+        }
+        // Versions that were replaced in a record that nothing is held back from need no look.
+        let plain = decision.holds.is_empty()
+            && own.is_empty()
+            && current.updated == self.now
+            && !self.gathered.has_holds()
+            && self.gathered.inputs_of(current.patient).is_empty();
+        if current.version > 1 && !plain {
+            let more = self
+                .decide_versions(&current, &reference, first_final)
+                .await?;
+            decision.depends_on.extend(more);
         }
         let first_visit = self.visits.get(&current.doc) == Some(&1);
         if decision.holds.is_empty() && decision.entries.is_empty() && own.is_empty() {
@@ -356,19 +387,30 @@ impl<'t> Decider<'t> {
             && self.referrers(current).await?.is_empty())
     }
 
-    /// Asks the engine. For an ordinary resource nothing is gathered: a few comparisons, no query.
-    async fn decision(
+    /// Asks the engine about a resource, or an older version of one (`current` with that version's
+    /// number and time). `first_final`: when the resource became final. For an ordinary resource nothing is gathered: a few comparisons, no query.
+    pub(super) async fn decision(
         &mut self,
         current: &Current,
         value: &Value,
         reference: &str,
+        first_final: Option<Millis>,
     ) -> Result<Decision, StoreError> {
         let store = self.store;
         let context = store.policy();
         let relative = release::relative(value, store.base());
         let value = relative.as_ref();
         let needs = release::needs(value, &context);
-        let has_inputs = needs.inputs && !self.gathered.inputs_of(current.patient).is_empty();
+        let (mut about, records) = self.records(current, value).await?;
+        if about.is_empty() {
+            about.push(current.patient);
+        } else {
+            self.load_patients(&about, &[]).await?;
+        }
+        let has_inputs = needs.inputs
+            && about
+                .iter()
+                .any(|patient| !self.gathered.inputs_of(*patient).is_empty());
         let any_holds = self.gathered.has_holds();
         let links = match needs.referrers {
             Links::No => false,
@@ -386,11 +428,16 @@ impl<'t> Decider<'t> {
         } else {
             Vec::new()
         };
-        // Each round may name more: an input its evidence, a role its practitioner.
+        // Each round may name more: an input its evidence, a role its practitioner, a report that
+        // names the target its order.
         let mut wanted: Vec<String> = needs.references.clone();
-        for input in self.gathered.inputs_of(current.patient) {
-            wanted.extend(release::evidence(&input.value));
+        for (.., referrer) in &referrers {
+            wanted.extend(release::evidence(referrer));
         }
+        let steering = about
+            .iter()
+            .flat_map(|patient| self.gathered.inputs_of(*patient));
+        wanted.extend(steering.flat_map(|input| release::evidence(&input.value)));
         for _ in 0..3 {
             if wanted.is_empty() {
                 break;
@@ -409,7 +456,6 @@ impl<'t> Decider<'t> {
                     .withheld(std::slice::from_ref(&referrer.0), |one| self.key_of(one)),
             );
         }
-        let first_final = self.first_final(current, value).await?;
         let mut stored_referrers = Vec::new();
         for (one, current, value) in &referrers {
             let first_final = self.first_final(current, value).await?;
@@ -422,10 +468,9 @@ impl<'t> Decider<'t> {
         if let Some(patient) = release::patient_of(value).filter(|_| has_inputs) {
             self.load_treating(current.patient, patient).await?;
         }
-        let inputs: Vec<release::Input<'_>> = self
-            .gathered
-            .inputs_of(current.patient)
+        let inputs: Vec<release::Input<'_>> = about
             .iter()
+            .flat_map(|patient| self.gathered.inputs_of(*patient))
             .map(StoredInput::as_input)
             .collect();
         let facts = Facts {
@@ -436,6 +481,7 @@ impl<'t> Decider<'t> {
             linked: &self.gathered,
             referrers: &stored_referrers,
             withheld_targets: &withheld,
+            records: &records,
             context: &context,
         };
         Ok(release::decide(&facts, self.now))
@@ -452,7 +498,14 @@ impl<'t> Decider<'t> {
         first_visit: bool,
     ) -> Result<(), StoreError> {
         let keys = self.store.keys();
-        let outcome = holds::outcome(current.doc, current.key, reference, value, &decision.holds);
+        let outcome = holds::outcome(
+            current.doc,
+            current.key,
+            reference,
+            value,
+            &decision.holds,
+            keys,
+        );
         let same = outcome.rows == own;
         if !same {
             holds::replace_rows(self.on, keys, current.doc, current.patient, &outcome.rows).await?;
@@ -495,6 +548,7 @@ impl<'t> Decider<'t> {
 
     /// Adds everything that refers to a resource whose holds changed.
     async fn referring(&mut self, key: i64) -> Result<(), StoreError> {
+        self.work.extend(self.referred_before(key).await?);
         let mut sql = Sql::default();
         let key = sql.bind(key);
         sql.text = format!("SELECT DISTINCT id FROM idx_reference WHERE target = {key}");

@@ -225,10 +225,14 @@ impl Decider<'_> {
                 .filter_map(|name| definitions().type_id(name))
                 .map(|type_id| type_id.to_string())
                 .collect();
+            let role = definitions().type_id("PractitionerRole").unwrap_or(-1);
             let mut sql = Sql::default();
             let (patient, key) = (sql.bind(patient), sql.bind(key));
+            // An order may name a role of who directs the release.
             sql.text = format!(
-                "SELECT 1 FROM resource r JOIN idx_reference i ON i.id = r.id AND i.target = {key} \
+                "SELECT 1 FROM resource r JOIN idx_reference i ON i.id = r.id AND i.target IN \
+                 (SELECT {key} UNION ALL SELECT p.key FROM idx_reference o JOIN resource p ON p.id = o.id \
+                 WHERE o.target = {key} AND o.type = {role} AND p.deleted = 0) \
                  WHERE r.patient = {patient} AND r.type IN ({}) AND r.deleted = 0 LIMIT 1",
                 types.join(", ")
             );
@@ -306,6 +310,7 @@ impl Decider<'_> {
             "DocumentReference",
             "Media",
             "Communication",
+            "Consent",
         ]
         .iter()
         .filter_map(|name| definitions().type_id(name))
@@ -326,6 +331,10 @@ impl Decider<'_> {
                 None => current.value()?,
             };
             if let Some(value) = value {
+                let value = match release::relative(&value, self.store.base()) {
+                    Cow::Owned(relative) => relative,
+                    Cow::Borrowed(_) => value,
+                };
                 let type_name = definitions().type_name(current.type_id);
                 found.push((format!("{type_name}/{}", current.id), current, value));
             }
@@ -341,13 +350,14 @@ impl Decider<'_> {
         Ok(found)
     }
 
-    /// When this server first stored a final status of a resource: now for a new one, else from
-    /// its history.
+    /// When the first final version of a resource became final: from its history, else from what
+    /// stands.
     pub(super) async fn first_final(
         &self,
         current: &Current,
         value: &Value,
     ) -> Result<Option<Millis>, StoreError> {
+        let policy = self.store.policy();
         if current.version > 1 {
             let mut sql = Sql::default();
             let doc = sql.bind(current.doc);
@@ -365,11 +375,12 @@ impl Decider<'_> {
                 let old: Value = serde_json::from_slice(&body)
                     .map_err(|_| StoreError::Corrupt("history body"))?;
                 if release::is_final(&old) == Some(true) {
-                    return Ok(Some(updated));
+                    return Ok(Some(release::became_final(&old, updated, &policy)));
                 }
             }
         }
-        Ok((release::is_final(value) == Some(true)).then_some(current.updated))
+        Ok((release::is_final(value) == Some(true))
+            .then(|| release::became_final(value, current.updated, &policy)))
     }
 
     /// Gives a resource that names no patient the one of what it hangs on.

@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 use serde_json::{Value, json};
 
 use super::StoreError;
-use super::apply::{resource_insert, stored_patients};
+use super::apply::resource_insert;
 use super::current::{Current, in_list};
 use super::index::IndexWriter;
 use super::indexed::index_rows;
@@ -121,7 +121,15 @@ fn hold_row(row: &QueryResult) -> Result<HoldRow, StoreError> {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) rows: Vec<HoldRow>,
-    pub(super) renditions: Vec<Value>,
+    pub(super) renditions: Vec<Rendition>,
+}
+
+/// A body that some see instead of what was written.
+#[derive(Debug)]
+pub(super) struct Rendition {
+    body: Value,
+    /// Of what is about several patients: the key of the one in whose record this stands.
+    record: Option<i64>,
 }
 
 /// The largest number a rendition can have.
@@ -134,18 +142,23 @@ pub(super) fn outcome(
     reference: &str,
     target: &Value,
     spans: &[HoldSpan],
+    keys: &Keys,
 ) -> Outcome {
-    let mut renditions: Vec<Value> = Vec::new();
-    let mut numbers: HashMap<&Redaction, i16> = HashMap::new();
+    let mut renditions: Vec<Rendition> = Vec::new();
+    let mut numbers: HashMap<(&Redaction, Option<i64>), i16> = HashMap::new();
     let mut rows = Vec::with_capacity(spans.len());
     for span in spans {
+        let record = span.audience.of_record();
+        let record = record.map(|patient| key_of(keys, &patient));
         let shown = match &span.effect {
             Effect::Withhold => 0,
-            Effect::Redact(redaction) => match numbers.get(redaction) {
+            Effect::Redact(redaction) => match numbers.get(&(redaction, record)) {
                 Some(number) => *number,
                 None => {
                     let body = redact(target, redaction);
-                    let known = renditions.iter().position(|own| Some(own) == body.as_ref());
+                    let known = renditions
+                        .iter()
+                        .position(|own| Some(&own.body) == body.as_ref() && own.record == record);
                     let number = match (known, body) {
                         (Some(at), _) => at + 1,
                         // Nothing valid is left, or there are more different renditions than
@@ -153,12 +166,12 @@ pub(super) fn outcome(
                         (None, None) => 0,
                         (None, Some(_)) if renditions.len() >= MOST_RENDITIONS => 0,
                         (None, Some(body)) => {
-                            renditions.push(body);
+                            renditions.push(Rendition { body, record });
                             renditions.len()
                         }
                     };
                     let number = i16::try_from(number).unwrap_or(0);
-                    numbers.insert(redaction, number);
+                    numbers.insert((redaction, record), number);
                     number
                 }
             },
@@ -179,6 +192,25 @@ pub(super) fn outcome(
     Outcome { rows, renditions }
 }
 
+/// The number of an audience in hold rows.
+pub(super) fn audience_key(keys: &Keys, audience: &Audience) -> i64 {
+    match audience {
+        Audience::One(reference) => key_of(keys, reference),
+        group => group.number().unwrap_or(-1),
+    }
+}
+
+/// The number of an exempt person in hold rows; 0 for nobody.
+pub(super) fn exempt_key(keys: &Keys, exempt: Option<&str>) -> i64 {
+    exempt.map_or(0, |who| key_of(keys, who))
+}
+
+fn key_of(keys: &Keys, reference: &str) -> i64 {
+    reference
+        .split_once('/')
+        .map_or(-1, |(type_name, id)| keys.reference(type_name, id))
+}
+
 /// Replaces the hold rows of a resource.
 pub(super) async fn replace_rows(
     on: &impl ConnectionTrait,
@@ -192,11 +224,6 @@ pub(super) async fn replace_rows(
     sql.text = format!("DELETE FROM hold WHERE doc = {place}");
     on.execute_raw(sql.statement(on.get_database_backend()))
         .await?;
-    let key_of = |reference: &str| {
-        reference
-            .split_once('/')
-            .map_or(-1, |(type_name, id)| keys.reference(type_name, id))
-    };
     let mut insert = Insert::new(
         "hold",
         &[
@@ -220,16 +247,12 @@ pub(super) async fn replace_rows(
         if let Some(exempt) = &row.exempt {
             detail["exempt"] = json!(exempt);
         }
-        let audience = match &row.audience {
-            Audience::One(reference) => key_of(reference),
-            group => group.number().unwrap_or(-1),
-        };
         insert.push([
             doc.into(),
-            audience.into(),
+            audience_key(keys, &row.audience).into(),
             row.starts.into(),
             row.ends.into(),
-            row.exempt.as_deref().map_or(0, key_of).into(),
+            exempt_key(keys, row.exempt.as_deref()).into(),
             row.shown.into(),
             (row.mode as i16).into(),
             patient.into(),
@@ -262,7 +285,7 @@ pub(super) async fn replace_renditions(
     keys: &Keys,
     base: &str,
     current: &Current,
-    renditions: &[Value],
+    renditions: &[Rendition],
 ) -> Result<(), StoreError> {
     let backend = on.get_database_backend();
     let mut sql = Sql::default();
@@ -278,12 +301,7 @@ pub(super) async fn replace_renditions(
         let value: Value =
             serde_json::from_slice(&body).map_err(|_| StoreError::Corrupt("rendition body"))?;
         let rows = index_rows(current.type_id, &value, keys, base);
-        index.remove(
-            current.type_id,
-            id,
-            &stored_patients(keys, patient, &rows),
-            &rows,
-        );
+        index.remove(current.type_id, id, patient, &rows);
     }
     if !old.is_empty() {
         let mut sql = Sql::default();
@@ -293,28 +311,24 @@ pub(super) async fn replace_renditions(
         on.execute_raw(sql.statement(backend)).await?;
     }
     let mut insert = resource_insert();
-    for (value, number) in renditions.iter().zip(1_i16..) {
+    for (rendition, number) in renditions.iter().zip(1_i16..) {
         let id = current.doc + i64::from(number);
-        let rows = index_rows(current.type_id, value, keys, base);
+        let rows = index_rows(current.type_id, &rendition.body, keys, base);
         // A rendition stays in the compartment of what it is a rendition of.
-        index.add(
-            current.type_id,
-            id,
-            &stored_patients(keys, current.patient, &rows),
-            &rows,
-        );
+        let patient = rendition.record.unwrap_or(current.patient);
+        index.add(current.type_id, id, patient, &rows);
         insert.push([
             id.into(),
             current.type_id.into(),
             number.into(),
             current.key.into(),
-            current.patient.into(),
+            patient.into(),
             current.version.into(),
             current.updated.into(),
             current.method.into(),
             0_i16.into(),
             current.id.as_str().into(),
-            json::to_bytes(value).into(),
+            json::to_bytes(&rendition.body).into(),
         ]);
     }
     insert.run(on).await?;

@@ -135,88 +135,86 @@ impl IndexWriter {
         }
     }
 
-    /// Adds all rows of a resource; once for each patient it is about, with 0 when about none.
-    pub(super) fn add(&mut self, type_id: TypeId, id: i64, patients: &[i64], rows: &IndexRows) {
-        for patient in each(patients) {
-            for row in &rows.tokens {
-                self.add_token(type_id, id, patient, row);
-            }
-            for row in &rows.strings {
-                self.strings.push([
-                    type_id.into(),
-                    row.param.into(),
-                    row.norm.as_str().into(),
-                    id.into(),
-                    patient.into(),
-                    row.exact.as_str().into(),
-                ]);
-            }
-            for row in &rows.dates {
-                self.dates.push([
-                    type_id.into(),
-                    row.param.into(),
-                    row.low.into(),
-                    id.into(),
-                    row.high.into(),
-                    patient.into(),
-                ]);
-            }
-            for row in &rows.numbers {
-                self.numbers.push([
-                    type_id.into(),
-                    row.param.into(),
-                    row.low.into(),
-                    row.high.into(),
-                    id.into(),
-                    patient.into(),
-                ]);
-            }
-            for row in &rows.quantities {
-                self.quantities.push([
-                    type_id.into(),
-                    row.param.into(),
-                    row.low.into(),
-                    row.high.into(),
-                    row.code.into(),
-                    row.system.into(),
-                    id.into(),
-                    patient.into(),
-                ]);
-            }
-            for row in &rows.uris {
-                self.uris.push([
-                    type_id.into(),
-                    row.param.into(),
-                    row.value.as_str().into(),
-                    id.into(),
-                    patient.into(),
-                ]);
-            }
-            for row in &rows.references {
-                self.references.push([
-                    row.target.into(),
-                    type_id.into(),
-                    row.param.into(),
-                    id.into(),
-                    row.target_type.into(),
-                    patient.into(),
-                ]);
-            }
-            for row in &rows.composites {
-                self.composites.push([
-                    type_id.into(),
-                    row.param.into(),
-                    row.code.into(),
-                    id.into(),
-                    row.system.into(),
-                    row.code2.into(),
-                    row.system2.into(),
-                    row.low.into(),
-                    row.high.into(),
-                    row.text.as_str().into(),
-                    patient.into(),
-                ]);
-            }
+    /// Adds all rows of a resource in the record of `patient`; 0 when it is about none.
+    pub(super) fn add(&mut self, type_id: TypeId, id: i64, patient: i64, rows: &IndexRows) {
+        for row in &rows.tokens {
+            self.add_token(type_id, id, patient, row);
+        }
+        for row in &rows.strings {
+            self.strings.push([
+                type_id.into(),
+                row.param.into(),
+                row.norm.as_str().into(),
+                id.into(),
+                patient.into(),
+                row.exact.as_str().into(),
+            ]);
+        }
+        for row in &rows.dates {
+            self.dates.push([
+                type_id.into(),
+                row.param.into(),
+                row.low.into(),
+                id.into(),
+                row.high.into(),
+                patient.into(),
+            ]);
+        }
+        for row in &rows.numbers {
+            self.numbers.push([
+                type_id.into(),
+                row.param.into(),
+                row.low.into(),
+                row.high.into(),
+                id.into(),
+                patient.into(),
+            ]);
+        }
+        for row in &rows.quantities {
+            self.quantities.push([
+                type_id.into(),
+                row.param.into(),
+                row.low.into(),
+                row.high.into(),
+                row.code.into(),
+                row.system.into(),
+                id.into(),
+                patient.into(),
+            ]);
+        }
+        for row in &rows.uris {
+            self.uris.push([
+                type_id.into(),
+                row.param.into(),
+                row.value.as_str().into(),
+                id.into(),
+                patient.into(),
+            ]);
+        }
+        for row in &rows.references {
+            self.references.push([
+                row.target.into(),
+                type_id.into(),
+                row.param.into(),
+                id.into(),
+                row.target_type.into(),
+                patient.into(),
+            ]);
+        }
+        for row in &rows.composites {
+            self.composites.push([
+                type_id.into(),
+                row.param.into(),
+                row.code.into(),
+                id.into(),
+                row.system.into(),
+                row.code2.into(),
+                row.system2.into(),
+                row.low.into(),
+                row.high.into(),
+                row.text.as_str().into(),
+                patient.into(),
+            ]);
         }
     }
 
@@ -239,43 +237,41 @@ impl IndexWriter {
 
     /// Removes all rows of a resource. The rows are those of its stored body: extraction is a pure
     /// function, so what was written is known and needs no index of its own to be found.
-    pub(super) fn remove(&mut self, type_id: TypeId, id: i64, patients: &[i64], rows: &IndexRows) {
-        for patient in each(patients) {
-            self.remove_keyed(
-                "idx_token",
-                &["type", "param", "code", "id", "system", "patient"],
-                rows.tokens.iter().map(|row| {
-                    vec![
-                        type_id.into(),
-                        row.param.into(),
-                        row.code.into(),
-                        id.into(),
-                        row.system.into(),
-                        patient.into(),
-                    ]
-                }),
-            );
-            self.remove_keyed(
-                "idx_date",
-                &["type", "param", "low", "id", "high", "patient"],
-                rows.dates.iter().map(|row| {
-                    vec![
-                        type_id.into(),
-                        row.param.into(),
-                        row.low.into(),
-                        id.into(),
-                        row.high.into(),
-                        patient.into(),
-                    ]
-                }),
-            );
-            // Doubles come back as they went in, but equality on them is asked for as a span.
-            for row in &rows.numbers {
-                self.remove_span("idx_number", type_id, row.param, row.low, id);
-            }
-            for row in &rows.quantities {
-                self.remove_span("idx_quantity", type_id, row.param, row.low, id);
-            }
+    pub(super) fn remove(&mut self, type_id: TypeId, id: i64, patient: i64, rows: &IndexRows) {
+        self.remove_keyed(
+            "idx_token",
+            &["type", "param", "code", "id", "system", "patient"],
+            rows.tokens.iter().map(|row| {
+                vec![
+                    type_id.into(),
+                    row.param.into(),
+                    row.code.into(),
+                    id.into(),
+                    row.system.into(),
+                    patient.into(),
+                ]
+            }),
+        );
+        self.remove_keyed(
+            "idx_date",
+            &["type", "param", "low", "id", "high", "patient"],
+            rows.dates.iter().map(|row| {
+                vec![
+                    type_id.into(),
+                    row.param.into(),
+                    row.low.into(),
+                    id.into(),
+                    row.high.into(),
+                    patient.into(),
+                ]
+            }),
+        );
+        // Doubles come back as they went in, but equality on them is asked for as a span.
+        for row in &rows.numbers {
+            self.remove_span("idx_number", type_id, row.param, row.low, id);
+        }
+        for row in &rows.quantities {
+            self.remove_span("idx_quantity", type_id, row.param, row.low, id);
         }
         for table in ["idx_string", "idx_uri", "idx_reference", "idx_composite"] {
             let any = match table {
@@ -298,8 +294,8 @@ impl IndexWriter {
         &mut self,
         type_id: TypeId,
         id: i64,
-        old: (&[i64], &IndexRows),
-        new: (&[i64], &IndexRows),
+        old: (i64, &IndexRows),
+        new: (i64, &IndexRows),
     ) {
         if old.0 != new.0 {
             self.remove(type_id, id, old.0, old.1);
@@ -372,10 +368,4 @@ impl IndexWriter {
         self.references.run(on).await?;
         self.composites.run(on).await
     }
-}
-
-/// The patient column of each copy of a row.
-fn each(patients: &[i64]) -> impl Iterator<Item = i64> {
-    let none = patients.is_empty().then_some(0);
-    patients.iter().copied().chain(none)
 }

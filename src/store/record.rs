@@ -16,6 +16,8 @@ pub(super) fn ledger_body(
     let holds: Vec<Value> = decision
         .holds
         .iter()
+        // Whose part of the resource is whose is no hold.
+        .filter(|span| span.audience.of_record().is_none())
         .map(|span| {
             let mut row = json!({
                 "audience": audience_name(&span.audience),

@@ -46,7 +46,7 @@ impl Visibility {
     /// The predicate under which an older version (`version` is an alias of `history`, `row` of the
     /// base in `resource`) exists for this viewer, on top of the resource itself existing. For
     /// whom holds apply, an older version stays hidden while anything of the resource is held back
-    /// now, and until the holds that stood when it was replaced would have ended. Who looks at one
+    /// now, and while the version as it was would be, were it the current one. Who looks at one
     /// patient's record does not see the versions that were about somebody else.
     pub fn old_version_predicate(&self, sql: &mut Sql, version: &str, row: &str) -> String {
         let Some(audiences) = &self.audiences else {
@@ -60,10 +60,13 @@ impl Visibility {
             Some(_) => format!("{version}.patient = {row}.patient AND "),
             None => String::new(),
         };
+        let active = format!(
+            "h.audience IN {audiences} AND h.exempt <> {person} AND h.starts <= {now} AND h.ends > {instant}"
+        );
         format!(
-            "{same_patient}{version}.hidden_until <= {instant} AND NOT EXISTS (SELECT 1 FROM hold h \
-             WHERE h.doc = {row}.id AND h.audience IN {audiences} AND h.exempt <> {person} \
-             AND h.starts <= {now} AND h.ends > {instant})"
+            "{same_patient}NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = {row}.id AND {active}) \
+             AND NOT EXISTS (SELECT 1 FROM history_hold h WHERE h.doc = {version}.doc \
+             AND h.version = {version}.version AND {active})"
         )
     }
 }

@@ -118,6 +118,7 @@ impl World {
                 linked: &self.linked,
                 referrers: &referrers,
                 withheld_targets: &self.withheld,
+                records: &[],
                 context: &self.policy,
             },
             now,

@@ -109,6 +109,7 @@ fn the_examples_are_accepted_and_do_what_they_say() {
                 linked: &known,
                 referrers: &[],
                 withheld_targets: &[],
+                records: &[],
                 context: &policy,
             },
             T0,
