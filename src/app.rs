@@ -40,6 +40,8 @@ pub struct App {
     pub public_url: Arc<str>,
 }
 
+/// How often the ledger is told which holds are over.
+const ENDED: Duration = Duration::from_secs(30);
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_secs(15 * 60);
 
@@ -244,6 +246,7 @@ impl Server {
         let public_url = config.public_url(address);
         let app = App::open(Arc::new(config), public_url, clock).await?;
         let smart = app.smart().await?;
+        let store = app.store.clone();
         let router = app.router(smart.clone());
         let stop = CancellationToken::new();
         let patience = Duration::from_secs(app.config.limits.shutdown_seconds.into());
@@ -253,7 +256,7 @@ impl Server {
             address,
             stop,
             serving,
-            upkeep: tokio::spawn(upkeep(smart)),
+            upkeep: tokio::spawn(upkeep(smart, store)),
         })
     }
 
@@ -284,7 +287,16 @@ impl Server {
 }
 
 /// What happens beside requests, until it is aborted. Nothing that anyone may see depends on it.
-async fn upkeep(smart: SmartState) {
+async fn upkeep(smart: SmartState, store: Store) {
+    let ending = async {
+        let mut ticks = tokio::time::interval(ENDED);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = store.record_ended().await {
+                tracing::warn!(%error, "holds that ended could not be entered into the ledger");
+            }
+        }
+    };
     let sweeping = async {
         let mut ticks = tokio::time::interval(SWEEP);
         loop {
@@ -294,7 +306,7 @@ async fn upkeep(smart: SmartState) {
             }
         }
     };
-    tokio::join!(observe::metrics::upkeep(), sweeping);
+    tokio::join!(observe::metrics::upkeep(), sweeping, ending);
 }
 
 /// The state of every handler of this module.

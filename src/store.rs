@@ -7,6 +7,7 @@ mod apply;
 pub mod connection;
 mod current;
 mod decide;
+mod ended;
 pub mod error;
 mod gather;
 pub mod history;

@@ -13,6 +13,8 @@ mod packs;
 mod proxies;
 mod psychotherapy;
 mod research;
+mod shapes;
+mod versions;
 
 use crate::report::Report;
 use crate::worlds::Worlds;
@@ -31,4 +33,6 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
     packs::run(worlds, report).await;
     agreement::run(worlds, report).await;
     checks::run(worlds, report).await;
+    versions::run(worlds, report).await;
+    shapes::run(worlds, report).await;
 }

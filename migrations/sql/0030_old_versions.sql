@@ -22,3 +22,12 @@ INSERT INTO history_hold (doc, version, audience, starts, ends, exempt)
 SELECT doc, version, audience, 0, hidden_until, 0
 FROM history CROSS JOIN (SELECT 1 AS audience UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7) AS everybody
 WHERE hidden_until > 0;
+
+-- What ended by the clock alone is entered into the ledger.
+CREATE INDEX hold_ends ON hold (ends, doc);
+
+-- Proportions, as in 0004_statistics.
+{only sqlite}INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES ('hold', 'hold_ends', '10000 2 1');
+{only sqlite}INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES ('history_hold', 'history_hold', '10000 4 2 1 1');
+{only sqlite}INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES ('history_reference', 'history_reference', '500000 3 1');
+{only sqlite}ANALYZE sqlite_schema;

@@ -47,6 +47,8 @@ pub(super) async fn page(session: &Session, pairs: &Pairs) -> Result<Reply, Rest
             RestError::bad_request("value", "_after must be the number of an entry.")
         })?,
     };
+    // What ended a moment ago belongs into the page.
+    session.store.record_ended().await?;
     let entries = session.store.ledger_page(since, after, count).await?;
     let mut parameters: Vec<Value> = Vec::with_capacity(entries.len() + 1);
     for entry in &entries {
