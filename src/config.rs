@@ -4,6 +4,8 @@
 //! each with what to do about it. Unknown keys and unknown `CANDOR_…` variables are problems: a
 //! misspelt switch must not fall back to its default in silence.
 
+mod states;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -53,7 +55,8 @@ pub struct Release {
     /// Whose law applies: `US` for federal law alone, a state as `US-KY`, or `unknown`, which
     /// releases as federal law does and says so in the ledger.
     pub jurisdiction: String,
-    /// IANA name of the zone in which "the third day after" is counted.
+    /// IANA name of the zone in which "the third day after" is counted; empty for the one that most
+    /// of the state lives in.
     pub timezone: String,
     /// Packs switched against their default, by pack id (`KY`, `TX`, …).
     pub packs: BTreeMap<String, PackSwitch>,
@@ -119,7 +122,7 @@ impl Default for Release {
     fn default() -> Self {
         Self {
             jurisdiction: "US".to_owned(),
-            timezone: "America/New_York".to_owned(),
+            timezone: states::zone_of("US").to_owned(),
             packs: BTreeMap::new(),
         }
     }
@@ -218,7 +221,10 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        let mut defaults = Self::default();
+        // Empty until it is known which state's it is.
+        defaults.release.timezone.clear();
+        let mut figment = Figment::from(Serialized::defaults(defaults));
         let mut origin = "the environment".to_owned();
         if let Some((path, text)) = file {
             origin = format!("{} or the environment", path.display());
@@ -248,7 +254,11 @@ impl Config {
             };
         }
         match figment.extract::<Self>() {
-            Ok(config) => {
+            Ok(mut config) => {
+                if config.release.timezone.is_empty() {
+                    let zone = states::zone_of(&config.release.jurisdiction);
+                    zone.clone_into(&mut config.release.timezone);
+                }
                 config.check(&mut problems);
                 if problems.is_empty() {
                     return Ok(config);
@@ -349,7 +359,7 @@ impl Release {
     fn check(&self, problems: &mut Vec<String>) {
         let state = self.jurisdiction.strip_prefix("US-");
         if !matches!(&*self.jurisdiction, "US" | Self::UNKNOWN)
-            && !state.is_some_and(|state| STATES.contains(&state))
+            && !state.is_some_and(states::is_state)
         {
             problems.push(format!(
                 "release.jurisdiction: {:?} is unknown. Use US for federal law alone, or US- and a state's two letters, as in US-KY.",
@@ -393,14 +403,6 @@ fn in_range(section: &str, key: &str, value: u32, most: u32, problems: &mut Vec<
         ));
     }
 }
-
-/// States, the District and the territories, by USPS code.
-const STATES: &[&str] = &[
-    "AL", "AK", "AS", "AZ", "AR", "CA", "CO", "CT", "DC", "DE", "FL", "GA", "GU", "HI", "IA", "ID",
-    "IL", "IN", "KS", "KY", "LA", "MA", "MD", "ME", "MI", "MN", "MO", "MP", "MS", "MT", "NC", "ND",
-    "NE", "NH", "NJ", "NM", "NV", "NY", "OH", "OK", "OR", "PA", "PR", "RI", "SC", "SD", "TN", "TX",
-    "UT", "VA", "VI", "VT", "WA", "WI", "WV", "WY",
-];
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,7 @@ mod facts;
 mod holds;
 mod links;
 mod merge;
+mod minors;
 mod needs;
 mod policy;
 mod psychotherapy;
@@ -64,13 +65,16 @@ pub fn decide(facts: &Facts<'_>, now: Millis) -> Decision {
             // R00 is the presumption itself; R02 is kept by the types R01 may match.
             Predicate::Always | Predicate::PsychotherapyAdjacent => {}
             Predicate::PsychotherapyNote => psychotherapy::apply(&mut case, rule),
-            Predicate::SensitiveResult => results::apply(&mut case, rule),
+            Predicate::SensitiveResult | Predicate::DiscussedFirst => {
+                results::apply(&mut case, rule);
+            }
             Predicate::NotShare => directives::not_share(&mut case, rule),
             Predicate::PatientDelay => directives::delay(&mut case, rule),
             Predicate::Hold => holds::apply(&mut case, rule),
             Predicate::ResearchSuspension => research::suspension(&mut case, rule),
             Predicate::ResearchBlinding => research::blinding(&mut case, rule),
             Predicate::RepresentativeSuspended => abuse::apply(&mut case, rule),
+            Predicate::MinorConsentedService => minors::apply(&mut case, rule),
             Predicate::Segmentation => derived::apply(&mut case, rule),
         }
     }

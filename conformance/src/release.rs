@@ -9,6 +9,7 @@ mod federal;
 mod hold_evidence;
 mod holds;
 mod leaks;
+mod minors;
 mod packs;
 mod proxies;
 mod psychotherapy;
@@ -30,6 +31,7 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
     research::run(worlds, report).await;
     directives::run(worlds, report).await;
     proxies::run(worlds, report).await;
+    minors::run(worlds, report).await;
     packs::run(worlds, report).await;
     agreement::run(worlds, report).await;
     checks::run(worlds, report).await;

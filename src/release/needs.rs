@@ -8,8 +8,8 @@ use super::resource::{
     codings, each, extension, labels, local, patient_of, reference, references, text, type_of,
 };
 use super::vocabulary::{
-    CONSENT_SCOPE, HOLD_INPUT, PSYCHOTHERAPY_ATTESTATION, RELEASE_TASK, REPRESENTATIVE_SUSPENDED,
-    RESEARCH_STUDY,
+    CONSENT_SCOPE, HOLD_INPUT, MINOR_CONSENTED_SERVICE, PSYCHOTHERAPY_ATTESTATION, RELEASE_TASK,
+    REPRESENTATIVE_SUSPENDED, RESEARCH_STUDY,
 };
 
 /// Whether resources that refer to the target matter.
@@ -174,6 +174,9 @@ pub fn steers(resource: &Value) -> Steering {
         }
         "ResearchSubject" => input(Affects::WholePatient),
         "RelatedPerson" if extension(resource, REPRESENTATIVE_SUSPENDED).is_some() => {
+            input(Affects::WholePatient)
+        }
+        "Encounter" if extension(resource, MINOR_CONSENTED_SERVICE).is_some() => {
             input(Affects::WholePatient)
         }
         "Practitioner" | "PractitionerRole" | "ServiceRequest" | "ResearchStudy" | "Encounter"

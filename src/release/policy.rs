@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::rules::{Listed, PolicyError, Predicate, Rule, RuleSet, Status};
+use super::rules::{Listed, PolicyError, Rule, RuleSet, Status};
 
 /// `[release] packs`: one pack or rule switched on or off, signed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,10 +94,8 @@ impl PolicyContext {
         active.sort_by(|a, b| {
             (a.class, u32::MAX - a.priority, &a.id).cmp(&(b.class, u32::MAX - b.priority, &b.id))
         });
-        let packs = active
-            .iter()
-            .any(|rule| rule.predicate == Predicate::SensitiveResult)
-            || jurisdiction.is_none();
+        let packs =
+            active.iter().any(|rule| rule.predicate.is_about_results()) || jurisdiction.is_none();
         let jurisdiction = jurisdiction.map(str::to_owned);
         let switches = switches.to_vec();
         Ok(Self(Arc::new(Policy {
@@ -137,6 +135,12 @@ impl PolicyContext {
     /// An active rule by its id.
     pub(crate) fn rule(&self, id: &str) -> Option<&Rule> {
         self.0.active.iter().find(|rule| rule.id == id)
+    }
+
+    /// Whether a rule is in force.
+    #[must_use]
+    pub fn has_rule(&self, id: &str) -> bool {
+        self.rule(id).is_some()
     }
 
     /// All implemented rules, in force or not.

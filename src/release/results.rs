@@ -8,7 +8,7 @@ use super::codes;
 use super::decision::NoteKind;
 use super::needs::{is_result, orders, task_code};
 use super::resource::{
-    codings, each, extensions, has_code, plain, reference, references, text, type_of,
+    codings, each, extensions, has_code, plain, reference, references, text, type_of, words_of,
 };
 use super::rules::{Predicate, Rule};
 use super::time::Edge;
@@ -69,7 +69,7 @@ pub(crate) fn alert_without_jurisdiction(case: &mut Case<'_>) {
     let target = case.facts.target;
     let packs = context
         .implemented()
-        .filter(|rule| rule.predicate == Predicate::SensitiveResult);
+        .filter(|rule| rule.predicate.is_about_results());
     for rule in packs {
         if rule.types.iter().any(|one| one == case.type_name) && triggers(case, rule, target) {
             let detail = "released: no jurisdiction is configured, a state law may require a delay";
@@ -119,15 +119,18 @@ fn flagged(resource: &Value, flag: &str) -> bool {
 
 fn delay(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) {
     let context = case.facts.context;
-    let Some(until) = rule.until else { return };
     let at = finalized(source.resource, source.first_final, case.now, &case.facts);
     if !in_force(rule, at.unwrap_or(case.now), case) {
         return;
     }
-    // Not final yet: the law's clock has not begun, and it does not allow disclosure before.
-    let ends = at
-        .map_or(Some(FOREVER), |at| until.from(at, context.zone()))
-        .unwrap_or(FOREVER);
+    let ends = if rule.predicate == Predicate::DiscussedFirst {
+        discussed(case, rule, source).unwrap_or(FOREVER)
+    } else {
+        let Some(until) = rule.until else { return };
+        // Not final yet: the law's clock has not begun, and it does not allow disclosure before.
+        at.map_or(Some(FOREVER), |at| until.from(at, context.zone()))
+            .unwrap_or(FOREVER)
+    };
     let ends = overridden(case, rule, source).map_or(ends, |directed| ends.min(directed));
     for audience in &rule.audiences {
         case.claim(rule, audience, Claim::withhold(ends), &[source.reference]);
@@ -143,6 +146,60 @@ fn in_force(rule: &Rule, at: Millis, case: &Case<'_>) -> bool {
     rule.effective.0.is_none_or(|from| from <= day) && rule.effective.1.is_none_or(|to| day <= to)
 }
 
+/// When a clinician had discussed the result, its report or its order with the patient, who asked for
+/// it (Task `discussed-with-patient` with `patient-requested`).
+fn discussed(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<Millis> {
+    let facts = case.facts;
+    let mut earliest: Option<Millis> = None;
+    for input in facts.inputs {
+        let task = input.resource;
+        if task_code(task) != Some("discussed-with-patient") || is_void(task) {
+            continue;
+        }
+        if !reference(task, "focus").is_some_and(|focus| means(case, source, focus)) {
+            continue;
+        }
+        let by = reference(task, "requester").unwrap_or_default();
+        if !by.starts_with("Practitioner") || !requested(task) {
+            let detail = "the patient has not asked for it, or no clinician discussed it";
+            case.note(NoteKind::EvidenceGap, rule, &[input.reference], detail);
+            continue;
+        }
+        let evidence = [input.reference, by];
+        case.note(
+            NoteKind::Overridden,
+            rule,
+            &evidence,
+            "discussed and requested",
+        );
+        earliest = Some(earliest.map_or(input.stored_at, |before| before.min(input.stored_at)));
+    }
+    earliest
+}
+
+/// Whether a Task's input says that the patient asked.
+fn requested(task: &Value) -> bool {
+    each(task, "input").any(|input| {
+        let named = words_of(input, "type").to_lowercase().contains("requested");
+        named && input.get("valueBoolean") == Some(&Value::Bool(true))
+    })
+}
+
+/// Whether a Task's focus is the result that started a rule, the target, or the order of it.
+fn means(case: &Case<'_>, source: &Source<'_>, focus: &str) -> bool {
+    focus == source.reference
+        || focus == case.facts.target_ref
+        || orders(source.resource).any(|order| order == focus)
+}
+
+/// Whether a Task was never done, or taken back.
+fn is_void(task: &Value) -> bool {
+    matches!(
+        text(task, "status").unwrap_or_default(),
+        "draft" | "rejected" | "cancelled" | "failed" | "entered-in-error"
+    )
+}
+
 /// When a clinician directed the release of the result, its report or its order (Task
 /// `release-now`); none if nobody did, or the law knows no early release.
 fn overridden(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<Millis> {
@@ -156,16 +213,7 @@ fn overridden(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<M
         let Some(focus) = reference(task, "focus") else {
             continue;
         };
-        let meant = focus == source.reference
-            || focus == facts.target_ref
-            || orders(source.resource).any(|order| order == focus);
-        let status = text(task, "status").unwrap_or_default();
-        if !meant
-            || matches!(
-                status,
-                "draft" | "rejected" | "cancelled" | "failed" | "entered-in-error"
-            )
-        {
+        if !means(case, source, focus) || is_void(task) {
             continue;
         }
         let by = reference(task, "requester").unwrap_or_default();

@@ -40,6 +40,13 @@ pub enum PolicyError {
     Jurisdiction { name: String },
 }
 
+impl Predicate {
+    /// Whether it is about results that a state's law keeps back for a time.
+    pub(crate) fn is_about_results(self) -> bool {
+        matches!(self, Self::SensitiveResult | Self::DiscussedFirst)
+    }
+}
+
 /// What a rule looks for. Each name is one function of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Predicate {
@@ -54,6 +61,9 @@ pub(crate) enum Predicate {
     /// A hold Task whose reason is the rule's `match.basis`.
     Hold,
     RepresentativeSuspended,
+    /// As `SensitiveResult`, until the result was discussed and the patient asked for it.
+    DiscussedFirst,
+    MinorConsentedService,
     Segmentation,
 }
 
@@ -70,6 +80,8 @@ impl Predicate {
             "research-blinding" => Self::ResearchBlinding,
             "hold" => Self::Hold,
             "representative-suspended" => Self::RepresentativeSuspended,
+            "discussed-first" => Self::DiscussedFirst,
+            "minor-consented-service" => Self::MinorConsentedService,
             "segmentation" => Self::Segmentation,
             _ => return None,
         })
@@ -77,16 +89,14 @@ impl Predicate {
 }
 
 /// Predicates that rules in the files already name and the engine does not have yet.
-const PLANNED: [&str; 12] = [
+const PLANNED: [&str; 10] = [
     "inmate-copy",
     "confidential-source",
     "self-pay",
     "part2",
     "sud-counseling-note",
-    "minor-consented-service",
     "minor-law-silent",
     "representative-scope",
-    "discussed-first",
     "security-incident",
     "care-access",
     "business-days",

@@ -20,6 +20,8 @@ pub const INCLUDES_TREATMENT: &str =
 pub const BLINDED: &str = "https://candor.example/fhir/StructureDefinition/blinded";
 pub const ACCESS_SUSPENSION: &str =
     "https://candor.example/fhir/StructureDefinition/access-suspension";
+pub const MINOR_CONSENTED_SERVICE: &str =
+    "https://candor.example/fhir/StructureDefinition/minor-consented-service";
 /// The standard extension that ties data to a study.
 pub const RESEARCH_STUDY: &str = "http://hl7.org/fhir/StructureDefinition/workflow-researchStudy";
 

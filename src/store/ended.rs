@@ -1,5 +1,6 @@
-//! What became visible by the clock alone. Nobody's access waits for this: a hold that is over is over
-//! whatever runs. The ledger gets an entry for each (release-policy.md 8.3, step 5).
+//! What the clock alone does, entered into the ledger: holds that are over (release-policy.md 8.3,
+//! step 5), and results that wait too long for a conversation. Nobody's access waits for this: a hold
+//! that is over is over, whatever runs.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,10 @@ use crate::clock::{self, Millis};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
 
+/// Rules that wait for a conversation; after how many hours somebody is told that it has not been had
+/// (release-policy.md 3.2, California).
+const WAITING: &str = "R26-CA-DISC";
+const ALARMS: [i64; 2] = [24, 72];
 /// Name in `meta` of the instant up to which ends are in the ledger.
 const UNTIL: &str = "ended-until";
 
@@ -24,7 +29,10 @@ impl Store {
         let now = self.clock().now();
         let until = self.ended_until().await?;
         // A test clock that was turned back begins again from there.
-        if until.is_some_and(|until| until <= now) && !self.any_ended(until, now).await? {
+        if until.is_some_and(|until| until <= now)
+            && !self.policy().has_rule(WAITING)
+            && !self.any_ended(until, now).await?
+        {
             return Ok(0);
         }
         let tx = self.begin().await?;
@@ -60,7 +68,7 @@ impl Store {
                 }
             }
         }
-        let entries: Vec<NewEntry> = ended
+        let mut entries: Vec<NewEntry> = ended
             .into_iter()
             .map(|((ends, doc), (reference, rules))| NewEntry {
                 kind: "released",
@@ -73,6 +81,7 @@ impl Store {
                 }),
             })
             .collect();
+        entries.extend(self.stalled(on, from, now).await?);
         let entered = entries.len();
         self.set_meta(on, UNTIL, &now.to_string()).await?;
         ledger::append(on, now, entries).await?;
@@ -93,5 +102,53 @@ impl Store {
             .query_one_raw(sql.statement(self.backend()))
             .await?;
         Ok(row.is_some())
+    }
+}
+
+impl Store {
+    /// What has waited for a conversation for so long, in the window of this sweep.
+    async fn stalled(
+        &self,
+        on: &impl sea_orm::ConnectionTrait,
+        from: Millis,
+        now: Millis,
+    ) -> Result<Vec<NewEntry>, StoreError> {
+        let mut entries = Vec::new();
+        if !self.policy().has_rule(WAITING) {
+            return Ok(entries);
+        }
+        for hours in ALARMS {
+            let ago = hours * 3_600_000;
+            let mut sql = Sql::default();
+            let values = [
+                sql.bind(clock::FOREVER),
+                sql.bind(from - ago),
+                sql.bind(now - ago),
+                sql.bind(format!("%\"{WAITING}\"%")),
+            ];
+            let [forever, low, high, rule] = &values;
+            sql.text = format!(
+                "SELECT DISTINCT h.doc, r.type, r.fhir_id, r.version FROM hold h \
+                 JOIN resource r ON r.id = h.doc WHERE h.ends = {forever} \
+                 AND r.updated > {low} AND r.updated <= {high} AND h.detail LIKE {rule}"
+            );
+            for row in on.query_all_raw(sql.statement(self.backend())).await? {
+                let type_id: TypeId = row.try_get_by_index(1)?;
+                let id: String = row.try_get_by_index(2)?;
+                let version: i32 = row.try_get_by_index(3)?;
+                let type_name = definitions().type_name(type_id);
+                entries.push(NewEntry {
+                    kind: "alarm",
+                    subject: row.try_get_by_index(0)?,
+                    body: json!({
+                        "alarm": "not-discussed",
+                        "hours": hours,
+                        "target": format!("{type_name}/{id}/_history/{version}"),
+                        "rule": WAITING,
+                    }),
+                });
+            }
+        }
+        Ok(entries)
     }
 }

@@ -19,6 +19,7 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
     early(worlds, report).await;
     related(worlds, report).await;
     montana(worlds, report).await;
+    california(worlds, report).await;
 }
 
 async fn texas(worlds: &Worlds, report: &mut Report) {
@@ -547,6 +548,52 @@ async fn montana(worlds: &Worlds, report: &mut Report) {
                 world.expect(&chart.patient(), &hiv, true).await
             },
         )
+        .await;
+}
+
+async fn california(worlds: &Worlds, report: &mut Report) {
+    report
+        .case(
+            "release",
+            "CA 22 until discussed and requested, however long; an alarm after a day",
+            async {
+                let (world, chart) = worlds.chart("US-CA", "ca22").await?;
+                let hiv = positive(&chart);
+                let lipids = chart.lab("lipids", "57698-3", ISSUED);
+                world.put_all(&[hiv.clone(), lipids.clone()]).await?;
+                world.expect(&chart.patient(), &hiv, false).await?;
+                world.expect(&chart.patient(), &lipids, true).await?;
+                world.ledger().await?;
+                world.clock("2026-11-11T15:00:01Z").await?;
+                let ledger = world.ledger().await?;
+                ensure!(ledger.contains("alarm"), "no alarm after 24 hours");
+                world.clock("2026-12-10T15:00:00Z").await?;
+                world.expect(&chart.patient(), &hiv, false).await?;
+                let talked = |requested: bool| {
+                    let mut task = chart.release_now("talk", &hiv, "md", "2026-12-10T15:00:00Z");
+                    task["code"]["coding"][0]["code"] = json!("discussed-with-patient");
+                    task["input"] = json!([{"type": {"text": "patient-requested"},
+                        "valueBoolean": requested}]);
+                    task
+                };
+                world.put(&talked(false)).await?;
+                world.expect(&chart.patient(), &hiv, false).await?;
+                world.put(&talked(true)).await?;
+                world.expect(&chart.patient(), &hiv, true).await
+            },
+        )
+        .await;
+    report
+        .case("release", "CA 15 or when the provider directs", async {
+            let (world, chart) = worlds.chart("US-CA", "ca15").await?;
+            let hiv = positive(&chart);
+            world.put(&hiv).await?;
+            world.expect(&chart.patient(), &hiv, false).await?;
+            world
+                .put(&chart.release_now("now", &hiv, "md", ISSUED))
+                .await?;
+            world.expect(&chart.patient(), &hiv, true).await
+        })
         .await;
 }
 
