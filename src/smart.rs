@@ -21,10 +21,12 @@ pub mod users;
 
 mod apps;
 mod assertion;
+mod attempts;
 mod authorize;
 mod client_auth;
 mod consent;
 mod discovery;
+mod generation;
 mod grants;
 mod introspect;
 mod json;
@@ -94,9 +96,8 @@ pub struct SmartConfig {
     pub session_idle: Millis,
     /// A signed-in browser is signed out after this long in any case.
     pub session_life: Millis,
-    /// How long a token's viewer is remembered without asking the database, zero for not at all. What
-    /// this server revokes is forgotten at once, whatever the time; what another process revokes on
-    /// the same database works that much later.
+    /// How long a token's viewer is remembered, zero for not at all. What any process on the database
+    /// revokes works at once, whatever the time.
     pub viewer_cache: Millis,
     /// Whether clients' keys may be fetched from loopback, over plain http: tests and demonstrations.
     pub allow_loopback_jwks: bool,
@@ -119,7 +120,7 @@ impl SmartConfig {
             refresh_token_life: 90 * DAY,
             session_idle: 15 * MINUTE,
             session_life: 12 * 60 * MINUTE,
-            viewer_cache: SECOND,
+            viewer_cache: MINUTE,
             allow_loopback_jwks: false,
             client_address_header: None,
         }

@@ -174,7 +174,6 @@ async fn remove(
     if let Some(grant) = own {
         grants::revoke(tx.connection(), &grant.id, state.now()).await?;
         tx.commit().await.map_err(PageError::from)?;
-        state.viewer_cache().forget();
         tracing::info!(
             grant = grant.id,
             client_id = grant.client_id,

@@ -13,7 +13,7 @@ use url::{Host, Url};
 use super::entities::client;
 use super::jwks::{JwksError, KeySet};
 use super::scopes::ScopeList;
-use super::secret;
+use super::{generation, secret};
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
 
@@ -220,6 +220,7 @@ pub async fn set_disabled(
         .filter(client::Column::ClientId.eq(client_id))
         .exec(tx.connection())
         .await?;
+    generation::raise(tx.connection()).await?;
     tx.commit().await?;
     Ok(updated.rows_affected == 1)
 }

@@ -5,7 +5,7 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{account, code, grant, record, request, token};
-use super::{secret, users};
+use super::{generation, secret, users};
 use crate::clock::Millis;
 
 /// A new access or refresh token: kept as its hash, returned once.
@@ -97,7 +97,7 @@ pub(super) async fn revoke(
         .filter(grant::Column::Revoked.is_null())
         .exec(connection)
         .await?;
-    Ok(())
+    generation::raise(connection).await
 }
 
 /// Notes that a token was issued under a grant.

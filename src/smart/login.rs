@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum_extra::extract::CookieJar;
 
+use super::attempts::{self, Refusal};
 use super::entities::request;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
@@ -126,28 +127,36 @@ async fn sign_in(
     };
     let username = params.first("username").unwrap_or_default().trim();
     let password = params.first("password").unwrap_or_default();
+    let account = users::find_by_username(state.store().reader(), username)
+        .await?
+        .filter(|account| account.disabled.is_none());
     let caller = state.caller(parts);
-    let name = format!("account {username}");
-    let wait = state.throttle().wait(&name, caller, state.now());
-    let account = match wait {
-        Some(_) => None,
-        None => {
-            let account = users::find_by_username(state.store().reader(), username)
-                .await?
-                .filter(|account| account.disabled.is_none());
+    let begun = attempts::begin(state, &jar, caller, username, account.as_ref()).await?;
+    let refusal = match begun {
+        Err(refusal) => Some(refusal),
+        Ok(attempt) => {
             let hash = account.as_ref().map(|account| account.password.as_str());
-            let is_right = password::verify(password, hash).await?;
-            account.filter(|_| is_right)
+            let is_right = password::verify(password, hash)
+                .await
+                .inspect_err(|_| attempt.undo(state))?;
+            if let Some(account) = account.filter(|_| is_right) {
+                let jar = attempt.succeeded(state, jar).await?;
+                tracing::info!(account = account.id, "signed in");
+                let jar = sessions::start(state, jar, &account.id).await?;
+                return Ok((jar, see_other(&state.path(&target))).into_response());
+            }
+            None
         }
     };
-    if let Some(account) = account {
-        state.throttle().succeeded(&name, caller);
-        tracing::info!(account = account.id, "signed in");
-        let jar = sessions::start(state, jar, &account.id).await?;
-        return Ok((jar, see_other(&state.path(&target))).into_response());
-    }
-    let (status, problem, retry_after) = match wait {
-        Some(wait) => {
+    let (status, problem, retry_after) = match refusal {
+        Some(Refusal::Blocked) => {
+            tracing::warn!("sign-in refused: too many failures for one name, from anywhere");
+            let problem = "Too many wrong tries for this username. Sign in on a device, or at a \
+                           place, where you signed in before, or ask us for a new password."
+                .to_owned();
+            (StatusCode::TOO_MANY_REQUESTS, problem, None)
+        }
+        Some(Refusal::Wait(wait)) => {
             let seconds = (wait + SECOND - 1) / SECOND;
             let problem = format!(
                 "Too many tries. Please wait {seconds} seconds, then try again. Nobody else is \
@@ -156,7 +165,6 @@ async fn sign_in(
             (StatusCode::TOO_MANY_REQUESTS, problem, Some(seconds))
         }
         None => {
-            state.throttle().failed(&name, caller, state.now());
             tracing::info!("sign-in refused");
             let problem = "The username or the password is not right.".to_owned();
             (StatusCode::BAD_REQUEST, problem, None)

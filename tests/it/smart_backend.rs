@@ -334,6 +334,37 @@ async fn an_assertion_works_once(server: Server) {
     assert_eq!(won, 1);
 }
 
+async fn only_what_may_be_a_guess_slows_a_client_down(server: Server) {
+    let own = key(Algorithm::ES384, "k1");
+    let set = json!({"keys": [own.public]}).to_string();
+    let client = backend(server, ClientKeys::Value(set), "system/*.rs").await;
+    let ask = async |assertion: &str| {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("scope", "system/*.rs"),
+            ("client_assertion_type", ASSERTION),
+            ("client_assertion", assertion),
+        ];
+        server.token_from("203.0.113.77", &form).await.0
+    };
+    let used = sign(&own, "k1", &claims(server, &client));
+    assert_eq!(ask(&used).await, 200);
+    let mut late = claims(server, &client);
+    late["exp"] = json!(1);
+    let late = sign(&own, "k1", &late);
+    for _ in 0..8 {
+        assert_eq!(ask(&used).await, 401);
+        assert_eq!(ask(&late).await, 401);
+    }
+    assert_eq!(ask(&sign(&own, "k1", &claims(server, &client))).await, 200);
+    let stranger = key(Algorithm::ES384, "k1");
+    let mut last = 0;
+    for _ in 0..7 {
+        last = ask(&sign(&stranger, "k1", &claims(server, &client))).await;
+    }
+    assert_eq!(last, 429);
+}
+
 async fn scopes_beyond_the_registration_are_not_granted(server: Server) {
     let own = key(Algorithm::ES384, "k1");
     let set = json!({"keys": [own.public]}).to_string();
