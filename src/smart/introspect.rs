@@ -20,7 +20,7 @@ use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
 use super::token::{NO_STORE, client_error, fhir_user, oauth_error, unavailable};
 use super::viewer::{self, AuthError};
-use super::{SECOND, SmartState, bearer, grants, secret};
+use super::{SECOND, SmartState, bearer, clients, grants, representative, secret};
 use crate::clock::Millis;
 use crate::store::StoreError;
 use crate::visibility::ViewerClass;
@@ -190,7 +190,12 @@ async fn find(state: &SmartState, presented: &str) -> Result<Option<Found>, Rout
     else {
         return Ok(None);
     };
-    let gives = grants::find_giver(reader, &grant).await?.is_some();
+    let is_client_in = clients::find(reader, &grant.client_id)
+        .await?
+        .is_some_and(|client| client.disabled.is_none());
+    let gives = is_client_in
+        && grants::find_giver(reader, &grant).await?.is_some()
+        && representative::may_give(state, reader, &grant).await?;
     Ok(gives.then_some(Found {
         client_id: grant.client_id,
         account: grant.account,
