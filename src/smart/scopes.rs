@@ -13,6 +13,7 @@ use figment::providers::{Format as _, Toml};
 use serde::Deserialize;
 
 use crate::fhir::definitions::definitions;
+use crate::search;
 
 /// The scopes.toml catalogue.
 #[derive(Debug, Default, Deserialize)]
@@ -177,8 +178,12 @@ impl ResourceScope {
             "*" => (Permissions::READ.or(Permissions::WRITE), true),
             letters => (Permissions::parse_v2(letters)?, false),
         };
-        if narrowing.is_some() && (is_v1 || resource == "*") {
-            return None;
+        if let Some(query) = &narrowing {
+            // What cannot be searched for would open nothing and look as if it did.
+            let type_id = definitions().type_id(resource)?;
+            if is_v1 || !search::can_narrow(type_id, query) {
+                return None;
+            }
         }
         Some(Self {
             context,
