@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! app -> authorize -> login -> record -> consent -> (code) -> token -> (access token) -> authenticate
+//! EHR -> launch -> app -> authorize -> the same
 //! ```
 
 pub mod clients;
@@ -30,6 +31,7 @@ mod generation;
 mod grants;
 mod introspect;
 mod json;
+mod launch;
 mod login;
 mod logout;
 mod names;
@@ -308,6 +310,7 @@ pub fn router(state: SmartState) -> Router {
         .route("/auth/token", post(token::post))
         .route("/auth/introspect", post(introspect::post))
         .route("/auth/revoke", post(revoke::post))
+        .route("/auth/launch", post(launch::post))
         .route("/auth/userinfo", get(userinfo::get).post(userinfo::get))
         .route("/policy/release.json", get(release_policy::json))
         .layer(cors);

@@ -33,6 +33,10 @@ impl MigratorTrait for Migrator {
                 name: "0010_authorization",
                 sql: include_str!("../sql/0010_authorization.sql"),
             }),
+            Box::new(Step {
+                name: "0011_launch",
+                sql: include_str!("../sql/0011_launch.sql"),
+            }),
         ]
     }
 }

@@ -20,7 +20,7 @@ use super::entities::{client, request};
 use super::pages::{Leave, PageError, leave, see_other};
 use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
-use super::{MINUTE, SECOND, SmartState, login, secret, sessions};
+use super::{MINUTE, SECOND, SmartState, launch, login, secret, sessions};
 use crate::store::StoreError;
 
 /// A person has this long to answer.
@@ -219,17 +219,33 @@ async fn authorize(
             "code_challenge must be the 43 characters of a base64url SHA-256",
         ));
     };
-    if get("launch")?.is_some() {
-        return Err(refuse(
-            "invalid_request",
-            "this server does not know this launch",
-        ));
-    }
+    let launch = match get("launch")? {
+        Some(token) => {
+            let found = launch::find(state, token, &client.client_id).await;
+            let context = found.map_err(PageError::from)?.ok_or_else(|| {
+                refuse(
+                    "invalid_request",
+                    "the launch is unknown, expired, used, or meant for another app",
+                )
+            })?;
+            Some((token, context))
+        }
+        None => None,
+    };
     let asked = get("scope")?.unwrap_or_default();
     if asked.len() > MOST_SCOPE_BYTES {
         return Err(refuse("invalid_scope", "scope is too long"));
     }
-    let scope = ScopeList::parse(asked).within(&client.scopes());
+    let mut scope = ScopeList::parse(asked).within(&client.scopes());
+    if launch.is_none() {
+        // An app that can be launched both ways asks for it always.
+        scope.identity.retain(|scope| *scope != launch::SCOPE);
+    } else if !scope.has(launch::SCOPE) {
+        return Err(refuse(
+            "invalid_scope",
+            "a launch from an EHR needs the scope launch",
+        ));
+    }
     // Without a person or a resource there is nothing to allow.
     if scope.resources.is_empty() && !scope.has("openid") {
         return Err(refuse(
@@ -288,20 +304,34 @@ async fn authorize(
         patient: None,
         created: now,
         expires: now + REQUEST_LIFE,
+        context: launch.as_ref().map(|(_, context)| context.clone()),
     };
     let id = row.id.clone();
-    let step = login::next(state, &row, session.as_ref());
-    insert(state, row).await.map_err(PageError::from)?;
+    let step = login::next(&row, session.as_ref());
+    let token = launch.map(|(token, _)| token);
+    if !insert(state, row, token).await.map_err(PageError::from)? {
+        return Err(refuse("invalid_request", "the launch was used just now"));
+    }
     Ok(see_other(&state.path(&format!("{step}?request={id}"))))
 }
 
-async fn insert(state: &SmartState, row: request::Model) -> Result<(), StoreError> {
+/// Keeps a request, and uses up the launch it came with. False: that was used already.
+async fn insert(
+    state: &SmartState,
+    row: request::Model,
+    launch: Option<&str>,
+) -> Result<bool, StoreError> {
     let tx = state.store().begin().await?;
+    if let Some(token) = launch
+        && !launch::spend(tx.connection(), token).await?
+    {
+        return Ok(false);
+    }
     request::Entity::insert(row.into_active_model().reset_all())
         .exec_without_returning(tx.connection())
         .await?;
     tx.commit().await?;
-    Ok(())
+    Ok(true)
 }
 
 /// The two parameters that decide whether a redirect may be sent at all.

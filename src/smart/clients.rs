@@ -128,7 +128,7 @@ pub enum ClientError {
     #[error("the client needs at least one scope")]
     NoScope,
     #[error(
-        "a backend client is granted system scopes only, other clients patient and user scopes"
+        "a backend client is granted system scopes and launch only, other clients patient and user scopes"
     )]
     ScopeKind,
     #[error("a client acts for a system, payer, researcher, other, staff, auditor or admin")]
@@ -271,7 +271,8 @@ fn check(new: &NewClient) -> Result<(), ClientError> {
         return Err(ClientError::NoScope);
     }
     let is_backend = new.kind == ClientKind::Backend;
-    if (is_backend && !scopes.identity.is_empty())
+    // An EHR's backend makes launches.
+    if (is_backend && scopes.identity.iter().any(|scope| *scope != "launch"))
         || scopes
             .resources
             .iter()

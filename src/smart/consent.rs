@@ -24,7 +24,7 @@ use super::sessions::Session;
 use super::users::Role;
 use super::{MINUTE, SmartState, clients, grants, names, representative};
 use crate::visibility::ViewerClass;
-use offer::{GroupView, Offer};
+use offer::{Giver, GroupView, Offer};
 
 #[derive(Template)]
 #[template(path = "smart/consent.html")]
@@ -39,6 +39,8 @@ struct ConsentPage {
     app_address: String,
     /// Whose record, and whether it is the account holder's own. Empty for staff.
     record: String,
+    /// Whose chart staff launched the app from. Empty when from none.
+    launched_about: String,
     is_own: bool,
     has_several_records: bool,
     groups: Vec<GroupView>,
@@ -127,10 +129,16 @@ async fn question(
         Some(patient) => records.into_iter().find(|own| own.patient == *patient),
         None => None,
     };
-    if record.is_none() && role.class().is_patient_side() {
+    let is_patient_side = role.class().is_patient_side();
+    if record.is_none() && is_patient_side {
         return Ok(Step::Elsewhere(record::no_record(state, &request).await?));
     }
-    let offer = Offer::new(&request.scope, role.class().is_patient_side());
+    let giver = match (&request.patient, is_patient_side) {
+        (_, true) => Giver::PatientSide,
+        (Some(_), false) => Giver::StaffWithPatient,
+        (None, false) => Giver::Staff,
+    };
+    let offer = Offer::new(&request.scope, giver);
     let question = Question {
         request,
         session,
@@ -165,6 +173,13 @@ async fn show(
         Some(record) => names::of_record(state, account, record).await,
         None => String::new(),
     };
+    let launched_about = match (&question.record, &question.request.patient) {
+        (None, Some(patient)) => {
+            let (class, person) = speaker(account, None);
+            names::in_context(state, class, person, patient).await
+        }
+        _ => String::new(),
+    };
     let template = ConsentPage {
         frame: Frame::new(state, Some(&question.session)),
         form: question.session.form_token(),
@@ -173,6 +188,7 @@ async fn show(
         app: question.client.name.clone(),
         app_address: address(&question.request.redirect_uri),
         record,
+        launched_about,
         is_own: question
             .record
             .as_ref()
@@ -284,15 +300,13 @@ async fn grant(
         account: Some(account.id.clone()),
         class: class.name().to_owned(),
         person,
-        patient: question
-            .record
-            .as_ref()
-            .map(|record| record.patient.clone()),
+        patient: question.request.patient.clone(),
         scope,
         auth_time: question.session.signed_in,
         created: now,
         used: None,
         revoked: None,
+        context: question.request.context.clone(),
     };
     let id = row.id.clone();
     let tx = state.store().begin().await?;

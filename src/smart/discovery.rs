@@ -10,16 +10,20 @@ use super::scopes::{IDENTITY, catalogue};
 /// `GET {fhir}/.well-known/smart-configuration` (SMART App Launch 2.2, "Conformance").
 pub(super) async fn smart_configuration(State(state): State<SmartState>) -> Json {
     let mut configuration = common(&state);
-    // Only what is there. EHR launch, patient pickers for staff and banners come with later work.
+    // Only what is there. Pickers of patients and encounters for staff come with later work.
     configuration["capabilities"] = json!([
+        "launch-ehr",
         "launch-standalone",
         "authorize-post",
         "client-public",
         "client-confidential-symmetric",
         "client-confidential-asymmetric",
         "sso-openid-connect",
-        "context-standalone-patient",
+        "context-banner",
         "context-style",
+        "context-ehr-patient",
+        "context-ehr-encounter",
+        "context-standalone-patient",
         "permission-offline",
         "permission-patient",
         "permission-user",

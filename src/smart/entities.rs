@@ -114,6 +114,7 @@ pub mod request {
         pub patient: Option<String>,
         pub created: i64,
         pub expires: i64,
+        pub context: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -141,6 +142,7 @@ pub mod grant {
         pub created: i64,
         pub used: Option<i64>,
         pub revoked: Option<i64>,
+        pub context: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

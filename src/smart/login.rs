@@ -33,15 +33,23 @@ struct LoginPage {
 }
 
 /// The path of the next page for somebody who answers a request.
-pub(super) fn next(
-    _state: &SmartState,
-    request: &request::Model,
-    session: Option<&Session>,
-) -> &'static str {
+pub(super) fn next(request: &request::Model, session: Option<&Session>) -> &'static str {
     match session {
-        Some(session) if session.signed_in >= request.fresh_after => "/auth/record",
+        Some(session)
+            if session.signed_in >= request.fresh_after
+                && is_meant(request, &session.account.id) =>
+        {
+            "/auth/record"
+        }
         _ => "/login",
     }
+}
+
+/// Whether this account may answer: an EHR launches an app for one person.
+fn is_meant(request: &request::Model, account: &str) -> bool {
+    request
+        .launch()
+        .is_none_or(|launch| launch.account == account)
 }
 
 pub(super) async fn get(
@@ -64,7 +72,7 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
         "" => String::new(),
         id => {
             let request = authorize::find(state, Some(id)).await?;
-            let step = next(state, &request, session.as_ref());
+            let step = next(&request, session.as_ref());
             if step != "/login" {
                 return Ok(see_other(&state.path(&format!("{step}?request={id}"))));
             }
@@ -106,7 +114,7 @@ pub(super) async fn post(
 
 async fn sign_in(
     state: &SmartState,
-    jar: CookieJar,
+    mut jar: CookieJar,
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response, PageError> {
@@ -118,12 +126,12 @@ async fn sign_in(
         AnonymousPost::Foreign => return Err(PageError::Foreign),
     }
     let id = params.first("request").unwrap_or_default();
-    let (target, app) = if id.is_empty() {
-        ("/apps".to_owned(), String::new())
+    let (target, app, request) = if id.is_empty() {
+        ("/apps".to_owned(), String::new(), None)
     } else {
         let request = authorize::find(state, Some(id)).await?;
         let app = app_name(state, &request).await?;
-        (format!("/auth/record?request={id}"), app)
+        (format!("/auth/record?request={id}"), app, Some(request))
     };
     let username = params.first("username").unwrap_or_default().trim();
     let password = params.first("password").unwrap_or_default();
@@ -132,6 +140,7 @@ async fn sign_in(
         .filter(|account| account.disabled.is_none());
     let caller = state.caller(parts);
     let begun = attempts::begin(state, &jar, caller, username, account.as_ref()).await?;
+    let mut is_somebody_else = false;
     let refusal = match begun {
         Err(refusal) => Some(refusal),
         Ok(attempt) => {
@@ -140,10 +149,16 @@ async fn sign_in(
                 .await
                 .inspect_err(|_| attempt.undo(state))?;
             if let Some(account) = account.filter(|_| is_right) {
-                let jar = attempt.succeeded(state, jar).await?;
-                tracing::info!(account = account.id, "signed in");
-                let jar = sessions::start(state, jar, &account.id).await?;
-                return Ok((jar, see_other(&state.path(&target))).into_response());
+                jar = attempt.succeeded(state, jar).await?;
+                if request
+                    .as_ref()
+                    .is_none_or(|request| is_meant(request, &account.id))
+                {
+                    tracing::info!(account = account.id, "signed in");
+                    jar = sessions::start(state, jar, &account.id).await?;
+                    return Ok((jar, see_other(&state.path(&target))).into_response());
+                }
+                is_somebody_else = true;
             }
             None
         }
@@ -163,6 +178,13 @@ async fn sign_in(
                  kept from signing in."
             );
             (StatusCode::TOO_MANY_REQUESTS, problem, Some(seconds))
+        }
+        None if is_somebody_else => {
+            let problem =
+                "This app was opened for somebody else. Sign in as the person who opened \
+                           it, or open it again yourself."
+                    .to_owned();
+            (StatusCode::BAD_REQUEST, problem, None)
         }
         None => {
             tracing::info!("sign-in refused");

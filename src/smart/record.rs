@@ -46,7 +46,7 @@ pub(super) async fn answerer(
 ) -> Result<Answerer, PageError> {
     let request = authorize::find(state, id).await?;
     let session = sessions::load(state, jar).await?;
-    let step = login::next(state, &request, session.as_ref());
+    let step = login::next(&request, session.as_ref());
     match session {
         Some(session) if step != "/login" => Ok(Answerer::Ready(Box::new((request, session)))),
         _ => {
@@ -76,10 +76,17 @@ async fn show(state: &SmartState, jar: &CookieJar, params: &Params) -> Result<Re
     let account = &session.account;
     let class = Role::from_name(&account.role).map(Role::class);
     let mut records = representative::records(state, &account.id).await?;
+    let launched = request.launch().and_then(|launch| launch.patient);
     if class.is_some_and(|class| !class.is_patient_side()) {
-        authorize::assign(state, &request, &account.id, None).await?;
+        authorize::assign(state, &request, &account.id, launched.as_deref()).await?;
         return Ok(on_to_consent(state, &request));
     }
+    // The EHR chose: the record of that patient, or none.
+    records.retain(|own| {
+        launched
+            .as_ref()
+            .is_none_or(|patient| own.patient == *patient)
+    });
     if records.is_empty() {
         return no_record(state, &request).await;
     }
@@ -172,7 +179,10 @@ async fn chosen(
     if !session.posted(headers, params.first("form")) {
         return Err(PageError::Foreign);
     }
-    let records = representative::records(state, &session.account.id).await?;
+    let mut records = representative::records(state, &session.account.id).await?;
+    if let Some(patient) = request.launch().and_then(|launch| launch.patient) {
+        records.retain(|own| own.patient == patient);
+    }
     if records.is_empty() {
         return no_record(state, &request).await;
     }

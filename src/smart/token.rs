@@ -219,6 +219,9 @@ async fn issue(
         // The app runs outside any chart: it has to say itself whose record it shows.
         answer["need_patient_banner"] = json!(true);
     }
+    if let Some(launch) = grant.launch() {
+        launch.describe(&mut answer);
+    }
     answer["smart_style_url"] = json!(state.url("/assets/smart-style.json"));
     if scope.has("openid") {
         let claims = id_token_claims(state, client, grant, scope, nonce, now + life);

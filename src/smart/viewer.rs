@@ -10,8 +10,8 @@ use sea_orm::ConnectionTrait as _;
 use thiserror::Error;
 
 use super::entities::token::ACCESS;
-use super::secret;
-use super::{SmartState, generation, representative};
+use super::launch::{self, LaunchContext};
+use super::{SmartState, generation, representative, secret};
 use crate::clock::Millis;
 use crate::sql::Sql;
 use crate::store::StoreError;
@@ -41,6 +41,7 @@ pub(super) struct Live {
     pub(super) scope: String,
     pub(super) created: Millis,
     pub(super) expires: Millis,
+    pub(super) launch: Option<LaunchContext>,
 }
 
 /// The token of an `Authorization: Bearer` header.
@@ -141,7 +142,8 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
     let kind = select.bind(ACCESS);
     let now = select.bind(state.now());
     select.push(&format!(
-        "SELECT g.client_id, g.account, g.class, g.person, g.patient, t.scope, t.created, t.expires \
+        "SELECT g.client_id, g.account, g.class, g.person, g.patient, t.scope, t.created, t.expires, \
+         g.context \
          FROM auth_token t \
          JOIN auth_grant g ON g.id = t.grant_id \
          JOIN oauth_client c ON c.client_id = g.client_id \
@@ -149,7 +151,8 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
          WHERE t.hash = {hash} AND t.kind = {kind} AND t.expires > {now} \
          AND g.revoked IS NULL AND c.disabled IS NULL \
          AND (g.account IS NULL OR (a.id IS NOT NULL AND a.disabled IS NULL)) \
-         AND (g.account IS NULL OR g.patient IS NULL OR EXISTS (SELECT 1 FROM account_record r \
+         AND (g.account IS NULL OR g.patient IS NULL \
+         OR g.class NOT IN ('patient', 'representative') OR EXISTS (SELECT 1 FROM account_record r \
          WHERE r.account = g.account AND r.patient = g.patient))"
     ));
     let store = state.store();
@@ -160,6 +163,7 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
     else {
         return Ok(None);
     };
+    let context: Option<String> = row.try_get_by_index(8)?;
     let live = Live {
         client_id: row.try_get_by_index(0)?,
         account: row.try_get_by_index(1)?,
@@ -169,6 +173,7 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
         scope: row.try_get_by_index(5)?,
         created: row.try_get_by_index(6)?,
         expires: row.try_get_by_index(7)?,
+        launch: launch::of_text(context.as_deref()),
     };
     let (person, patient) = (live.person.as_deref(), live.patient.as_deref());
     let may = representative::may_act(state, store.reader(), &live.class, person, patient).await?;

@@ -20,10 +20,10 @@ use crate::smart_support::{Server, each_smart_database};
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-struct Key {
+pub struct Key {
     alg: Algorithm,
     private: EncodingKey,
-    public: Value,
+    pub public: Value,
 }
 
 fn pem(der: &[u8]) -> Vec<u8> {
@@ -34,7 +34,7 @@ fn pem(der: &[u8]) -> Vec<u8> {
     .into_bytes()
 }
 
-fn key(alg: Algorithm, kid: &str) -> Key {
+pub fn key(alg: Algorithm, kid: &str) -> Key {
     let private = if alg == Algorithm::RS384 {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
@@ -52,7 +52,7 @@ fn key(alg: Algorithm, kid: &str) -> Key {
     }
 }
 
-async fn backend(server: &Server, keys: ClientKeys, scope: &str) -> RegisteredClient {
+pub async fn backend(server: &Server, keys: ClientKeys, scope: &str) -> RegisteredClient {
     clients::add(
         &server.store,
         NewClient {
@@ -70,7 +70,7 @@ async fn backend(server: &Server, keys: ClientKeys, scope: &str) -> RegisteredCl
     .unwrap()
 }
 
-fn claims(server: &Server, client: &RegisteredClient) -> Value {
+pub fn claims(server: &Server, client: &RegisteredClient) -> Value {
     let now = server.clock.now() / 1000;
     json!({
         "iss": client.client_id,
@@ -81,13 +81,13 @@ fn claims(server: &Server, client: &RegisteredClient) -> Value {
     })
 }
 
-fn sign(key: &Key, kid: &str, claims: &Value) -> String {
+pub fn sign(key: &Key, kid: &str, claims: &Value) -> String {
     let mut header = Header::new(key.alg);
     header.kid = Some(kid.to_owned());
     jsonwebtoken::encode(&header, claims, &key.private).unwrap()
 }
 
-async fn ask(server: &Server, assertion: &str, scope: &str) -> (u16, Value) {
+pub async fn ask(server: &Server, assertion: &str, scope: &str) -> (u16, Value) {
     // Each from another address: the throttle is tried elsewhere.
     static ADDRESS: AtomicUsize = AtomicUsize::new(0);
     let host = ADDRESS.fetch_add(1, Ordering::SeqCst);

@@ -25,7 +25,13 @@ async fn configurations_say_what_is_there(server: Server) {
     assert_eq!(headers["access-control-allow-origin"], "*");
     let capabilities = smart["capabilities"].as_array().unwrap();
     for capability in [
+        "launch-ehr",
         "launch-standalone",
+        "context-banner",
+        "context-style",
+        "context-ehr-patient",
+        "context-ehr-encounter",
+        "permission-user",
         "client-public",
         "client-confidential-symmetric",
         "client-confidential-asymmetric",

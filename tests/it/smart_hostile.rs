@@ -12,6 +12,7 @@ const PLACES: &[(&str, &str)] = &[
     ("POST", "/auth/token"),
     ("POST", "/auth/introspect"),
     ("POST", "/auth/revoke"),
+    ("POST", "/auth/launch"),
     ("POST", "/auth/userinfo"),
     ("GET", "/auth/userinfo"),
     ("GET", "/auth/authorize"),

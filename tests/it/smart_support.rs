@@ -240,6 +240,10 @@ pub struct SmartFields {
     pub id_token: Option<String>,
     pub need_patient_banner: Option<bool>,
     pub smart_style_url: Option<String>,
+    pub encounter: Option<String>,
+    pub intent: Option<String>,
+    #[serde(rename = "fhirContext")]
+    pub fhir_context: Option<serde_json::Value>,
 }
 
 impl ExtraTokenFields for SmartFields {}
