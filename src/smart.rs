@@ -27,6 +27,7 @@ mod authorize;
 mod client_auth;
 mod consent;
 mod discovery;
+mod end_session;
 mod generation;
 mod grants;
 mod introspect;
@@ -51,6 +52,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::http::request::Parts;
@@ -153,7 +155,7 @@ struct Inner {
     /// The public URL's path, empty or `/candor`.
     root: String,
     is_https: bool,
-    signing: SigningKeys,
+    signing: ArcSwap<SigningKeys>,
     fetcher: KeyFetcher,
     throttle: Throttle,
     viewers: ViewerCache,
@@ -178,7 +180,7 @@ impl SmartState {
             )),
             store,
             config,
-            signing,
+            signing: ArcSwap::from_pointee(signing),
             fetcher,
             throttle: Throttle::default(),
         })))
@@ -225,8 +227,16 @@ impl SmartState {
         self.0.is_https
     }
 
-    fn signing(&self) -> &SigningKeys {
-        &self.0.signing
+    /// The keys that sign now. Ask before a transaction begins: it may take a connection.
+    async fn signing(&self) -> Result<Arc<SigningKeys>, SigningError> {
+        let known = self.0.signing.load_full();
+        if known.is_of(generation::read(self.store()).await?) {
+            return Ok(known);
+        }
+        // Rotated, or access ended somewhere: that is rare enough to read them again.
+        let keys = Arc::new(SigningKeys::load(self.store()).await?);
+        self.0.signing.store(keys.clone());
+        Ok(keys)
     }
 
     fn key_fetcher(&self) -> &KeyFetcher {
@@ -320,6 +330,10 @@ pub fn router(state: SmartState) -> Router {
         .route("/auth/record", get(record::get).post(record::post))
         .route("/auth/consent", get(consent::get).post(consent::post))
         .route("/apps", get(apps::get).post(apps::post))
+        .route(
+            "/auth/end-session",
+            get(end_session::get).post(end_session::post),
+        )
         .route("/logout", post(logout::post))
         .route("/signed-out", get(logout::signed_out))
         .route("/policy/release", get(release_policy::html))

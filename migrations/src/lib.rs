@@ -37,6 +37,10 @@ impl MigratorTrait for Migrator {
                 name: "0011_launch",
                 sql: include_str!("../sql/0011_launch.sql"),
             }),
+            Box::new(Step {
+                name: "0012_logout",
+                sql: include_str!("../sql/0012_logout.sql"),
+            }),
         ]
     }
 }

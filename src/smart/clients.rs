@@ -13,6 +13,7 @@ use url::{Host, Url};
 use super::entities::client;
 use super::jwks::{JwksError, KeySet};
 use super::scopes::ScopeList;
+use super::signing::SigningAlg;
 use super::{generation, secret};
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
@@ -73,6 +74,16 @@ pub struct NewClient {
     pub class: ViewerClass,
     /// Reference that such tokens speak for, `Organization/x` of a payer.
     pub person: Option<String>,
+    pub options: ClientOptions,
+}
+
+/// What few clients choose (OpenID Connect Dynamic Client Registration 1.0, section 2).
+#[derive(Clone, Debug, Default)]
+pub struct ClientOptions {
+    /// `id_token_signed_response_alg`.
+    pub id_token_alg: SigningAlg,
+    /// Where people may be sent after the client signed them out.
+    pub post_logout_redirect_uris: Vec<String>,
 }
 
 /// What to print, once: the secret is not kept.
@@ -175,9 +186,10 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
         jwks_uri: Set(jwks_uri),
         redirect_uris: Set(Value::from(new.redirect_uris.clone()).to_string()),
         scope: Set(scope.clone()),
-        id_token_alg: Set("RS256".to_owned()),
+        id_token_alg: Set(new.options.id_token_alg.name().to_owned()),
         created: Set(store.clock().now()),
         disabled: Set(None),
+        post_logout_redirect_uris: Set(list(&new.options.post_logout_redirect_uris)),
     };
     let tx = store.begin().await?;
     if find(tx.connection(), &client_id).await?.is_some() {
@@ -204,6 +216,10 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
         redirect_uris: new.redirect_uris,
         scope,
     })
+}
+
+fn list(uris: &[String]) -> Option<String> {
+    (!uris.is_empty()).then(|| Value::from(uris.to_vec()).to_string())
 }
 
 /// Shuts a client out or lets it in again. Shut out, it gets no token, and those it has are refused.
@@ -246,7 +262,11 @@ fn check(new: &NewClient) -> Result<(), ClientError> {
         }
         _ => {}
     }
-    for uri in &new.redirect_uris {
+    for uri in new
+        .redirect_uris
+        .iter()
+        .chain(&new.options.post_logout_redirect_uris)
+    {
         if !is_allowed_redirect_uri(uri) {
             return Err(ClientError::RedirectUri(uri.clone()));
         }
@@ -351,6 +371,15 @@ impl client::Model {
                 || (self.client_kind() == Some(ClientKind::Public)
                     && is_same_but_for_port(own, asked))
         })
+    }
+
+    /// Whether people may be sent here after it signed them out: to the letter.
+    #[must_use]
+    pub fn allows_logout_uri(&self, asked: &str) -> bool {
+        self.post_logout_redirect_uris
+            .as_deref()
+            .and_then(|json| serde_json::from_str::<Vec<String>>(json).ok())
+            .is_some_and(|registered| registered.iter().any(|own| own == asked))
     }
 
     /// What it may ask for.

@@ -1,11 +1,13 @@
 //! What apps read first: SMART and OpenID configuration, public keys, style.
 
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::SmartState;
 use super::json::Json;
 use super::scopes::{IDENTITY, catalogue};
+use super::token::unavailable;
 
 /// `GET {fhir}/.well-known/smart-configuration` (SMART App Launch 2.2, "Conformance").
 pub(super) async fn smart_configuration(State(state): State<SmartState>) -> Json {
@@ -38,6 +40,7 @@ pub(super) async fn smart_configuration(State(state): State<SmartState>) -> Json
 pub(super) async fn openid_configuration(State(state): State<SmartState>) -> Json {
     let mut configuration = common(&state);
     configuration["userinfo_endpoint"] = json!(state.url("/auth/userinfo"));
+    configuration["end_session_endpoint"] = json!(state.url("/auth/end-session"));
     configuration["subject_types_supported"] = json!(["public"]);
     configuration["id_token_signing_alg_values_supported"] = json!(["RS256", "ES384"]);
     configuration["claims_supported"] = json!([
@@ -107,9 +110,12 @@ fn scopes() -> Vec<String> {
         .collect()
 }
 
-/// `GET /auth/jwks`: the keys that sign id_tokens.
-pub(super) async fn jwks(State(state): State<SmartState>) -> Json {
-    Json(state.signing().public().clone())
+/// `GET /auth/jwks`: the keys that sign id_tokens, and those that did until a day ago.
+pub(super) async fn jwks(State(state): State<SmartState>) -> Response {
+    match state.signing().await {
+        Ok(keys) => Json(keys.public().clone()).into_response(),
+        Err(error) => unavailable(&error),
+    }
 }
 
 /// `GET /assets/smart-style.json`: the look that apps may borrow (SMART, "Styling").

@@ -21,6 +21,7 @@ pub mod client {
         pub id_token_alg: String,
         pub created: i64,
         pub disabled: Option<i64>,
+        pub post_logout_redirect_uris: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -209,6 +209,8 @@ pub(super) enum PageError {
     Store(#[from] StoreError),
     #[error("a password could not be checked")]
     Password(#[from] super::password::PasswordError),
+    #[error("the signing keys could not be read")]
+    Signing(#[from] super::signing::SigningError),
 }
 
 impl From<sea_orm::DbErr> for PageError {
@@ -257,7 +259,7 @@ impl PageError {
                 "This request was started with another account. Nothing was shared. Go back to the \
                  app and start again.",
             ),
-            Self::Store(_) | Self::Password(_) => (
+            Self::Store(_) | Self::Password(_) | Self::Signing(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "We can't do this right now",
                 "Something on our side is not working. Nothing was changed. Please try again in a \

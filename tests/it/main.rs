@@ -33,6 +33,7 @@ mod smart_backend;
 mod smart_code_flow;
 mod smart_discovery;
 mod smart_hostile;
+mod smart_keys;
 mod smart_launch;
 mod smart_representative;
 mod smart_sign_in;

@@ -589,6 +589,7 @@ async fn markup_in_what_others_wrote_stays_text(server: Server) {
         scope: ALL.to_owned(),
         class: candor::visibility::ViewerClass::System,
         person: None,
+        options: candor::smart::clients::ClientOptions::default(),
     };
     let registered = candor::smart::clients::add(&server.store, new.clone())
         .await

@@ -64,6 +64,7 @@ pub async fn backend(server: &Server, keys: ClientKeys, scope: &str) -> Register
             scope: scope.to_owned(),
             class: ViewerClass::System,
             person: None,
+            options: candor::smart::clients::ClientOptions::default(),
         },
     )
     .await

@@ -65,6 +65,10 @@ async fn configurations_say_what_is_there(server: Server) {
         );
     }
     assert_eq!(openid["issuer"], server.public.as_str());
+    assert_eq!(
+        openid["end_session_endpoint"],
+        server.url("/auth/end-session").as_str()
+    );
     let algorithms = openid["id_token_signing_alg_values_supported"]
         .as_array()
         .unwrap();

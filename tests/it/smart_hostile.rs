@@ -26,6 +26,8 @@ const PLACES: &[(&str, &str)] = &[
     ("GET", "/apps"),
     ("POST", "/apps"),
     ("POST", "/logout"),
+    ("GET", "/auth/end-session"),
+    ("POST", "/auth/end-session"),
 ];
 
 /// Sends bytes as they are and reads the status; HTTP libraries would refuse to write most of them.

@@ -169,6 +169,7 @@ impl Server {
                 scope: scope.to_owned(),
                 class: ViewerClass::System,
                 person: None,
+                options: candor::smart::clients::ClientOptions::default(),
             },
         )
         .await

@@ -24,6 +24,7 @@ pub(super) async fn exchange(
         .ok_or(RouteError::Missing("code_verifier"))?;
     let now = state.now();
     let hash = secret::hash(presented);
+    let signing = state.signing().await?;
     let tx = state.store().begin().await?;
     let connection = tx.connection();
     let code = code::Entity::find_by_id(hash.clone())
@@ -64,7 +65,7 @@ pub(super) async fn exchange(
     }
     let scope = ScopeList::parse(&grant.scope);
     let nonce = code.nonce.as_deref();
-    let answer = super::issue(state, connection, client, &grant, &scope, nonce).await?;
+    let answer = super::issue(state, &signing, connection, client, &grant, &scope, nonce).await?;
     tx.commit().await?;
     Ok(answer)
 }

@@ -55,6 +55,7 @@ pub(super) async fn exchange(
         .ok_or(RouteError::Missing("refresh_token"))?;
     let now = state.now();
     let hash = secret::hash(presented);
+    let signing = state.signing().await?;
     let tx = state.store().begin().await?;
     let connection = tx.connection();
     let token = token::Entity::find_by_id(hash.clone())
@@ -93,7 +94,7 @@ pub(super) async fn exchange(
         );
         return Err(RouteError::Grant);
     }
-    let answer = super::issue(state, connection, client, &grant, &scope, None).await?;
+    let answer = super::issue(state, &signing, connection, client, &grant, &scope, None).await?;
     tx.commit().await?;
     Ok(answer)
 }
