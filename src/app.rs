@@ -243,6 +243,12 @@ impl Server {
     ) -> anyhow::Result<Self> {
         observe::metrics::start();
         let address = listener.local_addr()?;
+        if config.callers_look_alike(address) {
+            tracing::warn!(
+                "public_url is not the address bound, and smart.client_address_header is not set: \
+                 all callers behind the proxy count as one when guesses at passwords are slowed down"
+            );
+        }
         let public_url = config.public_url(address);
         let app = App::open(Arc::new(config), public_url, clock).await?;
         let smart = app.smart().await?;

@@ -5,6 +5,7 @@ pub mod client;
 pub mod demo;
 pub mod derive;
 pub mod import;
+pub mod keys;
 pub mod serve;
 pub mod user;
 
@@ -43,6 +44,8 @@ enum Command {
     Client(client::Client),
     /// People who may sign in.
     User(user::User),
+    /// The keys that sign id_tokens.
+    Keys(keys::Keys),
     #[command(hide = true)]
     Derive(derive::Derive),
 }
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
             Command::Import(import) => import.run(config).await,
             Command::Client(client) => client.run(config).await,
             Command::User(user) => user.run(config).await,
+            Command::Keys(keys) => keys.run(config).await,
             Command::Derive(derive) => derive.run(),
         }
     });

@@ -286,6 +286,14 @@ impl Config {
         }
     }
 
+    /// Whether something stands between this server and its callers that does not say who they are, so
+    /// that all of them have one address: guessing cannot be told from working then.
+    #[must_use]
+    pub fn callers_look_alike(&self, bound: SocketAddr) -> bool {
+        self.smart.client_address_header.is_none()
+            && self.public_url(bound) != format!("http://{bound}")
+    }
+
     /// The time zone of release delays.
     #[must_use]
     pub fn time_zone(&self) -> TimeZone {
@@ -313,9 +321,15 @@ impl Config {
                 Ok(url)
                     if matches!(url.scheme(), "http" | "https")
                         && url.has_host()
+                        && (url.scheme() == "https" || is_loopback(&url))
                         && url.query().is_none()
                         && url.fragment().is_none()
                         && !url.path().trim_end_matches('/').ends_with("/fhir/r4") => {}
+                Ok(url) if url.scheme() == "http" && url.has_host() && !is_loopback(&url) => {
+                    problems.push(format!(
+                        "public_url: {text:?} would send passwords and records over the network unencrypted. Use https://; TLS may end at a proxy."
+                    ));
+                }
                 _ => problems.push(format!(
                     "public_url: {text:?} must be an http(s) URL without query, fragment and /fhir/r4, as in https://records.example.org."
                 )),
@@ -393,6 +407,15 @@ impl Limits {
         ] {
             in_range("limits", key, value, most, problems);
         }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 
@@ -486,10 +509,27 @@ mod tests {
             "https://x/?a",
             "https://x/fhir/r4",
             "ftp://x",
+            "http://records.example.org",
+            "http://127.0.0.1.example.org",
         ] {
             assert!(load("", &[("CANDOR_PUBLIC_URL", bad)]).is_err(), "{bad}");
         }
         let config = load("", &[("CANDOR_PUBLIC_URL", "https://x/candor/")]).unwrap();
         assert_eq!(config.public_url(config.bind), "https://x/candor");
+        assert!(load("", &[("CANDOR_PUBLIC_URL", "http://localhost:9/")]).is_ok());
+    }
+
+    #[test]
+    fn a_proxy_that_does_not_say_who_calls_is_noticed() {
+        let is_blind = |environment: &[(&str, &str)]| {
+            let config = load("", environment).unwrap();
+            config.callers_look_alike(config.bind)
+        };
+        let proxied = ("CANDOR_PUBLIC_URL", "https://records.example.org");
+        assert!(is_blind(&[proxied]));
+        let header = ("CANDOR_CLIENT_ADDRESS_HEADER", "x-forwarded-for");
+        assert!(!is_blind(&[proxied, header]));
+        assert!(!is_blind(&[]));
+        assert!(!is_blind(&[("CANDOR_PUBLIC_URL", "http://127.0.0.1:8080")]));
     }
 }

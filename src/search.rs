@@ -251,6 +251,12 @@ pub async fn find_ids<C: ConnectionTrait>(
     context.first(connection, &plan, 2).await
 }
 
+/// Whether the narrowing query of a granular scope can be searched for on this type.
+#[must_use]
+pub fn can_narrow(type_id: TypeId, query: &str) -> bool {
+    parse::narrowing(type_id, query).is_ok()
+}
+
 /// The narrowing query of a granular scope (`category=system|code`) as an SQL predicate over a row
 /// alias with `id` and `patient`. What is not understood lets nothing through.
 ///

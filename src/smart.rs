@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! app -> authorize -> login -> record -> consent -> (code) -> token -> (access token) -> authenticate
+//! EHR -> launch -> app -> authorize -> the same
 //! ```
 
 pub mod clients;
@@ -21,13 +22,17 @@ pub mod users;
 
 mod apps;
 mod assertion;
+mod attempts;
 mod authorize;
 mod client_auth;
 mod consent;
 mod discovery;
+mod end_session;
+mod generation;
 mod grants;
 mod introspect;
 mod json;
+mod launch;
 mod login;
 mod logout;
 mod names;
@@ -47,6 +52,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::http::request::Parts;
@@ -94,9 +100,8 @@ pub struct SmartConfig {
     pub session_idle: Millis,
     /// A signed-in browser is signed out after this long in any case.
     pub session_life: Millis,
-    /// How long a token's viewer is remembered without asking the database, zero for not at all. What
-    /// this server revokes is forgotten at once, whatever the time; what another process revokes on
-    /// the same database works that much later.
+    /// How long a token's viewer is remembered, zero for not at all. What any process on the database
+    /// revokes works at once, whatever the time.
     pub viewer_cache: Millis,
     /// Whether clients' keys may be fetched from loopback, over plain http: tests and demonstrations.
     pub allow_loopback_jwks: bool,
@@ -119,7 +124,7 @@ impl SmartConfig {
             refresh_token_life: 90 * DAY,
             session_idle: 15 * MINUTE,
             session_life: 12 * 60 * MINUTE,
-            viewer_cache: SECOND,
+            viewer_cache: MINUTE,
             allow_loopback_jwks: false,
             client_address_header: None,
         }
@@ -150,7 +155,7 @@ struct Inner {
     /// The public URL's path, empty or `/candor`.
     root: String,
     is_https: bool,
-    signing: SigningKeys,
+    signing: ArcSwap<SigningKeys>,
     fetcher: KeyFetcher,
     throttle: Throttle,
     viewers: ViewerCache,
@@ -175,7 +180,7 @@ impl SmartState {
             )),
             store,
             config,
-            signing,
+            signing: ArcSwap::from_pointee(signing),
             fetcher,
             throttle: Throttle::default(),
         })))
@@ -222,8 +227,16 @@ impl SmartState {
         self.0.is_https
     }
 
-    fn signing(&self) -> &SigningKeys {
-        &self.0.signing
+    /// The keys that sign now. Ask before a transaction begins: it may take a connection.
+    async fn signing(&self) -> Result<Arc<SigningKeys>, SigningError> {
+        let known = self.0.signing.load_full();
+        if known.is_of(generation::read(self.store()).await?) {
+            return Ok(known);
+        }
+        // Rotated, or access ended somewhere: that is rare enough to read them again.
+        let keys = Arc::new(SigningKeys::load(self.store()).await?);
+        self.0.signing.store(keys.clone());
+        Ok(keys)
     }
 
     fn key_fetcher(&self) -> &KeyFetcher {
@@ -307,6 +320,7 @@ pub fn router(state: SmartState) -> Router {
         .route("/auth/token", post(token::post))
         .route("/auth/introspect", post(introspect::post))
         .route("/auth/revoke", post(revoke::post))
+        .route("/auth/launch", post(launch::post))
         .route("/auth/userinfo", get(userinfo::get).post(userinfo::get))
         .route("/policy/release.json", get(release_policy::json))
         .layer(cors);
@@ -316,6 +330,10 @@ pub fn router(state: SmartState) -> Router {
         .route("/auth/record", get(record::get).post(record::post))
         .route("/auth/consent", get(consent::get).post(consent::post))
         .route("/apps", get(apps::get).post(apps::post))
+        .route(
+            "/auth/end-session",
+            get(end_session::get).post(end_session::post),
+        )
         .route("/logout", post(logout::post))
         .route("/signed-out", get(logout::signed_out))
         .route("/policy/release", get(release_policy::html))

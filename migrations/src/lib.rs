@@ -30,6 +30,16 @@ impl MigratorTrait for Migrator {
                 sql: include_str!("../sql/0004_statistics.sql"),
             }),
             Box::new(Step {
+                name: "0010_authorization",
+                sql: include_str!("../sql/0010_authorization.sql"),
+            }),
+            Box::new(Step {
+                name: "0011_launch",
+                sql: include_str!("../sql/0011_launch.sql"),
+            }),
+            Box::new(Step {
+                name: "0012_logout",
+                sql: include_str!("../sql/0012_logout.sql"),
                 name: "0030_old_versions",
                 sql: include_str!("../sql/0030_old_versions.sql"),
             }),

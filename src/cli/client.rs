@@ -7,7 +7,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config::Config;
-use crate::smart::clients::{self, ClientKeys, ClientKind, NewClient};
+use crate::smart::clients::{self, ClientKeys, ClientKind, ClientOptions, NewClient};
+use crate::smart::signing::SigningAlg;
 use crate::store::Store;
 use crate::visibility::ViewerClass;
 
@@ -59,6 +60,12 @@ struct Add {
     /// or admin.
     #[arg(long = "as", value_name = "CLASS", default_value = "system", value_parser = class)]
     class: ViewerClass,
+    /// How id_tokens for it are signed: RS256 or ES384.
+    #[arg(long, value_name = "ALG", default_value = "RS256", value_parser = signing_alg)]
+    id_token_alg: SigningAlg,
+    /// Where people may be sent after it signed them out; once for each URI.
+    #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
+    post_logout_redirect_uris: Vec<String>,
     /// Whom a backend speaks for, as in Organization/123.
     #[arg(long, value_name = "REFERENCE")]
     person: Option<String>,
@@ -113,6 +120,10 @@ impl Add {
             scope: self.scope,
             class: self.class,
             person: self.person,
+            options: ClientOptions {
+                id_token_alg: self.id_token_alg,
+                post_logout_redirect_uris: self.post_logout_redirect_uris,
+            },
         };
         let added = clients::add(store, new).await?;
         super::print(&serde_json::to_string_pretty(&added)?)?;
@@ -127,6 +138,10 @@ fn keys(text: &str) -> anyhow::Result<ClientKeys> {
     let set = std::fs::read_to_string(Path::new(text))
         .with_context(|| format!("--jwks {text} is neither a URL nor a file that can be read"))?;
     Ok(ClientKeys::Value(set))
+}
+
+fn signing_alg(text: &str) -> Result<SigningAlg, String> {
+    SigningAlg::from_name(text).ok_or_else(|| "expected RS256 or ES384".to_owned())
 }
 
 fn class(text: &str) -> Result<ViewerClass, String> {

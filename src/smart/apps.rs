@@ -16,6 +16,7 @@ use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
 use super::scopes::{ScopeList, catalogue};
 use super::sessions::Session;
+use super::users::Role;
 use super::{SmartState, grants, names, sessions, users};
 use crate::clock::Millis;
 
@@ -65,6 +66,8 @@ async fn list(state: &SmartState, session: &Session, removed: bool) -> Result<Re
         .order_by_desc(grant::Column::Created)
         .all(reader)
         .await?;
+    let is_patient_side =
+        Role::from_name(&session.account.role).is_some_and(|role| role.class().is_patient_side());
     let mut apps = Vec::new();
     for grant in found {
         let scopes = ScopeList::parse(&grant.scope);
@@ -88,7 +91,7 @@ async fn list(state: &SmartState, session: &Session, removed: bool) -> Result<Re
         let record = match record {
             Some(record) => names::of_record(state, &session.account, record).await,
             // It may not be opened any more, so the app reads nothing.
-            None if grant.patient.is_some() => continue,
+            None if grant.patient.is_some() && is_patient_side => continue,
             None => String::new(),
         };
         apps.push(AppView {
@@ -174,7 +177,6 @@ async fn remove(
     if let Some(grant) = own {
         grants::revoke(tx.connection(), &grant.id, state.now()).await?;
         tx.commit().await.map_err(PageError::from)?;
-        state.viewer_cache().forget();
         tracing::info!(
             grant = grant.id,
             client_id = grant.client_id,

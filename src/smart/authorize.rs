@@ -4,9 +4,11 @@
 //! An unknown app or redirect URI gets a page and never a redirect. Everything else goes back to the
 //! app, which knows what to say to its user.
 
+use std::net::IpAddr;
+
 use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
+use axum::http::request::Parts;
 use axum::response::Response;
 use axum_extra::extract::CookieJar;
 use sea_orm::ActiveValue::Set;
@@ -15,18 +17,20 @@ use thiserror::Error;
 
 use super::clients::{self, ClientKind};
 use super::entities::{client, request};
-use super::pages::{PageError, see_other};
+use super::pages::{Leave, PageError, leave, see_other};
 use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
-use super::{MINUTE, SECOND, SmartState, login, secret, sessions};
+use super::{MINUTE, SECOND, SmartState, launch, login, secret, sessions};
 use crate::store::StoreError;
 
 /// A person has this long to answer.
 const REQUEST_LIFE: i64 = 10 * MINUTE;
 /// Long-term access is granted by somebody whose password was typed this recently.
 const STEP_UP: i64 = 5 * MINUTE;
-/// Apps keep their whole state in `state` sometimes; more than this is abuse.
-const MOST_STATE_BYTES: usize = 4096;
+/// Apps keep their whole state in `state` sometimes; more than this is abuse: every request is a row.
+const MOST_STATE_BYTES: usize = 2048;
+/// It comes back in the id_token, and is as good as any other at the length of a hash.
+const MOST_NONCE_BYTES: usize = 512;
 const MOST_SCOPE_BYTES: usize = 8192;
 
 /// Why a request is refused.
@@ -52,8 +56,21 @@ pub(super) struct Reply {
 }
 
 impl Reply {
+    /// Where a request that waits is answered.
+    pub(super) fn to(request: &request::Model) -> Self {
+        Self {
+            redirect_uri: request.redirect_uri.clone(),
+            state: Some(request.state.clone()),
+        }
+    }
+
     /// The redirect to the app, with `iss` (RFC 9207) and its `state`.
     pub(super) fn with(&self, issuer: &str, parameters: &[(&str, &str)]) -> Response {
+        see_other(&self.address(issuer, parameters))
+    }
+
+    /// Where that redirect goes.
+    fn address(&self, issuer: &str, parameters: &[(&str, &str)]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(parameters);
         if let Some(state) = &self.state {
@@ -66,11 +83,21 @@ impl Reply {
         } else {
             '?'
         };
-        see_other(&format!(
-            "{}{separator}{}",
-            self.redirect_uri,
-            query.finish()
-        ))
+        format!("{}{separator}{}", self.redirect_uri, query.finish())
+    }
+
+    /// The page that says no and leads back: for answers that may come in the course of a form.
+    pub(super) fn refuse_on_page(
+        &self,
+        state: &SmartState,
+        kind: Leave,
+        app: &str,
+        error: &str,
+        description: &str,
+    ) -> Response {
+        tracing::info!(error, description, "authorization refused");
+        let parameters = [("error", error), ("error_description", description)];
+        leave(state, kind, app, &self.address(state.issuer(), &parameters))
     }
 
     /// The redirect that says no.
@@ -83,29 +110,30 @@ impl Reply {
     }
 }
 
-pub(super) async fn get(
-    State(state): State<SmartState>,
-    RawQuery(query): RawQuery,
-    jar: CookieJar,
-) -> Response {
-    let params = Params::parse(query.unwrap_or_default().as_bytes());
-    answer(&state, &params, &jar).await
+pub(super) async fn get(State(state): State<SmartState>, jar: CookieJar, parts: Parts) -> Response {
+    let params = Params::parse(parts.uri.query().unwrap_or_default().as_bytes());
+    answer(&state, &params, &jar, state.caller(&parts)).await
 }
 
 pub(super) async fn post(
     State(state): State<SmartState>,
     jar: CookieJar,
-    headers: HeaderMap,
+    parts: Parts,
     body: Bytes,
 ) -> Response {
-    match Params::from_form(&headers, &body) {
-        Ok(params) => answer(&state, &params, &jar).await,
+    match Params::from_form(&parts.headers, &body) {
+        Ok(params) => answer(&state, &params, &jar, state.caller(&parts)).await,
         Err(_) => PageError::Parameter("client_id").page(&state),
     }
 }
 
-async fn answer(state: &SmartState, params: &Params, jar: &CookieJar) -> Response {
-    match authorize(state, params, jar).await {
+async fn answer(
+    state: &SmartState,
+    params: &Params,
+    jar: &CookieJar,
+    caller: Option<IpAddr>,
+) -> Response {
+    match authorize(state, params, jar, caller).await {
         Ok(response) => response,
         Err(RouteError::Page(error)) => error.page(state),
         Err(RouteError::Redirect {
@@ -120,6 +148,7 @@ async fn authorize(
     state: &SmartState,
     params: &Params,
     jar: &CookieJar,
+    caller: Option<IpAddr>,
 ) -> Result<Response, RouteError> {
     let (client, redirect_uri) = client_and_redirect(state, params).await?;
     // A repeated state cannot be given back.
@@ -190,17 +219,33 @@ async fn authorize(
             "code_challenge must be the 43 characters of a base64url SHA-256",
         ));
     };
-    if get("launch")?.is_some() {
-        return Err(refuse(
-            "invalid_request",
-            "this server does not know this launch",
-        ));
-    }
+    let launch = match get("launch")? {
+        Some(token) => {
+            let found = launch::find(state, token, &client.client_id).await;
+            let context = found.map_err(PageError::from)?.ok_or_else(|| {
+                refuse(
+                    "invalid_request",
+                    "the launch is unknown, expired, used, or meant for another app",
+                )
+            })?;
+            Some((token, context))
+        }
+        None => None,
+    };
     let asked = get("scope")?.unwrap_or_default();
     if asked.len() > MOST_SCOPE_BYTES {
         return Err(refuse("invalid_scope", "scope is too long"));
     }
-    let scope = ScopeList::parse(asked).within(&client.scopes());
+    let mut scope = ScopeList::parse(asked).within(&client.scopes());
+    if launch.is_none() {
+        // An app that can be launched both ways asks for it always.
+        scope.identity.retain(|scope| *scope != launch::SCOPE);
+    } else if !scope.has(launch::SCOPE) {
+        return Err(refuse(
+            "invalid_scope",
+            "a launch from an EHR needs the scope launch",
+        ));
+    }
     // Without a person or a resource there is nothing to allow.
     if scope.resources.is_empty() && !scope.has("openid") {
         return Err(refuse(
@@ -209,6 +254,12 @@ async fn authorize(
         ));
     }
     let nonce = get("nonce")?.map(str::to_owned);
+    if nonce
+        .as_ref()
+        .is_some_and(|nonce| nonce.len() > MOST_NONCE_BYTES)
+    {
+        return Err(refuse("invalid_request", "nonce is too long"));
+    }
     let prompt = get("prompt")?.unwrap_or_default();
     let max_age: Option<i64> = match get("max_age")? {
         Some(text) => Some(
@@ -236,6 +287,10 @@ async fn authorize(
     if let Some(seconds) = max_age {
         fresh_after = fresh_after.max(now.saturating_sub(seconds.max(0).saturating_mul(SECOND)));
     }
+    // Each is a row that anybody can have written.
+    if session.is_none() && !state.throttle().spend_request(caller, now) {
+        return Err(PageError::Busy.into());
+    }
     let row = request::Model {
         id: secret::random_id(),
         client_id: client.client_id,
@@ -249,20 +304,34 @@ async fn authorize(
         patient: None,
         created: now,
         expires: now + REQUEST_LIFE,
+        context: launch.as_ref().map(|(_, context)| context.clone()),
     };
     let id = row.id.clone();
-    let step = login::next(state, &row, session.as_ref());
-    insert(state, row).await.map_err(PageError::from)?;
+    let step = login::next(&row, session.as_ref());
+    let token = launch.map(|(token, _)| token);
+    if !insert(state, row, token).await.map_err(PageError::from)? {
+        return Err(refuse("invalid_request", "the launch was used just now"));
+    }
     Ok(see_other(&state.path(&format!("{step}?request={id}"))))
 }
 
-async fn insert(state: &SmartState, row: request::Model) -> Result<(), StoreError> {
+/// Keeps a request, and uses up the launch it came with. False: that was used already.
+async fn insert(
+    state: &SmartState,
+    row: request::Model,
+    launch: Option<&str>,
+) -> Result<bool, StoreError> {
     let tx = state.store().begin().await?;
+    if let Some(token) = launch
+        && !launch::spend(tx.connection(), token).await?
+    {
+        return Ok(false);
+    }
     request::Entity::insert(row.into_active_model().reset_all())
         .exec_without_returning(tx.connection())
         .await?;
     tx.commit().await?;
-    Ok(())
+    Ok(true)
 }
 
 /// The two parameters that decide whether a redirect may be sent at all.

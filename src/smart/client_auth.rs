@@ -13,6 +13,7 @@ use super::assertion::{self, ASSERTION_TYPE, AssertionError};
 use super::clients::{self, ClientKind};
 use super::entities::client;
 use super::params::{Params, ParamsError};
+use super::throttle::Kind;
 use super::{SECOND, SmartState};
 use crate::store::StoreError;
 
@@ -75,18 +76,21 @@ pub(super) async fn authenticate(
         (None, Some(assertion)) => assertion::claimed_client(assertion).unwrap_or_default(),
         (None, None) => params.get("client_id")?.unwrap_or_default().to_owned(),
     };
-    let throttle_name = format!("client {name}");
-    if let Some(wait) = state.throttle().wait(&throttle_name, caller, state.now()) {
+    let throttle = state.throttle();
+    if let Some(wait) = throttle.wait(Kind::Client, &name, caller, state.now()) {
         return Err(ClientAuthError::Throttled((wait + SECOND - 1) / SECOND));
     }
     let outcome = prove(state, basic, params).await;
     match &outcome {
         Ok(found) if found.method != Method::None => {
-            state.throttle().succeeded(&throttle_name, caller);
+            throttle.succeeded(Kind::Client, &name, caller, state.now());
         }
-        Err(ClientAuthError::Refused { .. } | ClientAuthError::Assertion(_)) => {
-            state.throttle().failed(&throttle_name, caller, state.now());
-        }
+        // What cannot be a guess at a secret or key is no failure: a client with a wrong clock, or one
+        // that sends an assertion twice, slows nobody down.
+        Err(
+            ClientAuthError::Refused { .. }
+            | ClientAuthError::Assertion(AssertionError::Signature | AssertionError::Client),
+        ) => throttle.failed(Kind::Client, &name, caller, state.now()),
         _ => {}
     }
     outcome

@@ -13,7 +13,8 @@ use url::{Host, Url};
 use super::entities::client;
 use super::jwks::{JwksError, KeySet};
 use super::scopes::ScopeList;
-use super::secret;
+use super::signing::SigningAlg;
+use super::{generation, secret};
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
 
@@ -73,6 +74,16 @@ pub struct NewClient {
     pub class: ViewerClass,
     /// Reference that such tokens speak for, `Organization/x` of a payer.
     pub person: Option<String>,
+    pub options: ClientOptions,
+}
+
+/// What few clients choose (OpenID Connect Dynamic Client Registration 1.0, section 2).
+#[derive(Clone, Debug, Default)]
+pub struct ClientOptions {
+    /// `id_token_signed_response_alg`.
+    pub id_token_alg: SigningAlg,
+    /// Where people may be sent after the client signed them out.
+    pub post_logout_redirect_uris: Vec<String>,
 }
 
 /// What to print, once: the secret is not kept.
@@ -128,7 +139,7 @@ pub enum ClientError {
     #[error("the client needs at least one scope")]
     NoScope,
     #[error(
-        "a backend client is granted system scopes only, other clients patient and user scopes"
+        "a backend client is granted system scopes and launch only, other clients patient and user scopes"
     )]
     ScopeKind,
     #[error("a client acts for a system, payer, researcher, other, staff, auditor or admin")]
@@ -175,9 +186,10 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
         jwks_uri: Set(jwks_uri),
         redirect_uris: Set(Value::from(new.redirect_uris.clone()).to_string()),
         scope: Set(scope.clone()),
-        id_token_alg: Set("RS256".to_owned()),
+        id_token_alg: Set(new.options.id_token_alg.name().to_owned()),
         created: Set(store.clock().now()),
         disabled: Set(None),
+        post_logout_redirect_uris: Set(list(&new.options.post_logout_redirect_uris)),
     };
     let tx = store.begin().await?;
     if find(tx.connection(), &client_id).await?.is_some() {
@@ -206,6 +218,10 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
     })
 }
 
+fn list(uris: &[String]) -> Option<String> {
+    (!uris.is_empty()).then(|| Value::from(uris.to_vec()).to_string())
+}
+
 /// Shuts a client out or lets it in again. Shut out, it gets no token, and those it has are refused.
 /// False: there is no such client.
 pub async fn set_disabled(
@@ -220,6 +236,7 @@ pub async fn set_disabled(
         .filter(client::Column::ClientId.eq(client_id))
         .exec(tx.connection())
         .await?;
+    generation::raise(tx.connection()).await?;
     tx.commit().await?;
     Ok(updated.rows_affected == 1)
 }
@@ -245,7 +262,11 @@ fn check(new: &NewClient) -> Result<(), ClientError> {
         }
         _ => {}
     }
-    for uri in &new.redirect_uris {
+    for uri in new
+        .redirect_uris
+        .iter()
+        .chain(&new.options.post_logout_redirect_uris)
+    {
         if !is_allowed_redirect_uri(uri) {
             return Err(ClientError::RedirectUri(uri.clone()));
         }
@@ -270,7 +291,8 @@ fn check(new: &NewClient) -> Result<(), ClientError> {
         return Err(ClientError::NoScope);
     }
     let is_backend = new.kind == ClientKind::Backend;
-    if (is_backend && !scopes.identity.is_empty())
+    // An EHR's backend makes launches.
+    if (is_backend && scopes.identity.iter().any(|scope| *scope != "launch"))
         || scopes
             .resources
             .iter()
@@ -349,6 +371,15 @@ impl client::Model {
                 || (self.client_kind() == Some(ClientKind::Public)
                     && is_same_but_for_port(own, asked))
         })
+    }
+
+    /// Whether people may be sent here after it signed them out: to the letter.
+    #[must_use]
+    pub fn allows_logout_uri(&self, asked: &str) -> bool {
+        self.post_logout_redirect_uris
+            .as_deref()
+            .and_then(|json| serde_json::from_str::<Vec<String>>(json).ok())
+            .is_some_and(|registered| registered.iter().any(|own| own == asked))
     }
 
     /// What it may ask for.

@@ -17,14 +17,14 @@ use uuid::Uuid;
 
 use super::authorize::Reply;
 use super::entities::{account, client, grant, record as record_entity, request};
-use super::pages::{Forms, Frame, PageError, page};
+use super::pages::{Forms, Frame, Leave, PageError, page};
 use super::params::Params;
 use super::record::{self, Answerer};
 use super::sessions::Session;
 use super::users::Role;
-use super::{MINUTE, SmartState, clients, grants, names, users};
+use super::{MINUTE, SmartState, clients, grants, names, representative};
 use crate::visibility::ViewerClass;
-use offer::{GroupView, Offer};
+use offer::{Giver, GroupView, Offer};
 
 #[derive(Template)]
 #[template(path = "smart/consent.html")]
@@ -32,11 +32,15 @@ struct ConsentPage {
     frame: Frame,
     form: String,
     request: String,
+    /// Whose record the page speaks of: the answer is about nobody else.
+    patient: String,
     app: String,
     /// Where the answer goes, for people who look: a host name, or the scheme of a device's app.
     app_address: String,
     /// Whose record, and whether it is the account holder's own. Empty for staff.
     record: String,
+    /// Whose chart staff launched the app from. Empty when from none.
+    launched_about: String,
     is_own: bool,
     has_several_records: bool,
     groups: Vec<GroupView>,
@@ -55,15 +59,13 @@ struct Question {
     session: Session,
     client: client::Model,
     record: Option<record_entity::Model>,
+    has_several_records: bool,
     offer: Offer,
 }
 
 impl Question {
     fn reply(&self) -> Reply {
-        Reply {
-            redirect_uri: self.request.redirect_uri.clone(),
-            state: Some(self.request.state.clone()),
-        }
+        Reply::to(&self.request)
     }
 }
 
@@ -118,27 +120,38 @@ async fn question(
         .await?
         .filter(|client| client.disabled.is_none())
         .ok_or(PageError::UnknownClient)?;
-    let role = Role::from_name(&session.account.role).ok_or(PageError::NoRecord)?;
+    let Some(role) = Role::from_name(&session.account.role) else {
+        return Ok(Step::Elsewhere(record::no_record(state, &request).await?));
+    };
+    let records = representative::records(state, &session.account.id).await?;
+    let has_several_records = records.len() > 1;
     let record = match &request.patient {
-        Some(patient) => {
-            let records = users::records(reader, &session.account.id).await?;
-            let found = records.into_iter().find(|own| own.patient == *patient);
-            Some(found.ok_or(PageError::NoRecord)?)
-        }
-        None if role.class().is_patient_side() => return Err(PageError::NoRecord),
+        Some(patient) => records.into_iter().find(|own| own.patient == *patient),
         None => None,
     };
-    let offer = Offer::new(&request.scope, role.class().is_patient_side());
+    let is_patient_side = role.class().is_patient_side();
+    if record.is_none() && is_patient_side {
+        return Ok(Step::Elsewhere(record::no_record(state, &request).await?));
+    }
+    let giver = match (&request.patient, is_patient_side) {
+        (_, true) => Giver::PatientSide,
+        (Some(_), false) => Giver::StaffWithPatient,
+        (None, false) => Giver::Staff,
+    };
+    let offer = Offer::new(&request.scope, giver);
     let question = Question {
         request,
         session,
         client,
         record,
+        has_several_records,
         offer,
     };
     if question.offer.is_empty() {
-        let refused = question.reply().refuse(
-            state.issuer(),
+        let refused = question.reply().refuse_on_page(
+            state,
+            Leave::AtOnce,
+            &question.client.name,
             "invalid_scope",
             "the person who signed in cannot give any of the scopes",
         );
@@ -155,27 +168,32 @@ async fn show(
     long: bool,
     problem: &'static str,
 ) -> Result<Response, PageError> {
-    let several = users::records(state.store().reader(), &question.session.account.id)
-        .await?
-        .len()
-        > 1;
     let account = &question.session.account;
     let record = match &question.record {
         Some(record) => names::of_record(state, account, record).await,
         None => String::new(),
     };
+    let launched_about = match (&question.record, &question.request.patient) {
+        (None, Some(patient)) => {
+            let (class, person) = speaker(account, None);
+            names::in_context(state, class, person, patient).await
+        }
+        _ => String::new(),
+    };
     let template = ConsentPage {
         frame: Frame::new(state, Some(&question.session)),
         form: question.session.form_token(),
         request: question.request.id.clone(),
+        patient: question.request.patient.clone().unwrap_or_default(),
         app: question.client.name.clone(),
         app_address: address(&question.request.redirect_uri),
         record,
+        launched_about,
         is_own: question
             .record
             .as_ref()
             .is_some_and(|record| record.related_person.is_none()),
-        has_several_records: several,
+        has_several_records: question.has_several_records,
         groups: question.offer.view(ticked),
         offers_identity: question.offer.offers_identity(),
         identity,
@@ -220,6 +238,13 @@ async fn answer(
     let mut ticked: HashSet<String> = params.all("allow").map(str::to_owned).collect();
     let identity = params.first("identity").is_some();
     let long = params.first("long") == Some("yes");
+    if params.first("patient").unwrap_or_default()
+        != question.request.patient.as_deref().unwrap_or_default()
+    {
+        let problem = "Another record was chosen in another window. Please look whose record this \
+                       is now, and answer again.";
+        return show(state, &question, &ticked, identity, long, problem).await;
+    }
     match params.first("action") {
         Some("none") => {
             ticked.clear();
@@ -275,15 +300,13 @@ async fn grant(
         account: Some(account.id.clone()),
         class: class.name().to_owned(),
         person,
-        patient: question
-            .record
-            .as_ref()
-            .map(|record| record.patient.clone()),
+        patient: question.request.patient.clone(),
         scope,
         auth_time: question.session.signed_in,
         created: now,
         used: None,
         revoked: None,
+        context: question.request.context.clone(),
     };
     let id = row.id.clone();
     let tx = state.store().begin().await?;

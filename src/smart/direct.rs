@@ -53,6 +53,7 @@ pub async fn issue(state: &SmartState, new: &DirectGrant<'_>) -> Result<String, 
         created: Set(now),
         used: Set(None),
         revoked: Set(None),
+        context: Set(None),
     })
     .exec_without_returning(connection)
     .await?;

@@ -1,25 +1,31 @@
 //! What apps read first: SMART and OpenID configuration, public keys, style.
 
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::SmartState;
 use super::json::Json;
 use super::scopes::{IDENTITY, catalogue};
+use super::token::unavailable;
 
 /// `GET {fhir}/.well-known/smart-configuration` (SMART App Launch 2.2, "Conformance").
 pub(super) async fn smart_configuration(State(state): State<SmartState>) -> Json {
     let mut configuration = common(&state);
-    // Only what is there. EHR launch, patient pickers for staff and banners come with later work.
+    // Only what is there. Pickers of patients and encounters for staff come with later work.
     configuration["capabilities"] = json!([
+        "launch-ehr",
         "launch-standalone",
         "authorize-post",
         "client-public",
         "client-confidential-symmetric",
         "client-confidential-asymmetric",
         "sso-openid-connect",
-        "context-standalone-patient",
+        "context-banner",
         "context-style",
+        "context-ehr-patient",
+        "context-ehr-encounter",
+        "context-standalone-patient",
         "permission-offline",
         "permission-patient",
         "permission-user",
@@ -34,6 +40,7 @@ pub(super) async fn smart_configuration(State(state): State<SmartState>) -> Json
 pub(super) async fn openid_configuration(State(state): State<SmartState>) -> Json {
     let mut configuration = common(&state);
     configuration["userinfo_endpoint"] = json!(state.url("/auth/userinfo"));
+    configuration["end_session_endpoint"] = json!(state.url("/auth/end-session"));
     configuration["subject_types_supported"] = json!(["public"]);
     configuration["id_token_signing_alg_values_supported"] = json!(["RS256", "ES384"]);
     configuration["claims_supported"] = json!([
@@ -103,9 +110,12 @@ fn scopes() -> Vec<String> {
         .collect()
 }
 
-/// `GET /auth/jwks`: the keys that sign id_tokens.
-pub(super) async fn jwks(State(state): State<SmartState>) -> Json {
-    Json(state.signing().public().clone())
+/// `GET /auth/jwks`: the keys that sign id_tokens, and those that did until a day ago.
+pub(super) async fn jwks(State(state): State<SmartState>) -> Response {
+    match state.signing().await {
+        Ok(keys) => Json(keys.public().clone()).into_response(),
+        Err(error) => unavailable(&error),
+    }
 }
 
 /// `GET /assets/smart-style.json`: the look that apps may borrow (SMART, "Styling").

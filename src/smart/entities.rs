@@ -21,6 +21,7 @@ pub mod client {
         pub id_token_alg: String,
         pub created: i64,
         pub disabled: Option<i64>,
+        pub post_logout_redirect_uris: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -114,6 +115,7 @@ pub mod request {
         pub patient: Option<String>,
         pub created: i64,
         pub expires: i64,
+        pub context: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -141,6 +143,7 @@ pub mod grant {
         pub created: i64,
         pub used: Option<i64>,
         pub revoked: Option<i64>,
+        pub context: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

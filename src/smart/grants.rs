@@ -5,8 +5,9 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{account, code, grant, record, request, token};
-use super::{secret, users};
+use super::{generation, secret, users};
 use crate::clock::Millis;
+use crate::visibility::ViewerClass;
 
 /// A new access or refresh token: kept as its hash, returned once.
 pub(super) async fn issue_token(
@@ -97,7 +98,7 @@ pub(super) async fn revoke(
         .filter(grant::Column::Revoked.is_null())
         .exec(connection)
         .await?;
-    Ok(())
+    generation::raise(connection).await
 }
 
 /// Notes that a token was issued under a grant.
@@ -134,7 +135,9 @@ pub(super) async fn find_giver(
     let Some(id) = &grant.account else {
         return Ok(None);
     };
-    if let Some(patient) = &grant.patient {
+    // Staff open no record as theirs: the patient is the one an EHR launched an app about.
+    let is_theirs = ViewerClass::from_name(&grant.class).is_some_and(ViewerClass::is_patient_side);
+    if let Some(patient) = grant.patient.as_ref().filter(|_| is_theirs) {
         let record = record::Entity::find_by_id((id.clone(), patient.clone()))
             .one(connection)
             .await?;

@@ -16,11 +16,12 @@ use thiserror::Error;
 use super::client_auth::{self, ClientAuthError, Method};
 use super::entities::{grant, token};
 use super::json::Json;
+use super::launch::LaunchContext;
 use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
 use super::token::{NO_STORE, client_error, fhir_user, oauth_error, unavailable};
 use super::viewer::{self, AuthError};
-use super::{SECOND, SmartState, bearer, grants, secret};
+use super::{SECOND, SmartState, bearer, clients, grants, representative, secret};
 use crate::clock::Millis;
 use crate::store::StoreError;
 use crate::visibility::ViewerClass;
@@ -114,6 +115,9 @@ async fn introspect(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Va
     if let Some(patient) = &found.patient {
         answer["patient"] = json!(patient);
     }
+    if let Some(launch) = &found.launch {
+        launch.describe(&mut answer);
+    }
     if let Some(user) = fhir_user(state, &scopes, found.person.as_deref()) {
         answer["fhirUser"] = json!(user);
     }
@@ -157,6 +161,7 @@ struct Found {
     scope: String,
     created: Millis,
     expires: Millis,
+    launch: Option<LaunchContext>,
     kind: &'static str,
 }
 
@@ -171,6 +176,7 @@ async fn find(state: &SmartState, presented: &str) -> Result<Option<Found>, Rout
             scope: live.scope,
             created: live.created,
             expires: live.expires,
+            launch: live.launch,
             kind: "Bearer",
         }));
     }
@@ -190,8 +196,14 @@ async fn find(state: &SmartState, presented: &str) -> Result<Option<Found>, Rout
     else {
         return Ok(None);
     };
-    let gives = grants::find_giver(reader, &grant).await?.is_some();
-    Ok(gives.then_some(Found {
+    let is_client_in = clients::find(reader, &grant.client_id)
+        .await?
+        .is_some_and(|client| client.disabled.is_none());
+    let gives = is_client_in
+        && grants::find_giver(reader, &grant).await?.is_some()
+        && representative::may_give(state, reader, &grant).await?;
+    Ok(gives.then(|| Found {
+        launch: grant.launch(),
         client_id: grant.client_id,
         account: grant.account,
         person: grant.person,

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum_extra::extract::CookieJar;
 
+use super::attempts::{self, Refusal};
 use super::entities::request;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
@@ -32,15 +33,23 @@ struct LoginPage {
 }
 
 /// The path of the next page for somebody who answers a request.
-pub(super) fn next(
-    _state: &SmartState,
-    request: &request::Model,
-    session: Option<&Session>,
-) -> &'static str {
+pub(super) fn next(request: &request::Model, session: Option<&Session>) -> &'static str {
     match session {
-        Some(session) if session.signed_in >= request.fresh_after => "/auth/record",
+        Some(session)
+            if session.signed_in >= request.fresh_after
+                && is_meant(request, &session.account.id) =>
+        {
+            "/auth/record"
+        }
         _ => "/login",
     }
+}
+
+/// Whether this account may answer: an EHR launches an app for one person.
+fn is_meant(request: &request::Model, account: &str) -> bool {
+    request
+        .launch()
+        .is_none_or(|launch| launch.account == account)
 }
 
 pub(super) async fn get(
@@ -63,7 +72,7 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
         "" => String::new(),
         id => {
             let request = authorize::find(state, Some(id)).await?;
-            let step = next(state, &request, session.as_ref());
+            let step = next(&request, session.as_ref());
             if step != "/login" {
                 return Ok(see_other(&state.path(&format!("{step}?request={id}"))));
             }
@@ -105,7 +114,7 @@ pub(super) async fn post(
 
 async fn sign_in(
     state: &SmartState,
-    jar: CookieJar,
+    mut jar: CookieJar,
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response, PageError> {
@@ -117,37 +126,52 @@ async fn sign_in(
         AnonymousPost::Foreign => return Err(PageError::Foreign),
     }
     let id = params.first("request").unwrap_or_default();
-    let (target, app) = if id.is_empty() {
-        ("/apps".to_owned(), String::new())
+    let (target, app, request) = if id.is_empty() {
+        ("/apps".to_owned(), String::new(), None)
     } else {
         let request = authorize::find(state, Some(id)).await?;
         let app = app_name(state, &request).await?;
-        (format!("/auth/record?request={id}"), app)
+        (format!("/auth/record?request={id}"), app, Some(request))
     };
     let username = params.first("username").unwrap_or_default().trim();
     let password = params.first("password").unwrap_or_default();
+    let account = users::find_by_username(state.store().reader(), username)
+        .await?
+        .filter(|account| account.disabled.is_none());
     let caller = state.caller(parts);
-    let name = format!("account {username}");
-    let wait = state.throttle().wait(&name, caller, state.now());
-    let account = match wait {
-        Some(_) => None,
-        None => {
-            let account = users::find_by_username(state.store().reader(), username)
-                .await?
-                .filter(|account| account.disabled.is_none());
+    let begun = attempts::begin(state, &jar, caller, username, account.as_ref()).await?;
+    let mut is_somebody_else = false;
+    let refusal = match begun {
+        Err(refusal) => Some(refusal),
+        Ok(attempt) => {
             let hash = account.as_ref().map(|account| account.password.as_str());
-            let is_right = password::verify(password, hash).await?;
-            account.filter(|_| is_right)
+            let is_right = password::verify(password, hash)
+                .await
+                .inspect_err(|_| attempt.undo(state))?;
+            if let Some(account) = account.filter(|_| is_right) {
+                jar = attempt.succeeded(state, jar).await?;
+                if request
+                    .as_ref()
+                    .is_none_or(|request| is_meant(request, &account.id))
+                {
+                    tracing::info!(account = account.id, "signed in");
+                    jar = sessions::start(state, jar, &account.id).await?;
+                    return Ok((jar, see_other(&state.path(&target))).into_response());
+                }
+                is_somebody_else = true;
+            }
+            None
         }
     };
-    if let Some(account) = account {
-        state.throttle().succeeded(&name, caller);
-        tracing::info!(account = account.id, "signed in");
-        let jar = sessions::start(state, jar, &account.id).await?;
-        return Ok((jar, see_other(&state.path(&target))).into_response());
-    }
-    let (status, problem, retry_after) = match wait {
-        Some(wait) => {
+    let (status, problem, retry_after) = match refusal {
+        Some(Refusal::Blocked) => {
+            tracing::warn!("sign-in refused: too many failures for one name, from anywhere");
+            let problem = "Too many wrong tries for this username. Sign in on a device, or at a \
+                           place, where you signed in before, or ask us for a new password."
+                .to_owned();
+            (StatusCode::TOO_MANY_REQUESTS, problem, None)
+        }
+        Some(Refusal::Wait(wait)) => {
             let seconds = (wait + SECOND - 1) / SECOND;
             let problem = format!(
                 "Too many tries. Please wait {seconds} seconds, then try again. Nobody else is \
@@ -155,8 +179,14 @@ async fn sign_in(
             );
             (StatusCode::TOO_MANY_REQUESTS, problem, Some(seconds))
         }
+        None if is_somebody_else => {
+            let problem =
+                "This app was opened for somebody else. Sign in as the person who opened \
+                           it, or open it again yourself."
+                    .to_owned();
+            (StatusCode::BAD_REQUEST, problem, None)
+        }
         None => {
-            state.throttle().failed(&name, caller, state.now());
             tracing::info!("sign-in refused");
             let problem = "The username or the password is not right.".to_owned();
             (StatusCode::BAD_REQUEST, problem, None)

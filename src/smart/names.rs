@@ -21,7 +21,12 @@ pub(super) async fn of_record(
     if !record.name.is_empty() {
         return record.name.clone();
     }
-    if let Some(name) = of_patient(state, record).await {
+    let (class, person) = match &record.related_person {
+        Some(id) => (ViewerClass::Representative, format!("RelatedPerson/{id}")),
+        None => (ViewerClass::Patient, format!("Patient/{}", record.patient)),
+    };
+    let scopes = Scopes::parse("patient/Patient.r");
+    if let Some(name) = of_patient(state, class, Some(person), &record.patient, scopes).await {
         return name;
     }
     match &record.related_person {
@@ -30,18 +35,33 @@ pub(super) async fn of_record(
     }
 }
 
-async fn of_patient(state: &SmartState, record: &record::Model) -> Option<String> {
-    let (class, person) = match &record.related_person {
-        Some(id) => (ViewerClass::Representative, format!("RelatedPerson/{id}")),
-        None => (ViewerClass::Patient, format!("Patient/{}", record.patient)),
-    };
+/// The name of the patient from whose chart staff launched an app, as they read it.
+pub(super) async fn in_context(
+    state: &SmartState,
+    class: ViewerClass,
+    person: Option<String>,
+    patient: &str,
+) -> String {
+    let scopes = Scopes::parse("user/Patient.r");
+    of_patient(state, class, person, patient, scopes)
+        .await
+        .unwrap_or_else(|| format!("record {patient}"))
+}
+
+async fn of_patient(
+    state: &SmartState,
+    class: ViewerClass,
+    person: Option<String>,
+    patient: &str,
+    scopes: Scopes,
+) -> Option<String> {
     let viewer = Viewer {
         class,
-        person: Some(person),
-        patient: Some(record.patient.clone()),
+        person,
+        patient: Some(patient.to_owned()),
         client_id: String::new(),
         client_device: None,
-        scopes: Scopes::parse("patient/Patient.r"),
+        scopes,
     };
     let store = state.store();
     let now = state.now();
@@ -49,7 +69,7 @@ async fn of_patient(state: &SmartState, record: &record::Model) -> Option<String
     let type_id = definitions().type_id("Patient")?;
     // Absent, withheld or out of reach: the page has other words.
     let stored = store
-        .read(&visibility, nothing, type_id, &record.patient)
+        .read(&visibility, nothing, type_id, patient)
         .await
         .ok()?;
     let patient: Value = serde_json::from_slice(&stored.body).ok()?;

@@ -132,6 +132,50 @@ pub(super) fn see_other(location: &str) -> Response {
 }
 
 #[derive(Template)]
+#[template(path = "smart/leave.html")]
+struct LeavePage<'a> {
+    frame: Frame,
+    title: &'a str,
+    words: &'a str,
+    app: &'a str,
+    address: &'a str,
+    is_automatic: bool,
+}
+
+/// What a page that leads back to an app says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// Nothing: the app explains.
+    AtOnce,
+    /// What the app cannot know; the person goes back when they have read it.
+    NoRecord,
+}
+
+/// A page that leads back to the app. Between a form of ours and here there may have been nothing but
+/// redirects, and Chromium's `form-action` stops a redirect from there to another origin without a
+/// word; what starts on a page it does not stop.
+pub(super) fn leave(state: &SmartState, leave: Leave, app: &str, address: &str) -> Response {
+    let (status, title, words) = match leave {
+        Leave::AtOnce => (StatusCode::OK, "Back to the app", "Nothing was shared."),
+        Leave::NoRecord => (
+            StatusCode::FORBIDDEN,
+            "There is no record to connect",
+            "Your account is not linked to a record, or no longer, so no app can read one. Please \
+             ask us for help. Nothing was shared.",
+        ),
+    };
+    let template = LeavePage {
+        frame: Frame::new(state, None),
+        title,
+        words,
+        app,
+        address,
+        is_automatic: leave == Leave::AtOnce,
+    };
+    page(state, status, Forms::Own, &template)
+}
+
+#[derive(Template)]
 #[template(path = "smart/problem.html")]
 struct ProblemPage {
     frame: Frame,
@@ -157,14 +201,16 @@ pub(super) enum PageError {
     Foreign,
     #[error("the browser sent no cookie")]
     NoCookie,
-    #[error("the account opens no record")]
-    NoRecord,
+    #[error("too many requests of nobody in particular came from this address")]
+    Busy,
     #[error("the request belongs to another account")]
     OtherAccount,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("a password could not be checked")]
     Password(#[from] super::password::PasswordError),
+    #[error("the signing keys could not be read")]
+    Signing(#[from] super::signing::SigningError),
 }
 
 impl From<sea_orm::DbErr> for PageError {
@@ -201,11 +247,11 @@ impl PageError {
                 "Your browser does not keep cookies for this site, so we cannot keep you signed in. \
                  Turn cookies on, then try again.",
             ),
-            Self::NoRecord => (
-                StatusCode::FORBIDDEN,
-                "There is no record to connect",
-                "Your account is not linked to a record yet, so no app can read one. Please ask us \
-                 for help.",
+            Self::Busy => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests at once",
+                "Many requests came from your network in a short time. Nothing was shared. Go back \
+                 to the app and try again in a minute.",
             ),
             Self::OtherAccount => (
                 StatusCode::FORBIDDEN,
@@ -213,7 +259,7 @@ impl PageError {
                 "This request was started with another account. Nothing was shared. Go back to the \
                  app and start again.",
             ),
-            Self::Store(_) | Self::Password(_) => (
+            Self::Store(_) | Self::Password(_) | Self::Signing(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "We can't do this right now",
                 "Something on our side is not working. Nothing was changed. Please try again in a \

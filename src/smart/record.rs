@@ -7,12 +7,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum_extra::extract::CookieJar;
 
+use super::authorize::Reply;
 use super::entities::{record, request};
-use super::pages::{Forms, Frame, PageError, page, see_other};
+use super::pages::{Forms, Frame, Leave, PageError, page, see_other};
 use super::params::Params;
 use super::sessions::Session;
 use super::users::Role;
-use super::{SmartState, authorize, clients, login, names, sessions, users};
+use super::{SmartState, authorize, clients, login, names, representative, sessions};
 
 #[derive(Template)]
 #[template(path = "smart/record.html")]
@@ -45,7 +46,7 @@ pub(super) async fn answerer(
 ) -> Result<Answerer, PageError> {
     let request = authorize::find(state, id).await?;
     let session = sessions::load(state, jar).await?;
-    let step = login::next(state, &request, session.as_ref());
+    let step = login::next(&request, session.as_ref());
     match session {
         Some(session) if step != "/login" => Ok(Answerer::Ready(Box::new((request, session)))),
         _ => {
@@ -74,13 +75,20 @@ async fn show(state: &SmartState, jar: &CookieJar, params: &Params) -> Result<Re
     };
     let account = &session.account;
     let class = Role::from_name(&account.role).map(Role::class);
-    let mut records = users::records(state.store().reader(), &account.id).await?;
+    let mut records = representative::records(state, &account.id).await?;
+    let launched = request.launch().and_then(|launch| launch.patient);
     if class.is_some_and(|class| !class.is_patient_side()) {
-        authorize::assign(state, &request, &account.id, None).await?;
+        authorize::assign(state, &request, &account.id, launched.as_deref()).await?;
         return Ok(on_to_consent(state, &request));
     }
+    // The EHR chose: the record of that patient, or none.
+    records.retain(|own| {
+        launched
+            .as_ref()
+            .is_none_or(|patient| own.patient == *patient)
+    });
     if records.is_empty() {
-        return Err(PageError::NoRecord);
+        return no_record(state, &request).await;
     }
     if records.len() == 1 {
         let only = records.remove(0);
@@ -88,6 +96,23 @@ async fn show(state: &SmartState, jar: &CookieJar, params: &Params) -> Result<Re
         return Ok(on_to_consent(state, &request));
     }
     choose(state, &request, &session, records, "").await
+}
+
+/// Leads back to the app: whoever signed in opens no record.
+pub(super) async fn no_record(
+    state: &SmartState,
+    request: &request::Model,
+) -> Result<Response, PageError> {
+    let client = clients::find(state.store().reader(), &request.client_id)
+        .await?
+        .ok_or(PageError::UnknownClient)?;
+    Ok(Reply::to(request).refuse_on_page(
+        state,
+        Leave::NoRecord,
+        &client.name,
+        "access_denied",
+        "whoever signed in has no record to give",
+    ))
 }
 
 fn on_to_consent(state: &SmartState, request: &request::Model) -> Response {
@@ -154,7 +179,13 @@ async fn chosen(
     if !session.posted(headers, params.first("form")) {
         return Err(PageError::Foreign);
     }
-    let records = users::records(state.store().reader(), &session.account.id).await?;
+    let mut records = representative::records(state, &session.account.id).await?;
+    if let Some(patient) = request.launch().and_then(|launch| launch.patient) {
+        records.retain(|own| own.patient == patient);
+    }
+    if records.is_empty() {
+        return no_record(state, &request).await;
+    }
     let wanted = params.first("patient").unwrap_or_default();
     // Only a record of this account: whatever else the form says does not exist.
     if !records.iter().any(|record| record.patient == wanted) {

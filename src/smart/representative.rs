@@ -1,42 +1,95 @@
 //! Whether somebody who acts for a patient still may: `RelatedPerson.active` and `period`
 //! (release-contract.md, "Proxy"; 45 CFR 164.502(g)(1)-(2), authority that ended is none).
 
-use sea_orm::ConnectionTrait as _;
+use sea_orm::ConnectionTrait;
 use serde_json::Value;
 
-use super::SmartState;
+use super::entities::{grant, record};
+use super::{SmartState, users};
 use crate::fhir::date;
 use crate::sql::Sql;
 use crate::store::StoreError;
 use crate::visibility::ViewerClass;
 
-/// False for a representative whose RelatedPerson was deleted, is inactive, or is outside its period
-/// now. Everybody else, and a representative whom so far only an account vouches for, may.
+/// False for a representative whose RelatedPerson is not in the store, was deleted, is about another
+/// patient, is inactive, or is outside its period now. Everybody else may.
+///
+/// `connection`: the reader, or the transaction in whose course it is asked.
 pub(super) async fn may_act(
     state: &SmartState,
+    connection: &impl ConnectionTrait,
     class: &str,
     person: Option<&str>,
+    patient: Option<&str>,
 ) -> Result<bool, StoreError> {
     if class != ViewerClass::Representative.name() {
         return Ok(true);
     }
-    let Some(id) = person.and_then(|person| person.strip_prefix("RelatedPerson/")) else {
-        return Ok(true);
+    let id = person.and_then(|person| person.strip_prefix("RelatedPerson/"));
+    let (Some(id), Some(patient)) = (id, patient) else {
+        return Ok(false);
     };
     let store = state.store();
     let mut select = Sql::default();
     let key = select.bind(store.keys().reference("RelatedPerson", id));
     select.text = format!("SELECT body FROM resource WHERE key = {key} AND rendition = 0");
-    let row = store
-        .reader()
+    let row = connection
         .query_one_raw(select.statement(store.backend()))
         .await?;
-    let Some(row) = row else { return Ok(true) };
+    let Some(row) = row else { return Ok(false) };
     let body: Option<Vec<u8>> = row.try_get_by_index(0)?;
     let Some(body) = body else { return Ok(false) };
     let related: Value =
         serde_json::from_slice(&body).map_err(|_| StoreError::Corrupt("RelatedPerson"))?;
-    Ok(is_in_force(&related, state.now()))
+    Ok(is_about(&related, patient, store.base()) && is_in_force(&related, state.now()))
+}
+
+/// Whether whoever gave a grant may still act for its patient.
+pub(super) async fn may_give(
+    state: &SmartState,
+    connection: &impl ConnectionTrait,
+    grant: &grant::Model,
+) -> Result<bool, StoreError> {
+    let (person, patient) = (grant.person.as_deref(), grant.patient.as_deref());
+    may_act(state, connection, &grant.class, person, patient).await
+}
+
+/// The records that an account may open now: its own, and those of patients for whom its holder may
+/// act still.
+pub(super) async fn records(
+    state: &SmartState,
+    account: &str,
+) -> Result<Vec<record::Model>, StoreError> {
+    let reader = state.store().reader();
+    let class = ViewerClass::Representative.name();
+    let mut open = Vec::new();
+    for own in users::records(reader, account).await? {
+        let person = own
+            .related_person
+            .as_ref()
+            .map(|id| format!("RelatedPerson/{id}"));
+        if person.is_none()
+            || may_act(state, reader, class, person.as_deref(), Some(&own.patient)).await?
+        {
+            open.push(own);
+        }
+    }
+    Ok(open)
+}
+
+/// Whether a RelatedPerson is about this patient: `Patient/x`, absolute or not, of whatever version.
+fn is_about(related: &Value, patient: &str, base: &str) -> bool {
+    let reference = related
+        .get("patient")
+        .and_then(|reference| reference.get("reference"))
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let local = match reference.strip_prefix(base) {
+        Some(rest) => rest.trim_start_matches('/'),
+        None => reference,
+    };
+    let local = local.split("/_history/").next().unwrap_or_default();
+    local.strip_prefix("Patient/") == Some(patient)
 }
 
 /// Whether a RelatedPerson is active at an instant. Absent `active` and open periods count as yes.
@@ -71,5 +124,22 @@ mod tests {
         ] {
             assert_eq!(is_in_force(&related, now), expected, "{related}");
         }
+    }
+
+    #[test]
+    fn authority_is_about_one_patient() {
+        let base = "https://records.example/fhir/r4";
+        for (reference, expected) in [
+            ("Patient/maya", true),
+            ("Patient/maya/_history/2", true),
+            ("https://records.example/fhir/r4/Patient/maya", true),
+            ("Patient/maya2", false),
+            ("https://elsewhere.example/fhir/r4/Patient/maya", false),
+            ("Group/maya", false),
+        ] {
+            let related = json!({"patient": {"reference": reference}});
+            assert_eq!(is_about(&related, "maya", base), expected, "{reference}");
+        }
+        assert!(!is_about(&json!({}), "maya", base));
     }
 }

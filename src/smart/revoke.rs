@@ -13,7 +13,7 @@ use super::client_auth::{self, ClientAuthError};
 use super::entities::token;
 use super::params::{Params, ParamsError};
 use super::token::{NO_STORE, client_error, oauth_error, unavailable};
-use super::{SmartState, grants, secret};
+use super::{SmartState, generation, grants, secret};
 use crate::store::StoreError;
 
 /// Why nothing was revoked.
@@ -82,9 +82,9 @@ async fn revoke(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<(), Ro
         grants::revoke(connection, &grant.id, state.now()).await?;
     } else {
         token::Entity::delete_by_id(hash).exec(connection).await?;
+        generation::raise(connection).await?;
     }
     tx.commit().await?;
-    state.viewer_cache().forget();
     tracing::info!(
         client_id = client.client_id,
         grant = grant.id,

@@ -13,6 +13,7 @@ use figment::providers::{Format as _, Toml};
 use serde::Deserialize;
 
 use crate::fhir::definitions::definitions;
+use crate::search;
 
 /// The scopes.toml catalogue.
 #[derive(Debug, Default, Deserialize)]
@@ -79,6 +80,7 @@ pub const IDENTITY: &[&str] = &[
     "openid",
     "fhirUser",
     "profile",
+    "launch",
     "launch/patient",
     "offline_access",
 ];
@@ -177,8 +179,12 @@ impl ResourceScope {
             "*" => (Permissions::READ.or(Permissions::WRITE), true),
             letters => (Permissions::parse_v2(letters)?, false),
         };
-        if narrowing.is_some() && (is_v1 || resource == "*") {
-            return None;
+        if let Some(query) = &narrowing {
+            // What cannot be searched for would open nothing and look as if it did.
+            let type_id = definitions().type_id(resource)?;
+            if is_v1 || !search::can_narrow(type_id, query) {
+                return None;
+            }
         }
         Some(Self {
             context,
@@ -376,30 +382,37 @@ impl ScopeList {
     }
 
     /// What a member of staff can give: `user/` scopes. Patient scopes need a patient in context,
-    /// which a standalone launch by staff has not.
+    /// which an EHR launch may have and a standalone launch by staff has not.
     #[must_use]
-    pub fn for_staff(&self) -> Self {
+    pub fn for_staff(&self, has_patient: bool) -> Self {
         Self {
             identity: self
                 .identity
                 .iter()
                 .copied()
-                .filter(|scope| *scope != "launch/patient")
+                .filter(|scope| *scope != "launch/patient" || has_patient)
                 .collect(),
             resources: self
                 .resources
                 .iter()
-                .filter(|scope| scope.context == "user")
+                .filter(|scope| {
+                    scope.context == "user" || scope.context == "patient" && has_patient
+                })
                 .cloned()
                 .collect(),
         }
     }
 
-    /// Only the scopes of the system context.
+    /// Only the scopes of the system context, and that of an EHR's backend that makes launches.
     #[must_use]
     pub fn for_system(&self) -> Self {
         Self {
-            identity: Vec::new(),
+            identity: self
+                .identity
+                .iter()
+                .copied()
+                .filter(|scope| *scope == "launch")
+                .collect(),
             resources: self
                 .resources
                 .iter()

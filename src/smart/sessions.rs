@@ -11,10 +11,12 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{account, session};
-use super::{SECOND, SmartState, secret, users};
+use super::{DAY, SECOND, SmartState, secret, users};
 use crate::clock::Millis;
 use crate::store::StoreError;
 
+/// How long a browser is known in which nobody signs in; browsers keep no cookie for longer.
+pub(super) const DEVICE_LIFE: Millis = 400 * DAY;
 /// How exact `seen` is: a page costs a write at most this often.
 const SEEN_STEP: Millis = 30 * SECOND;
 
@@ -133,6 +135,21 @@ pub fn anonymous_form(state: &SmartState, jar: CookieJar) -> (CookieJar, String)
     (jar.add(cookie(state, name, plain)), token)
 }
 
+/// The cookie that tells a browser in which somebody signed in before.
+pub(super) fn device<'a>(state: &SmartState, jar: &'a CookieJar) -> Option<&'a str> {
+    jar.get(device_cookie_name(state)).map(Cookie::value)
+}
+
+/// The same for a browser in which somebody just signed in: what it has is kept, because several people
+/// may use it, and its life begins anew.
+pub(super) fn known_device(state: &SmartState, jar: CookieJar) -> (CookieJar, String) {
+    let own = device(state, &jar).filter(|own| own.len() == 43);
+    let value = own.map_or_else(secret::random_token, str::to_owned);
+    let mut kept = cookie(state, device_cookie_name(state), value.clone());
+    kept.make_permanent();
+    (jar.add(kept), value)
+}
+
 /// What a posted form of somebody who is not signed in shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnonymousPost {
@@ -185,6 +202,14 @@ fn form_cookie_name(state: &SmartState) -> &'static str {
         "__Host-candor-form"
     } else {
         "candor-form"
+    }
+}
+
+fn device_cookie_name(state: &SmartState) -> &'static str {
+    if state.is_https() {
+        "__Host-candor-device"
+    } else {
+        "candor-device"
     }
 }
 

@@ -7,14 +7,17 @@ use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use sea_orm::ActiveValue::Set;
-use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 use sea_orm::{ExprTrait as _, QueryOrder as _, Statement};
+use serde::Serialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::entities::signing_key;
+use super::generation;
 use crate::store::{Store, StoreError};
 
 /// Why keys cannot be made or used.
@@ -30,6 +33,41 @@ pub enum SigningError {
     Store(#[from] StoreError),
 }
 
+/// How id_tokens are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SigningAlg {
+    /// What every OpenID client knows.
+    #[default]
+    Rs256,
+    Es384,
+}
+
+impl SigningAlg {
+    const ALL: [Self; 2] = [Self::Rs256, Self::Es384];
+
+    /// JOSE's name, as in the database and in registrations (`id_token_signed_response_alg`).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Es384 => "ES384",
+        }
+    }
+
+    /// The one with this [`name`](Self::name).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|alg| alg.name() == name)
+    }
+}
+
+/// What `candor keys rotate` did: `kid`s.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rotated {
+    pub retired: Vec<String>,
+    pub made: Vec<String>,
+}
+
 struct SigningKey {
     kid: String,
     alg: Algorithm,
@@ -38,7 +76,11 @@ struct SigningKey {
 
 /// The server's keys.
 pub struct SigningKeys {
+    /// The [`generation`] at which they were read: rotation raises it.
+    generation: i64,
     keys: Vec<SigningKey>,
+    /// The public halves that are published, retired ones too.
+    verifying: Vec<Jwk>,
     /// The public halves as a JWK Set.
     public: Value,
 }
@@ -55,13 +97,14 @@ impl std::fmt::Debug for SigningKeys {
 impl SigningKeys {
     /// Reads the keys, and makes them when there are none.
     pub async fn load(store: &Store) -> Result<Self, SigningError> {
+        let generation = generation::read(store).await?;
         let mut rows = read(store).await?;
         if rows.is_empty() {
             make(store).await?;
             rows = read(store).await?;
         }
         let mut keys = Vec::new();
-        let mut public = Vec::new();
+        let mut verifying = Vec::new();
         for row in rows {
             let pem = row.pem.as_bytes();
             let (alg, private) = match row.alg.as_str() {
@@ -72,7 +115,7 @@ impl SigningKeys {
             let mut jwk = Jwk::from_encoding_key(&private, alg).map_err(SigningError::Unusable)?;
             jwk.common.key_id = Some(row.kid.clone());
             jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-            public.push(json!(jwk));
+            verifying.push(jwk);
             if row.retired.is_none() {
                 keys.push(SigningKey {
                     kid: row.kid,
@@ -82,9 +125,37 @@ impl SigningKeys {
             }
         }
         Ok(Self {
+            generation,
             keys,
-            public: json!({ "keys": public }),
+            public: json!({ "keys": verifying }),
+            verifying,
         })
+    }
+
+    /// Whether no key was made or retired since they were read.
+    pub(super) fn is_of(&self, generation: i64) -> bool {
+        self.generation == generation
+    }
+
+    /// The claims of a token that one of these keys signed, however long ago it expired.
+    #[must_use]
+    pub fn verify(&self, token: &str) -> Option<Value> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        if !matches!(header.alg, Algorithm::RS256 | Algorithm::ES384) {
+            return None;
+        }
+        let key = self
+            .verifying
+            .iter()
+            .find(|key| key.common.key_id == header.kid)?;
+        let mut validation = Validation::new(header.alg);
+        validation.required_spec_claims.clear();
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        let key = DecodingKey::from_jwk(key).ok()?;
+        jsonwebtoken::decode::<Value>(token, &key, &validation)
+            .ok()
+            .map(|token| token.claims)
     }
 
     /// The JWK Set to publish.
@@ -126,6 +197,58 @@ async fn read(store: &Store) -> Result<Vec<signing_key::Model>, SigningError> {
         .map_err(|error| SigningError::Store(error.into()))
 }
 
+/// Retires the keys that sign and makes new ones. Retired keys are published until what they signed
+/// has expired; every server on the database signs with the new ones from its next token on.
+pub async fn rotate(store: &Store) -> Result<Rotated, SigningError> {
+    let made = tokio::task::spawn_blocking(generate)
+        .await
+        .map_err(|_| SigningError::Generate)??;
+    let database = |error: sea_orm::DbErr| SigningError::Store(error.into());
+    let tx = store.begin().await?;
+    let connection = tx.connection();
+    let standing = signing_key::Entity::find()
+        .filter(signing_key::Column::Retired.is_null())
+        .all(connection)
+        .await
+        .map_err(database)?;
+    signing_key::Entity::update_many()
+        .col_expr(
+            signing_key::Column::Retired,
+            Expr::value(store.clock().now()),
+        )
+        .filter(signing_key::Column::Retired.is_null())
+        .exec(connection)
+        .await
+        .map_err(database)?;
+    let kids = made.iter().map(|(_, _, kid)| kid.clone()).collect();
+    insert(store, connection, made).await.map_err(database)?;
+    generation::raise(connection).await.map_err(database)?;
+    tx.commit().await.map_err(database)?;
+    Ok(Rotated {
+        retired: standing.into_iter().map(|key| key.kid).collect(),
+        made: kids,
+    })
+}
+
+async fn insert(
+    store: &Store,
+    connection: &impl ConnectionTrait,
+    made: Vec<(&'static str, String, String)>,
+) -> Result<(), DbErr> {
+    for (alg, pem, kid) in made {
+        signing_key::Entity::insert(signing_key::ActiveModel {
+            kid: Set(kid),
+            alg: Set(alg.to_owned()),
+            pem: Set(pem),
+            created: Set(store.clock().now()),
+            retired: Set(None),
+        })
+        .exec_without_returning(connection)
+        .await?;
+    }
+    Ok(())
+}
+
 async fn make(store: &Store) -> Result<(), SigningError> {
     let made = tokio::task::spawn_blocking(generate)
         .await
@@ -141,18 +264,9 @@ async fn make(store: &Store) -> Result<(), SigningError> {
     if claimed.rows_affected() == 0 {
         return Ok(());
     }
-    for (alg, pem, kid) in made {
-        signing_key::Entity::insert(signing_key::ActiveModel {
-            kid: Set(kid),
-            alg: Set(alg.to_owned()),
-            pem: Set(pem),
-            created: Set(store.clock().now()),
-            retired: Set(None),
-        })
-        .exec_without_returning(tx.connection())
+    insert(store, tx.connection(), made)
         .await
         .map_err(database)?;
-    }
     tx.commit().await.map_err(database)?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use sea_orm::{ColumnTrait as _, Condition};
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{code, grant, request, session, token};
-use super::{DAY, SmartState};
+use super::{DAY, SmartState, attempts, launch};
 use crate::sql::Sql;
 use crate::store::StoreError;
 
@@ -48,8 +48,12 @@ pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
     let assertions = connection
         .execute_raw(delete.statement(state.store().backend()))
         .await?;
+    let attempts = attempts::sweep(connection, now).await?;
+    let launches = launch::sweep(connection, now).await?;
     tx.commit().await?;
-    Ok(sessions.rows_affected
+    Ok(attempts
+        + launches
+        + sessions.rows_affected
         + requests.rows_affected
         + codes.rows_affected
         + tokens.rows_affected

@@ -1,13 +1,15 @@
 //! Slows guessing down, without letting anybody lock somebody else out.
 //!
-//! Failures are counted for a name at an address, and for an address. Both lead to waiting times that
-//! double; a third party who fails on purpose at their own address leaves the owner's alone. Counts
-//! are in memory, bounded, and forgotten after an hour without a failure or a restart.
+//! Failures are counted for a name at an address. Waiting times double; a third party who fails on
+//! purpose at their own address leaves the owner's alone. They are counted for an address as a whole
+//! too, for people and for clients apart, against whoever tries many names: that count slows only names
+//! that never proved themselves there, and it drains by itself. Counts are in memory, bounded, and
+//! forgotten with a restart; what must outlast one is in [`attempts`](super::attempts).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Millis;
 
@@ -16,8 +18,25 @@ const FREE_BY_NAME: u32 = 5;
 /// A hospital's ward may sit behind one address.
 const FREE_BY_ADDRESS: u32 = 50;
 const LONGEST_WAIT: Millis = 15 * 60 * 1000;
+/// An address is shared: whoever is new there waits, and not for long.
+const LONGEST_WAIT_AT_ADDRESS: Millis = 30 * 1000;
+/// One failure of an address is forgotten each time this has passed.
+const DRAINED_AFTER: Millis = 30 * 1000;
 const FORGOTTEN_AFTER: Millis = 60 * 60 * 1000;
+/// How long a name that proved itself at an address is not slowed by others there.
+const PROVEN_FOR: Millis = 30 * 24 * 60 * 60 * 1000;
+/// Requests of nobody in particular that an address may leave in the database at once, and how soon
+/// each makes room for another.
+const MOST_REQUESTS: u32 = 300;
+const REQUEST_DRAINED_AFTER: Millis = 1000;
 const MOST_ENTRIES: usize = 100_000;
+
+/// Who guesses. Clients at an address say nothing about people there, nor the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Person,
+    Client,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Count {
@@ -26,84 +45,261 @@ struct Count {
     until: Millis,
 }
 
+#[derive(Debug, Default)]
+struct Counts {
+    names: HashMap<u64, Count>,
+    addresses: HashMap<u64, Count>,
+    /// When a name last proved itself at an address.
+    proven: HashMap<u64, Millis>,
+    requests: HashMap<u64, Count>,
+}
+
 /// The counts.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    counts: Mutex<HashMap<u64, Count>>,
+    counts: Mutex<Counts>,
     hasher: RandomState,
 }
 
 impl Throttle {
     /// How long this name at this address has to wait still; none: it may try.
     #[must_use]
-    pub fn wait(&self, name: &str, address: Option<IpAddr>, now: Millis) -> Option<Millis> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        self.keys(name, address)
-            .filter_map(|(key, _)| counts.get(&key))
-            .map(|count| count.until.saturating_sub(now))
-            .filter(|wait| *wait > 0)
-            .max()
+    pub fn wait(
+        &self,
+        kind: Kind,
+        name: &str,
+        address: Option<IpAddr>,
+        now: Millis,
+    ) -> Option<Millis> {
+        self.wait_in(&self.lock(), kind, name, address, false, now)
     }
 
     /// Counts a failure.
-    pub fn failed(&self, name: &str, address: Option<IpAddr>, now: Millis) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= MOST_ENTRIES {
-            counts.retain(|_, count| now.saturating_sub(count.last) < FORGOTTEN_AFTER);
-        }
-        if counts.len() >= MOST_ENTRIES {
-            // A flood of invented names: keep those that were tried more than in passing.
-            counts.retain(|_, count| count.failures > 1);
-        }
-        if counts.len() >= MOST_ENTRIES {
-            counts.clear();
-        }
-        for (key, free) in self.keys(name, address) {
-            let count = counts.entry(key).or_insert(Count {
-                failures: 0,
-                last: now,
-                until: 0,
-            });
-            if now.saturating_sub(count.last) >= FORGOTTEN_AFTER {
-                count.failures = 0;
+    pub fn failed(&self, kind: Kind, name: &str, address: Option<IpAddr>, now: Millis) {
+        self.count_in(&mut self.lock(), kind, name, address, now);
+    }
+
+    /// Counts a failure ahead of a try, so that many tries at once are not one. Give it back with
+    /// [`succeeded`](Self::succeeded) or [`undone`](Self::undone).
+    ///
+    /// `is_known`: whether it is known otherwise that the name belongs to this address.
+    ///
+    /// # Errors
+    /// How long to wait; then nothing was counted.
+    pub fn reserve(
+        &self,
+        kind: Kind,
+        name: &str,
+        address: Option<IpAddr>,
+        is_known: bool,
+        now: Millis,
+    ) -> Result<(), Millis> {
+        let mut counts = self.lock();
+        match self.wait_in(&counts, kind, name, address, is_known, now) {
+            Some(wait) => Err(wait),
+            None => {
+                self.count_in(&mut counts, kind, name, address, now);
+                Ok(())
             }
-            count.failures = count.failures.saturating_add(1);
-            count.last = now;
-            count.until = now.saturating_add(wait_after(count.failures, free));
         }
     }
 
-    /// Forgets the failures of a name at an address, after it proved itself.
-    pub fn succeeded(&self, name: &str, address: Option<IpAddr>) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.remove(&self.key(name, address));
+    /// Gives back what was reserved: the try said nothing about the name.
+    pub fn undone(&self, kind: Kind, name: &str, address: Option<IpAddr>) {
+        let mut counts = self.lock();
+        if let Some(count) = counts.names.get_mut(&self.key(kind, name, address)) {
+            take_back(count, FREE_BY_NAME, LONGEST_WAIT);
+        }
+        self.take_back_at_address(&mut counts, kind, address);
     }
 
-    fn keys(&self, name: &str, address: Option<IpAddr>) -> impl Iterator<Item = (u64, u32)> {
+    /// Forgets the failures of a name at an address, after it proved itself there.
+    pub fn succeeded(&self, kind: Kind, name: &str, address: Option<IpAddr>, now: Millis) {
+        let key = self.key(kind, name, address);
+        let mut counts = self.lock();
+        if counts.names.remove(&key).is_some() {
+            self.take_back_at_address(&mut counts, kind, address);
+        }
+        make_room(&mut counts.proven, now, |at| *at, PROVEN_FOR);
+        counts.proven.insert(key, now);
+    }
+
+    /// How often a name failed at an address, in a row.
+    #[must_use]
+    pub fn failures(&self, kind: Kind, name: &str, address: Option<IpAddr>) -> u32 {
+        let counts = self.lock();
+        let count = counts.names.get(&self.key(kind, name, address));
+        count.map_or(0, |count| count.failures)
+    }
+
+    /// Whether somebody of whom nothing is known may have one more row written.
+    #[must_use]
+    pub fn spend_request(&self, address: Option<IpAddr>, now: Millis) -> bool {
         // Without an address everybody would share one count.
-        let of_address = address.map(|_| (self.key("", address), FREE_BY_ADDRESS));
-        [(self.key(name, address), FREE_BY_NAME)]
-            .into_iter()
-            .chain(of_address)
+        if address.is_none() {
+            return true;
+        }
+        let key = self.key(Kind::Person, "", address);
+        let mut counts = self.lock();
+        make_room(
+            &mut counts.requests,
+            now,
+            |count| count.last,
+            Millis::from(MOST_REQUESTS) * REQUEST_DRAINED_AFTER,
+        );
+        let count = counts
+            .requests
+            .entry(key)
+            .or_insert_with(|| Count::new(now));
+        drain(count, REQUEST_DRAINED_AFTER, now);
+        if count.failures >= MOST_REQUESTS {
+            return false;
+        }
+        count.failures += 1;
+        true
     }
 
-    fn key(&self, name: &str, address: Option<IpAddr>) -> u64 {
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_in(
+        &self,
+        counts: &Counts,
+        kind: Kind,
+        name: &str,
+        address: Option<IpAddr>,
+        is_known: bool,
+        now: Millis,
+    ) -> Option<Millis> {
+        let key = self.key(kind, name, address);
+        let of_name = counts.names.get(&key).map(|count| count.until);
+        let is_known = is_known
+            || counts
+                .proven
+                .get(&key)
+                .is_some_and(|at| now.saturating_sub(*at) < PROVEN_FOR);
+        let of_address = counts
+            .addresses
+            .get(&self.key(kind, "", address))
+            .filter(|_| !is_known && address.is_some())
+            .map(|count| count.until);
+        of_name
+            .max(of_address)
+            .map(|until| until.saturating_sub(now))
+            .filter(|wait| *wait > 0)
+    }
+
+    fn count_in(
+        &self,
+        counts: &mut Counts,
+        kind: Kind,
+        name: &str,
+        address: Option<IpAddr>,
+        now: Millis,
+    ) {
+        make_room(&mut counts.names, now, |count| count.last, FORGOTTEN_AFTER);
+        if counts.names.len() + 1 >= MOST_ENTRIES {
+            // A flood of invented names: keep those that were tried more than in passing.
+            counts.names.retain(|_, count| count.failures > 1);
+        }
+        let of_name = counts
+            .names
+            .entry(self.key(kind, name, address))
+            .or_insert_with(|| Count::new(now));
+        if now.saturating_sub(of_name.last) >= FORGOTTEN_AFTER {
+            of_name.failures = 0;
+        }
+        add(of_name, FREE_BY_NAME, LONGEST_WAIT, now);
+        if address.is_none() {
+            // Everybody would share one count.
+            return;
+        }
+        make_room(
+            &mut counts.addresses,
+            now,
+            |count| count.last,
+            FORGOTTEN_AFTER,
+        );
+        let of_address = counts
+            .addresses
+            .entry(self.key(kind, "", address))
+            .or_insert_with(|| Count::new(now));
+        drain(of_address, DRAINED_AFTER, now);
+        let since = of_address.last;
+        add(of_address, FREE_BY_ADDRESS, LONGEST_WAIT_AT_ADDRESS, now);
+        // What is left of a step of draining is not lost by failing again.
+        of_address.last = since;
+    }
+
+    fn take_back_at_address(&self, counts: &mut Counts, kind: Kind, address: Option<IpAddr>) {
+        if let Some(count) = counts.addresses.get_mut(&self.key(kind, "", address)) {
+            take_back(count, FREE_BY_ADDRESS, LONGEST_WAIT_AT_ADDRESS);
+        }
+    }
+
+    fn key(&self, kind: Kind, name: &str, address: Option<IpAddr>) -> u64 {
         // One IPv6 customer has a whole /64.
         let address = address.map(|address| match address {
             IpAddr::V6(six) => u128::from(six) >> 64 << 64,
             IpAddr::V4(four) => u128::from(u32::from(four)),
         });
-        self.hasher.hash_one((name.to_lowercase(), address))
+        self.hasher.hash_one((kind, name, address))
+    }
+}
+
+impl Count {
+    fn new(now: Millis) -> Self {
+        Self {
+            failures: 0,
+            last: now,
+            until: 0,
+        }
+    }
+}
+
+fn add(count: &mut Count, free: u32, longest: Millis, now: Millis) {
+    count.failures = count.failures.saturating_add(1);
+    count.last = now;
+    count.until = now.saturating_add(wait_after(count.failures, free, longest));
+}
+
+fn take_back(count: &mut Count, free: u32, longest: Millis) {
+    count.failures = count.failures.saturating_sub(1);
+    let wait = wait_after(count.failures, free, longest);
+    count.until = count.until.min(count.last.saturating_add(wait));
+}
+
+/// Forgets one failure for each `step` that has passed; the rest of a step stays.
+fn drain(count: &mut Count, step: Millis, now: Millis) {
+    let steps = now.saturating_sub(count.last).max(0) / step;
+    count.failures = count
+        .failures
+        .saturating_sub(u32::try_from(steps).unwrap_or(u32::MAX));
+    count.last = if count.failures == 0 {
+        now
+    } else {
+        count.last.saturating_add(steps.saturating_mul(step))
+    };
+}
+
+/// Keeps a map below its bound: what is older than `life` goes first, then all of it.
+fn make_room<V>(map: &mut HashMap<u64, V>, now: Millis, last: impl Fn(&V) -> Millis, life: Millis) {
+    if map.len() >= MOST_ENTRIES {
+        map.retain(|_, value| now.saturating_sub(last(value)) < life);
+    }
+    if map.len() >= MOST_ENTRIES {
+        map.clear();
     }
 }
 
 /// 1 s after the first failure that is not free, then twice as long each time.
-fn wait_after(failures: u32, free: u32) -> Millis {
+fn wait_after(failures: u32, free: u32, longest: Millis) -> Millis {
     match failures.checked_sub(free) {
         None | Some(0) => 0,
         Some(more) => 1000_i64
             .saturating_mul(1_i64 << (more - 1).min(20))
-            .min(LONGEST_WAIT),
+            .min(longest),
     }
 }
 
@@ -111,36 +307,82 @@ fn wait_after(failures: u32, free: u32) -> Millis {
 mod tests {
     use super::*;
 
-    #[test]
-    fn waits_grow_and_stay_with_the_one_who_fails() {
-        let throttle = Throttle::default();
-        let attacker = Some(IpAddr::from([192, 0, 2, 1]));
-        let owner = Some(IpAddr::from([192, 0, 2, 2]));
-        for _ in 0..5 {
-            throttle.failed("ana", attacker, 0);
-        }
-        assert_eq!(throttle.wait("ana", attacker, 0), None);
-        throttle.failed("ANA", attacker, 0);
-        assert_eq!(throttle.wait("ana", attacker, 0), Some(1000));
-        throttle.failed("ana", attacker, 1000);
-        assert_eq!(throttle.wait("ana", attacker, 1000), Some(2000));
-        assert_eq!(throttle.wait("ana", attacker, 3000), None);
-        assert_eq!(throttle.wait("ana", owner, 0), None);
-        for _ in 0..40 {
-            throttle.failed("ana", attacker, 3000);
-        }
-        assert_eq!(throttle.wait("ana", attacker, 3000), Some(LONGEST_WAIT));
-        throttle.succeeded("ana", attacker);
-        assert_eq!(throttle.wait("ana", attacker, 3000), None);
+    const PERSON: Kind = Kind::Person;
+
+    fn attacker() -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, 1]))
     }
 
     #[test]
-    fn an_address_that_tries_many_names_waits_too() {
+    fn waits_grow_and_stay_with_the_one_who_fails() {
         let throttle = Throttle::default();
-        let attacker = Some(IpAddr::from([192, 0, 2, 1]));
-        for name in 0..60 {
-            throttle.failed(&name.to_string(), attacker, 0);
+        let owner = Some(IpAddr::from([192, 0, 2, 2]));
+        for _ in 0..5 {
+            throttle.failed(PERSON, "ana", attacker(), 0);
         }
-        assert!(throttle.wait("fresh", attacker, 0).is_some());
+        assert_eq!(throttle.wait(PERSON, "ana", attacker(), 0), None);
+        throttle.failed(PERSON, "ana", attacker(), 0);
+        assert_eq!(throttle.wait(PERSON, "ana", attacker(), 0), Some(1000));
+        throttle.failed(PERSON, "ana", attacker(), 1000);
+        assert_eq!(throttle.wait(PERSON, "ana", attacker(), 1000), Some(2000));
+        assert_eq!(throttle.wait(PERSON, "ana", attacker(), 3000), None);
+        assert_eq!(throttle.wait(PERSON, "ana", owner, 0), None);
+        for _ in 0..40 {
+            throttle.failed(PERSON, "ana", attacker(), 3000);
+        }
+        let longest = throttle.wait(PERSON, "ana", attacker(), 3000);
+        assert_eq!(longest, Some(LONGEST_WAIT));
+        throttle.succeeded(PERSON, "ana", attacker(), 3000);
+        assert_eq!(throttle.wait(PERSON, "ana", attacker(), 3000), None);
+    }
+
+    #[test]
+    fn an_address_that_tries_many_names_slows_only_names_that_are_new_there() {
+        let throttle = Throttle::default();
+        throttle.succeeded(PERSON, "nurse", attacker(), 0);
+        for name in 0..70 {
+            throttle.failed(PERSON, &name.to_string(), attacker(), 0);
+        }
+        let wait = throttle.wait(PERSON, "fresh", attacker(), 0);
+        assert_eq!(wait, Some(LONGEST_WAIT_AT_ADDRESS));
+        assert_eq!(throttle.wait(PERSON, "nurse", attacker(), 0), None);
+        // Known by other means, as by the cookie of a browser.
+        let known = throttle.reserve(PERSON, "doctor", attacker(), true, 0);
+        assert_eq!(known, Ok(()));
+        // Apps at the same address are not people.
+        assert_eq!(throttle.wait(Kind::Client, "fresh", attacker(), 0), None);
+        // It drains, failure by failure.
+        let later = 25 * DRAINED_AFTER;
+        assert_eq!(throttle.wait(PERSON, "fresh", attacker(), later), None);
+        throttle.failed(PERSON, "other", attacker(), later);
+        assert_eq!(throttle.wait(PERSON, "fresh", attacker(), later), None);
+    }
+
+    #[test]
+    fn tries_at_once_are_counted_before_they_are_looked_at() {
+        let throttle = Throttle::default();
+        let mut admitted = 0;
+        for _ in 0..50 {
+            let reserved = throttle.reserve(PERSON, "ana", attacker(), false, 0);
+            admitted += u32::from(reserved.is_ok());
+        }
+        assert_eq!(admitted, FREE_BY_NAME + 1);
+        // What said nothing about the name is given back.
+        throttle.undone(PERSON, "ana", attacker());
+        assert_eq!(throttle.wait(PERSON, "ana", attacker(), 0), None);
+        throttle.succeeded(PERSON, "ana", attacker(), 0);
+        assert_eq!(throttle.failures(PERSON, "ana", attacker()), 0);
+    }
+
+    #[test]
+    fn requests_of_nobody_are_budgeted_by_address() {
+        let throttle = Throttle::default();
+        let spent = (0..MOST_REQUESTS + 10)
+            .filter(|_| throttle.spend_request(attacker(), 0))
+            .count();
+        assert_eq!(spent, 300);
+        assert!(throttle.spend_request(Some(IpAddr::from([192, 0, 2, 2])), 0));
+        assert!(throttle.spend_request(attacker(), REQUEST_DRAINED_AFTER));
+        assert!(!throttle.spend_request(attacker(), REQUEST_DRAINED_AFTER));
     }
 }

@@ -18,7 +18,7 @@ use super::entities::{client, grant, token};
 use super::json::Json;
 use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
-use super::signing::SigningError;
+use super::signing::{SigningError, SigningKeys};
 use super::{SECOND, SmartState, grants};
 use crate::clock::Millis;
 use crate::store::StoreError;
@@ -177,6 +177,7 @@ async fn exchange(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
 /// `scope`: of the access token, within the grant's. The refresh token always carries the grant's.
 async fn issue(
     state: &SmartState,
+    signing: &SigningKeys,
     connection: &impl ConnectionTrait,
     client: &client::Model,
     grant: &grant::Model,
@@ -219,10 +220,13 @@ async fn issue(
         // The app runs outside any chart: it has to say itself whose record it shows.
         answer["need_patient_banner"] = json!(true);
     }
+    if let Some(launch) = grant.launch() {
+        launch.describe(&mut answer);
+    }
     answer["smart_style_url"] = json!(state.url("/assets/smart-style.json"));
     if scope.has("openid") {
         let claims = id_token_claims(state, client, grant, scope, nonce, now + life);
-        answer["id_token"] = json!(state.signing().sign(&client.id_token_alg, &claims)?);
+        answer["id_token"] = json!(signing.sign(&client.id_token_alg, &claims)?);
     }
     grants::touch(connection, &grant.id, now).await?;
     Ok(answer)

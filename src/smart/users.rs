@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::entities::{account, grant, record, session};
 use super::password::{self, PasswordError};
+use super::{attempts, generation};
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
 
@@ -241,11 +242,13 @@ pub async fn remove_record(store: &Store, username: &str, patient: &str) -> Resu
         .filter(grant::Column::Revoked.is_null())
         .exec(tx.connection())
         .await?;
+    generation::raise(tx.connection()).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// Gives an account a new password and signs it out everywhere. Apps keep their access.
+/// Gives an account a new password and signs it out everywhere. Apps keep their access. Wrong tries are
+/// forgotten, and so are the browsers that were known: whoever asks for a new password may have lost one.
 pub async fn set_password(store: &Store, username: &str, password: &str) -> Result<(), UserError> {
     let unknown = || UserError::Unknown(username.to_owned());
     let normal = normal_username(username).ok_or_else(unknown)?;
@@ -260,9 +263,10 @@ pub async fn set_password(store: &Store, username: &str, password: &str) -> Resu
         .exec(tx.connection())
         .await?;
     session::Entity::delete_many()
-        .filter(session::Column::Account.eq(account.id))
+        .filter(session::Column::Account.eq(account.id.clone()))
         .exec(tx.connection())
         .await?;
+    attempts::forget(tx.connection(), &account.id).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -283,6 +287,7 @@ pub async fn set_disabled(
         .filter(account::Column::Id.eq(account.id))
         .exec(tx.connection())
         .await?;
+    generation::raise(tx.connection()).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -316,7 +321,7 @@ async fn insert_record(
 }
 
 /// The form in which usernames are kept and compared: NFKC, lower case.
-fn normal_username(username: &str) -> Option<String> {
+pub(super) fn normal_username(username: &str) -> Option<String> {
     let normal: String = username.trim().nfkc().collect::<String>().to_lowercase();
     let length = normal.chars().count();
     ((2..=64).contains(&length) && !normal.chars().any(char::is_control)).then_some(normal)

@@ -1,7 +1,6 @@
 //! Who holds an access token: the one question that the FHIR API asks here, with every request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
@@ -11,8 +10,8 @@ use sea_orm::ConnectionTrait as _;
 use thiserror::Error;
 
 use super::entities::token::ACCESS;
-use super::secret;
-use super::{SmartState, representative};
+use super::launch::{self, LaunchContext};
+use super::{SmartState, generation, representative, secret};
 use crate::clock::Millis;
 use crate::sql::Sql;
 use crate::store::StoreError;
@@ -42,6 +41,7 @@ pub(super) struct Live {
     pub(super) scope: String,
     pub(super) created: Millis,
     pub(super) expires: Millis,
+    pub(super) launch: Option<LaunchContext>,
 }
 
 /// The token of an `Authorization: Bearer` header.
@@ -54,22 +54,17 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
         .filter(|token| !token.is_empty())
 }
 
-/// Viewers of tokens seen a moment ago, so that a read costs one statement and not two.
-///
-/// What this server revokes empties it before the revoking request is answered. What another process
-/// revokes on the same database (a second server, `candor` on the command line) is noticed when an
-/// entry is as old as `SmartConfig::viewer_cache`.
+/// Viewers of tokens seen a moment ago, so that a request costs a point lookup and not a join of four
+/// tables. An entry of an older [`generation`] counts for nothing, whichever process raised it.
 #[derive(Clone)]
 pub(super) struct ViewerCache {
     viewers: Cache<Vec<u8>, Arc<Remembered>>,
-    /// Entries of an older generation count for nothing.
-    generation: Arc<AtomicU64>,
 }
 
 struct Remembered {
     viewer: Viewer,
     expires: Millis,
-    generation: u64,
+    generation: i64,
 }
 
 impl ViewerCache {
@@ -81,14 +76,7 @@ impl ViewerCache {
                 .max_capacity(entries)
                 .time_to_live(life)
                 .build(),
-            generation: Arc::default(),
         }
-    }
-
-    /// Forgets all: something was revoked.
-    pub(super) fn forget(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
-        self.viewers.invalidate_all();
     }
 }
 
@@ -102,8 +90,8 @@ impl std::fmt::Debug for ViewerCache {
 /// from somebody who may no longer open the record, is refused now.
 pub async fn authenticate(state: &SmartState, bearer: &str) -> Result<Viewer, AuthError> {
     let cache = state.viewer_cache();
-    // Read before the database: an entry made from what is revoked meanwhile is of an old generation.
-    let generation = cache.generation.load(Ordering::SeqCst);
+    // Read before the token: an entry made from what is revoked meanwhile is of an old generation.
+    let generation = generation::read(state.store()).await?;
     let key = secret::hash(bearer);
     if let Some(known) = cache.viewers.get(&key).await
         && known.generation == generation
@@ -114,13 +102,10 @@ pub async fn authenticate(state: &SmartState, bearer: &str) -> Result<Viewer, Au
     let live = find_live(state, bearer)
         .await?
         .ok_or(AuthError::InvalidToken)?;
-    if !representative::may_act(state, &live.class, live.person.as_deref()).await? {
-        return Err(AuthError::InvalidToken);
-    }
     let expires = live.expires;
     let viewer = viewer(live)?;
     if viewer.class == ViewerClass::Representative {
-        // Their authority ends with a write to the record, which empties nothing here.
+        // Their authority ends with a write to the record, which raises no generation.
         return Ok(viewer);
     }
     let entry = Remembered {
@@ -145,7 +130,8 @@ fn viewer(live: Live) -> Result<Viewer, AuthError> {
     })
 }
 
-/// The live access token with this text.
+/// The live access token with this text. Not live: what was got from somebody who may no longer open
+/// the record.
 pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<Live>, StoreError> {
     // Longer than any of ours: not worth hashing.
     if plain.len() > 200 {
@@ -156,7 +142,8 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
     let kind = select.bind(ACCESS);
     let now = select.bind(state.now());
     select.push(&format!(
-        "SELECT g.client_id, g.account, g.class, g.person, g.patient, t.scope, t.created, t.expires \
+        "SELECT g.client_id, g.account, g.class, g.person, g.patient, t.scope, t.created, t.expires, \
+         g.context \
          FROM auth_token t \
          JOIN auth_grant g ON g.id = t.grant_id \
          JOIN oauth_client c ON c.client_id = g.client_id \
@@ -164,7 +151,8 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
          WHERE t.hash = {hash} AND t.kind = {kind} AND t.expires > {now} \
          AND g.revoked IS NULL AND c.disabled IS NULL \
          AND (g.account IS NULL OR (a.id IS NOT NULL AND a.disabled IS NULL)) \
-         AND (g.account IS NULL OR g.patient IS NULL OR EXISTS (SELECT 1 FROM account_record r \
+         AND (g.account IS NULL OR g.patient IS NULL \
+         OR g.class NOT IN ('patient', 'representative') OR EXISTS (SELECT 1 FROM account_record r \
          WHERE r.account = g.account AND r.patient = g.patient))"
     ));
     let store = state.store();
@@ -175,7 +163,8 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
     else {
         return Ok(None);
     };
-    Ok(Some(Live {
+    let context: Option<String> = row.try_get_by_index(8)?;
+    let live = Live {
         client_id: row.try_get_by_index(0)?,
         account: row.try_get_by_index(1)?,
         class: row.try_get_by_index(2)?,
@@ -184,5 +173,9 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
         scope: row.try_get_by_index(5)?,
         created: row.try_get_by_index(6)?,
         expires: row.try_get_by_index(7)?,
-    }))
+        launch: launch::of_text(context.as_deref()),
+    };
+    let (person, patient) = (live.person.as_deref(), live.patient.as_deref());
+    let may = representative::may_act(state, store.reader(), &live.class, person, patient).await?;
+    Ok(may.then_some(live))
 }

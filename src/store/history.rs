@@ -92,6 +92,9 @@ impl Store {
             }
         }
         let mut ways = Vec::new();
+        // Through these older versions are seen too: what a granular scope lets through says nothing
+        // of what the resource was before.
+        let mut whole = Vec::new();
         for (branches, members) in &groups {
             for branch in branches {
                 let list: Vec<String> = members.iter().map(ToString::to_string).collect();
@@ -103,7 +106,11 @@ impl Store {
                     let narrowed = narrow(self.keys(), *type_id, narrowing, &mut sql, "r")?;
                     way.push_str(&format!(" AND ({narrowed})"));
                 }
-                ways.push(format!("({way})"));
+                let way = format!("({way})");
+                if branch.narrowing.is_none() {
+                    whole.push(way.clone());
+                }
+                ways.push(way);
             }
         }
         if ways.is_empty() {
@@ -113,6 +120,10 @@ impl Store {
             });
         }
         let ways = ways.join(" OR ");
+        let whole = match whole.join(" OR ") {
+            none if none.is_empty() => "1 = 0".to_owned(),
+            whole => whole,
+        };
         let holds = visibility.holds_predicate(&mut sql, "r.id");
         let open = visibility.old_version_predicate(&mut sql, "v", "r");
         let mut window = String::new();
@@ -137,7 +148,7 @@ impl Store {
              UNION ALL \
              SELECT r.type, r.fhir_id, v.version, v.updated, v.method, v.body, r.id, 1 AS packed \
              FROM resource r JOIN history v ON v.doc = r.id \
-             WHERE r.rendition = 0 AND ({ways}) AND {holds} AND {open}{limits}) x \
+             WHERE r.rendition = 0 AND ({whole}) AND {holds} AND {open}{limits}) x \
              WHERE 1 = 1{window} \
              ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}"
         );

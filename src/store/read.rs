@@ -94,7 +94,7 @@ impl Store {
         let key = sql.bind(self.keys().reference(definitions().type_name(type_id), id));
         let fhir_id = sql.bind(id);
         let wanted = sql.bind(version);
-        let visible = self.visible(visibility, narrow, type_id, Access::Read, &mut sql, "r")?;
+        let visible = self.visible_whole(visibility, type_id, Access::Read, &mut sql, "r");
         let open = visibility.old_version_predicate(&mut sql, "v", "r");
         sql.text = format!(
             "SELECT v.version, v.updated, v.body FROM resource r JOIN history v ON v.doc = r.id \
@@ -109,6 +109,36 @@ impl Store {
         let mut version = stored(type_id, id, &row)?;
         version.body = super::history::expand(&version.body)?;
         Ok(version)
+    }
+
+    /// The predicate under which older versions of row alias `row` may be looked at: only through
+    /// scopes that open the whole type. What a granular scope lets through says nothing of what the
+    /// resource was before.
+    fn visible_whole(
+        &self,
+        visibility: &Visibility,
+        type_id: TypeId,
+        access: Access,
+        sql: &mut Sql,
+        row: &str,
+    ) -> String {
+        let unindexed = format!("+{row}");
+        let mut ways = Vec::new();
+        for branch in visibility.branches(type_id, access) {
+            if branch.narrowing.is_some() {
+                continue;
+            }
+            let mut way = format!("+{row}.type = {type_id}");
+            if let Some(patient) = Visibility::patient_predicate(&branch, sql, &unindexed) {
+                way.push_str(&format!(" AND {patient}"));
+            }
+            ways.push(format!("({way})"));
+        }
+        if ways.is_empty() {
+            return "1 = 0".to_owned();
+        }
+        let holds = visibility.holds_predicate(sql, &format!("{row}.id"));
+        format!("({}) AND {holds}", ways.join(" OR "))
     }
 
     /// The whole predicate under which row alias `row` of `resource` exists for the viewer. For

@@ -364,6 +364,52 @@ async fn consent_leads_back_to_every_kind_of_app() {
     hospital.close().await;
 }
 
+/// Between the sign-in form and the app there may be redirects alone, which `form-action` stops without
+/// a word: the app must get its answer all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_after_signing_in_reaches_the_app() {
+    let Some(tools) = Tools::find() else { return };
+    let hospital = Hospital::open(Database::Sqlite).await;
+    let server = AppServer::start(&tools).await;
+    let redirect = server.url("/callback.html");
+    let app = OauthApp::register(&hospital, "Ledger", &redirect).await;
+    let clinician = "--role clinician --practitioner dr-lee";
+    hospital.add_user("dr.lee", clinician).await;
+    let nobody = "--role representative --patient ana --related-person never-written";
+    hospital.add_user("nobody", nobody).await;
+    for scripts in [Scripts::On, Scripts::Off] {
+        browse(&tools, scripts, async |chromium| {
+            // A clinician has no patient scopes to give.
+            let away = app.start("launch/patient patient/*.rs");
+            chromium.client.goto(away.url.as_str()).await.unwrap();
+            sign_in(chromium, "dr.lee", PASSWORD).await;
+            let back = chromium.wait_for_address(&format!("{redirect}?")).await;
+            assert_eq!(query(&back, "error").as_deref(), Some("invalid_scope"));
+            assert_eq!(query(&back, "state").as_ref(), Some(away.state.secret()));
+            let refused = chromium.refused_by_policy().await;
+            assert!(refused.is_empty(), "{refused:?}");
+        })
+        .await;
+        browse(&tools, scripts, async |chromium| {
+            let away = app.start("launch/patient patient/*.rs");
+            chromium.client.goto(away.url.as_str()).await.unwrap();
+            sign_in(chromium, "nobody", PASSWORD).await;
+            chromium
+                .wait_for_address(&format!("{}/auth/record", hospital.origin))
+                .await;
+            if scripts == Scripts::On {
+                judge(chromium, &tools, "no-record").await;
+            }
+            chromium.click("main a").await;
+            let back = chromium.wait_for_address(&format!("{redirect}?")).await;
+            assert_eq!(query(&back, "error").as_deref(), Some("access_denied"));
+            assert_eq!(query(&back, "state").as_ref(), Some(away.state.secret()));
+        })
+        .await;
+    }
+    hospital.close().await;
+}
+
 /// Waits until the browser set out for a redirect URI, and gives the whole address.
 async fn left_for(chromium: &Chromium, redirect: &str) -> Url {
     for _ in 0..100 {

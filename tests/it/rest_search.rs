@@ -221,6 +221,24 @@ each_api! {
         turned["id"] = "lab".into();
         api.put(&token, &turned).await.issue(403);
         api.put(&token, &vital).await.issue(405);
+        // What it was before it was theirs to see stays closed, in every way that leads there.
+        let mut before = vital.clone();
+        before["id"] = "turned".into();
+        api.put(SYSTEM, &before).await.is(201);
+        api.put(SYSTEM, &an_observation("turned", "p")).await.is(200);
+        for path in [
+            "Observation/turned/_history",
+            "Observation/_history",
+            "_history",
+        ] {
+            let history = api.get(&token, path).await.is(200).json();
+            assert!(!history.to_string().contains("vital-signs"), "{path}: {history}");
+            assert!(history.to_string().contains("turned"), "{path}: {history}");
+        }
+        api.get(&token, "Observation/turned/_history/1").await.issue(404);
+        api.get(&token, "Observation/turned/_history/2").await.is(200);
+        let whole = "system;;system/Observation.rs";
+        api.get(whole, "Observation/turned/_history/1").await.is(200);
         vital.as_object_mut().unwrap().shift_remove("id");
         api.post(&token, "Observation", &vital).await.issue(403);
     }

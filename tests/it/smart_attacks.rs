@@ -1,6 +1,7 @@
 //! What must not work.
 
-use candor::smart::clients::ClientKind;
+use candor::smart::clients::{self, ClientKind};
+use candor::smart::users::Role;
 use candor::smart::{AuthError, authenticate};
 use oauth2::{PkceCodeVerifier, TokenResponse as _};
 use url::Url;
@@ -471,6 +472,97 @@ async fn forms_from_elsewhere_do_nothing(server: Server) {
     assert!(page.body.contains("Turn on cookies"));
 }
 
+async fn what_a_request_may_cost_is_bounded(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
+    let sent = app.start(ALL);
+    let browser = Browser::new(server);
+    for (name, longest) in [("nonce", 512), ("state", 2048)] {
+        let fits = with(&sent.url, name, Some(&"x".repeat(longest)));
+        assert_eq!(browser.open(&fits).await.page().status, 200, "{name}");
+        let long = with(&sent.url, name, Some(&"x".repeat(longest + 1)));
+        let answer = browser.open(&long).await.answer();
+        assert_eq!(answer["error"], "invalid_request", "{name}");
+    }
+    // Nobody fills the database from one address; somebody at another goes on.
+    let ask = async |address: &str| {
+        let request = server.http.get(sent.url.clone());
+        let answer = request.header("x-forwarded-for", address).send().await;
+        answer.unwrap().status().as_u16()
+    };
+    let mut last = 0;
+    for _ in 0..=300 {
+        last = ask("198.51.100.7").await;
+    }
+    assert_eq!(last, 429);
+    assert_eq!(ask("198.51.100.8").await, 303);
+}
+
+async fn another_window_does_not_switch_the_record(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
+    let records = [("ana", None, "Ana Ruiz"), ("maya", Some("ana-mother"), "Maya Ruiz")];
+    let user = server.add_user(Role::Patient, None, &records).await;
+    server.load_related("ana-mother", "maya").await;
+    let browser = Browser::new(server);
+    let sent = app.start("launch/patient patient/Goal.rs");
+    let choice = browser.to_consent(&sent, &user).await;
+    let mut choose = choice.form("/auth/record");
+    choose.set("patient", "ana");
+    let mut ana = browser.submit(&choose).await.page().form("/auth/consent");
+    choose.set("patient", "maya");
+    browser.submit(&choose).await.page();
+    // The first window still speaks of Ana.
+    ana.set("action", "allow");
+    let again = browser.submit(&ana).await.page();
+    assert_eq!(again.status, 400);
+    assert!(again.body.contains("Maya Ruiz") && again.body.contains("another window"));
+    let mut maya = again.form("/auth/consent");
+    maya.set("action", "allow");
+    let answer = browser.submit(&maya).await.answer();
+    let tokens = app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    assert_eq!(tokens.extra_fields().patient.as_deref(), Some("maya"));
+}
+
+async fn enter_in_the_consent_form_decides_nothing(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
+    let user = server.add_patient().await;
+    let page = Browser::new(server)
+        .to_consent(&app.start("patient/Goal.rs"), &user)
+        .await;
+    let (_, form) = page.body.split_once("action=\"/auth/consent\"").unwrap();
+    let (_, button) = form.split_once("<button").unwrap();
+    // HTML: a default button that is disabled submits nothing.
+    assert!(button.starts_with(" disabled hidden>"), "{form}");
+}
+
+async fn a_disabled_clients_refresh_token_is_not_active(server: Server) {
+    let registered = server.add_client(ClientKind::Public, ALL).await;
+    let app = App::new(server, &registered);
+    let user = server.add_patient().await;
+    let tokens = app
+        .connect(server, &user, ALL, |form| form.set("long", "yes"))
+        .await;
+    // A resource server that sees all: staff with a token.
+    let staff = server.add_user(Role::Staff, None, &[]).await;
+    let desk = server.add_client(ClientKind::Confidential, "openid user/*.rs").await;
+    let bearer = App::new(server, &desk)
+        .connect(server, &staff, "user/*.rs", |_| ())
+        .await;
+    let is_active = async || {
+        let response = server
+            .http
+            .post(server.url("/auth/introspect"))
+            .bearer_auth(bearer.access_token().secret())
+            .form(&[("token", tokens.refresh_token().unwrap().secret())])
+            .send()
+            .await
+            .unwrap();
+        response.text().await.unwrap().contains("\"active\":true")
+    };
+    assert!(is_active().await);
+    clients::set_disabled(&server.store, &registered.client_id, true).await.unwrap();
+    assert!(!is_active().await);
+}
+
 async fn an_answer_after_ten_minutes_is_too_late(server: Server) {
     let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
@@ -497,6 +589,7 @@ async fn markup_in_what_others_wrote_stays_text(server: Server) {
         scope: ALL.to_owned(),
         class: candor::visibility::ViewerClass::System,
         person: None,
+        options: candor::smart::clients::ClientOptions::default(),
     };
     let registered = candor::smart::clients::add(&server.store, new.clone())
         .await

@@ -20,10 +20,10 @@ use crate::smart_support::{Server, each_smart_database};
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-struct Key {
+pub struct Key {
     alg: Algorithm,
     private: EncodingKey,
-    public: Value,
+    pub public: Value,
 }
 
 fn pem(der: &[u8]) -> Vec<u8> {
@@ -34,7 +34,7 @@ fn pem(der: &[u8]) -> Vec<u8> {
     .into_bytes()
 }
 
-fn key(alg: Algorithm, kid: &str) -> Key {
+pub fn key(alg: Algorithm, kid: &str) -> Key {
     let private = if alg == Algorithm::RS384 {
         let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
         let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
@@ -52,7 +52,7 @@ fn key(alg: Algorithm, kid: &str) -> Key {
     }
 }
 
-async fn backend(server: &Server, keys: ClientKeys, scope: &str) -> RegisteredClient {
+pub async fn backend(server: &Server, keys: ClientKeys, scope: &str) -> RegisteredClient {
     clients::add(
         &server.store,
         NewClient {
@@ -64,13 +64,14 @@ async fn backend(server: &Server, keys: ClientKeys, scope: &str) -> RegisteredCl
             scope: scope.to_owned(),
             class: ViewerClass::System,
             person: None,
+            options: candor::smart::clients::ClientOptions::default(),
         },
     )
     .await
     .unwrap()
 }
 
-fn claims(server: &Server, client: &RegisteredClient) -> Value {
+pub fn claims(server: &Server, client: &RegisteredClient) -> Value {
     let now = server.clock.now() / 1000;
     json!({
         "iss": client.client_id,
@@ -81,13 +82,13 @@ fn claims(server: &Server, client: &RegisteredClient) -> Value {
     })
 }
 
-fn sign(key: &Key, kid: &str, claims: &Value) -> String {
+pub fn sign(key: &Key, kid: &str, claims: &Value) -> String {
     let mut header = Header::new(key.alg);
     header.kid = Some(kid.to_owned());
     jsonwebtoken::encode(&header, claims, &key.private).unwrap()
 }
 
-async fn ask(server: &Server, assertion: &str, scope: &str) -> (u16, Value) {
+pub async fn ask(server: &Server, assertion: &str, scope: &str) -> (u16, Value) {
     // Each from another address: the throttle is tried elsewhere.
     static ADDRESS: AtomicUsize = AtomicUsize::new(0);
     let host = ADDRESS.fetch_add(1, Ordering::SeqCst);
@@ -332,6 +333,37 @@ async fn an_assertion_works_once(server: Server) {
         won += usize::from(one.await.unwrap() == 200);
     }
     assert_eq!(won, 1);
+}
+
+async fn only_what_may_be_a_guess_slows_a_client_down(server: Server) {
+    let own = key(Algorithm::ES384, "k1");
+    let set = json!({"keys": [own.public]}).to_string();
+    let client = backend(server, ClientKeys::Value(set), "system/*.rs").await;
+    let ask = async |assertion: &str| {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("scope", "system/*.rs"),
+            ("client_assertion_type", ASSERTION),
+            ("client_assertion", assertion),
+        ];
+        server.token_from("203.0.113.77", &form).await.0
+    };
+    let used = sign(&own, "k1", &claims(server, &client));
+    assert_eq!(ask(&used).await, 200);
+    let mut late = claims(server, &client);
+    late["exp"] = json!(1);
+    let late = sign(&own, "k1", &late);
+    for _ in 0..8 {
+        assert_eq!(ask(&used).await, 401);
+        assert_eq!(ask(&late).await, 401);
+    }
+    assert_eq!(ask(&sign(&own, "k1", &claims(server, &client))).await, 200);
+    let stranger = key(Algorithm::ES384, "k1");
+    let mut last = 0;
+    for _ in 0..7 {
+        last = ask(&sign(&stranger, "k1", &claims(server, &client))).await;
+    }
+    assert_eq!(last, 429);
 }
 
 async fn scopes_beyond_the_registration_are_not_granted(server: Server) {

@@ -338,6 +338,7 @@ async fn a_parent_chooses_whose_record_and_reads_as_a_representative(server: Ser
             ],
         )
         .await;
+    server.load_related("ana-mother", "maya").await;
     let name = json!([{"family": "Ruiz", "given": ["Maya"]}]);
     server
         .load(json!({"resourceType": "Patient", "id": "maya", "name": name}))
@@ -509,13 +510,11 @@ async fn what_is_taken_from_a_person_or_an_app_is_taken_at_once(server: Server) 
     let user = server
         .add_user(Role::Representative, None, &[("maya", Some("ana-mother"), "Maya Ruiz")])
         .await;
+    server.load_related("ana-mother", "maya").await;
     let tokens = app.connect(server, &user, ALL, long).await;
     let access = tokens.access_token().secret();
-    let is_alive = async || {
-        // The command line works beside the server.
-        server.settle().await;
-        authenticate(&server.state, access).await.is_ok()
-    };
+    // The command line works beside the server, and at once.
+    let is_alive = async || authenticate(&server.state, access).await.is_ok();
     assert!(is_alive().await);
 
     users::set_disabled(&server.store, &user.username, true).await.unwrap();

@@ -25,7 +25,13 @@ async fn configurations_say_what_is_there(server: Server) {
     assert_eq!(headers["access-control-allow-origin"], "*");
     let capabilities = smart["capabilities"].as_array().unwrap();
     for capability in [
+        "launch-ehr",
         "launch-standalone",
+        "context-banner",
+        "context-style",
+        "context-ehr-patient",
+        "context-ehr-encounter",
+        "permission-user",
         "client-public",
         "client-confidential-symmetric",
         "client-confidential-asymmetric",
@@ -59,6 +65,10 @@ async fn configurations_say_what_is_there(server: Server) {
         );
     }
     assert_eq!(openid["issuer"], server.public.as_str());
+    assert_eq!(
+        openid["end_session_endpoint"],
+        server.url("/auth/end-session").as_str()
+    );
     let algorithms = openid["id_token_signing_alg_values_supported"]
         .as_array()
         .unwrap();

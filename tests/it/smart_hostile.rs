@@ -12,6 +12,7 @@ const PLACES: &[(&str, &str)] = &[
     ("POST", "/auth/token"),
     ("POST", "/auth/introspect"),
     ("POST", "/auth/revoke"),
+    ("POST", "/auth/launch"),
     ("POST", "/auth/userinfo"),
     ("GET", "/auth/userinfo"),
     ("GET", "/auth/authorize"),
@@ -25,6 +26,8 @@ const PLACES: &[(&str, &str)] = &[
     ("GET", "/apps"),
     ("POST", "/apps"),
     ("POST", "/logout"),
+    ("GET", "/auth/end-session"),
+    ("POST", "/auth/end-session"),
 ];
 
 /// Sends bytes as they are and reads the status; HTTP libraries would refuse to write most of them.

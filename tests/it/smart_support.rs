@@ -21,7 +21,9 @@ use oauth2::{
     RedirectUrl, RefreshToken, Scope, StandardRevocableToken, StandardTokenResponse, TokenUrl,
 };
 use reqwest::redirect::Policy;
+use sea_orm::ConnectionTrait as _;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use url::Url;
 
 use crate::support::{Database, TestDatabase};
@@ -86,7 +88,6 @@ impl Server {
         .unwrap();
         let mut config = SmartConfig::new(&public);
         config.allow_loopback_jwks = true;
-        config.viewer_cache = 200;
         config.client_address_header = Some("x-forwarded-for".to_owned());
         let state = SmartState::new(store.clone(), config).await.unwrap();
         let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
@@ -135,9 +136,21 @@ impl Server {
         self.store.write(Origin::Feed, vec![op]).await.unwrap();
     }
 
-    /// Waits until what another process changed is noticed.
-    pub async fn settle(&self) {
-        tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+    /// Writes the RelatedPerson that makes somebody a representative of a patient.
+    pub async fn load_related(&self, id: &str, patient: &str) {
+        let patient = json!({"reference": format!("Patient/{patient}")});
+        self.load(
+            json!({"resourceType": "RelatedPerson", "id": id, "active": true,
+            "patient": patient}),
+        )
+        .await;
+    }
+
+    /// One statement, as another process would run it.
+    pub async fn sql(&self, text: &str) {
+        let tx = self.store.begin().await.unwrap();
+        tx.connection().execute_unprepared(text).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     pub async fn add_client(&self, kind: ClientKind, scope: &str) -> RegisteredClient {
@@ -156,6 +169,7 @@ impl Server {
                 scope: scope.to_owned(),
                 class: ViewerClass::System,
                 person: None,
+                options: candor::smart::clients::ClientOptions::default(),
             },
         )
         .await
@@ -227,6 +241,10 @@ pub struct SmartFields {
     pub id_token: Option<String>,
     pub need_patient_banner: Option<bool>,
     pub smart_style_url: Option<String>,
+    pub encounter: Option<String>,
+    pub intent: Option<String>,
+    #[serde(rename = "fhirContext")]
+    pub fhir_context: Option<serde_json::Value>,
 }
 
 impl ExtraTokenFields for SmartFields {}
@@ -495,6 +513,13 @@ impl Browser {
         self.follow(request).await
     }
 
+    /// Follows the link of a page that leads back to an app.
+    pub fn link_back(page: &Page) -> End {
+        let (_, rest) = page.body.split_once("<a href=\"http").unwrap();
+        let (rest, _) = rest.split_once('"').unwrap();
+        End::Away(Url::parse(&format!("http{}", unescape(rest))).unwrap())
+    }
+
     pub async fn follow(&self, request: reqwest::RequestBuilder) -> End {
         let mut response = request.send().await.unwrap();
         for _ in 0..10 {
@@ -502,6 +527,11 @@ impl Browser {
                 let (status, url) = (response.status().as_u16(), response.url().clone());
                 let headers = response.headers().clone();
                 let body = response.text().await.unwrap();
+                if let Some((_, rest)) = body.split_once("http-equiv=\"refresh\" content=\"0;url=")
+                {
+                    let address = unescape(rest.split('"').next().unwrap());
+                    return End::Away(Url::parse(&address).unwrap());
+                }
                 return End::Page(Page {
                     status,
                     url,

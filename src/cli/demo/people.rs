@@ -13,7 +13,9 @@ use serde_json::json;
 use super::data;
 use crate::app::Server;
 use crate::clock::Millis;
-use crate::smart::clients::{self, ClientKeys, ClientKind, NewClient, RegisteredClient};
+use crate::smart::clients::{
+    self, ClientKeys, ClientKind, ClientOptions, NewClient, RegisteredClient,
+};
 use crate::smart::direct::{self, DirectGrant};
 use crate::smart::users::{self, NewRecord, NewUser, Role};
 use crate::visibility::ViewerClass;
@@ -75,6 +77,7 @@ impl People {
             scope: scope.to_owned(),
             class: ViewerClass::System,
             person: None,
+            options: ClientOptions::default(),
         };
         let public = clients::add(
             store,

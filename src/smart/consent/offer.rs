@@ -32,10 +32,19 @@ pub(super) struct PartView {
     pub(super) is_ticked: bool,
 }
 
+/// Who gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Giver {
+    PatientSide,
+    Staff,
+    /// Staff who launched the app from a patient's chart.
+    StaffWithPatient,
+}
+
 /// What an app asked for and this person can give.
 pub(super) struct Offer {
     scopes: ScopeList,
-    is_patient_side: bool,
+    giver: Giver,
 }
 
 /// One subject of the page: `Observation`, `Observation?category=…`, `*`.
@@ -48,17 +57,14 @@ struct Subject<'a> {
 }
 
 impl Offer {
-    pub(super) fn new(asked: &str, is_patient_side: bool) -> Self {
+    pub(super) fn new(asked: &str, giver: Giver) -> Self {
         let asked = ScopeList::parse(asked);
-        let scopes = if is_patient_side {
-            asked.for_patient_side()
-        } else {
-            asked.for_staff()
+        let scopes = match giver {
+            Giver::PatientSide => asked.for_patient_side(),
+            Giver::Staff => asked.for_staff(false),
+            Giver::StaffWithPatient => asked.for_staff(true),
         };
-        Self {
-            scopes,
-            is_patient_side,
-        }
+        Self { scopes, giver }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -86,7 +92,9 @@ impl Offer {
 
     /// An app that opens a patient's record has to know whose it is.
     fn is_needed(&self, subject: &str) -> bool {
-        subject == "Patient" && self.is_patient_side && self.scopes.has("launch/patient")
+        subject == "Patient"
+            && self.giver == Giver::PatientSide
+            && (self.scopes.has("launch/patient") || self.scopes.has("launch"))
     }
 
     /// Each subject once. A part is left out where the same scope opens the whole.
@@ -302,7 +310,10 @@ mod tests {
 
     #[test]
     fn what_is_ticked_is_granted_and_nothing_else() {
-        let offer = Offer::new("launch/patient openid offline_access patient/*.rs", true);
+        let offer = Offer::new(
+            "launch/patient openid offline_access patient/*.rs",
+            Giver::PatientSide,
+        );
         let granted = offer.granted(&ticks(&["Condition"]), false, false);
         // The front page of the record is needed with launch/patient.
         assert_eq!(
@@ -316,7 +327,10 @@ mod tests {
 
     #[test]
     fn a_part_stands_in_for_the_whole() {
-        let offer = Offer::new("patient/Observation.read patient/Goal.read", true);
+        let offer = Offer::new(
+            "patient/Observation.read patient/Goal.read",
+            Giver::PatientSide,
+        );
         let laboratory = "Observation?category=http://terminology.hl7.org/CodeSystem/\
             observation-category|laboratory";
         assert_eq!(
@@ -330,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_box_that_was_not_offered_grants_nothing() {
-        let offer = Offer::new("patient/Goal.rs", true);
+        let offer = Offer::new("patient/Goal.rs", Giver::PatientSide);
         let granted = offer.granted(
             &ticks(&["Condition", "*", "Goal!write", "Goal"]),
             true,
@@ -341,7 +355,7 @@ mod tests {
 
     #[test]
     fn writing_is_a_box_of_its_own() {
-        let offer = Offer::new("user/Observation.cruds", false);
+        let offer = Offer::new("user/Observation.cruds", Giver::Staff);
         assert_eq!(offer.ticked_at_first(), ticks(&["Observation"]));
         let reading = offer.granted(&ticks(&["Observation"]), true, true);
         assert_eq!(reading.to_string(), "user/Observation.rs");

@@ -96,6 +96,21 @@ fn registration_bounds_what_is_asked() {
 }
 
 #[test]
+fn what_cannot_be_searched_for_is_no_scope() {
+    for bad in [
+        "patient/Observation.rs?foo=bar",
+        "patient/Observation.rs?category",
+        "patient/Observation.rs?patient.name=x",
+        "patient/Observation.rs?date=ap2020",
+        "patient/Observation.rs?category=a|b&foo=bar",
+    ] {
+        assert!(list(bad).is_empty(), "{bad}");
+        assert_eq!(ScopeList::unknown(bad), [bad]);
+    }
+    assert!(!list("patient/Observation.rs?category=a|b&status=final").is_empty());
+}
+
+#[test]
 fn a_refresh_may_only_shrink() {
     let granted = list("openid patient/Goal.rs patient/Condition.rs?category=a|b");
     for ok in [

@@ -8,7 +8,7 @@ use super::RouteError;
 use crate::smart::entities::{client, code};
 use crate::smart::params::Params;
 use crate::smart::scopes::ScopeList;
-use crate::smart::{SmartState, grants, secret};
+use crate::smart::{SmartState, grants, representative, secret};
 
 pub(super) async fn exchange(
     state: &SmartState,
@@ -24,6 +24,7 @@ pub(super) async fn exchange(
         .ok_or(RouteError::Missing("code_verifier"))?;
     let now = state.now();
     let hash = secret::hash(presented);
+    let signing = state.signing().await?;
     let tx = state.store().begin().await?;
     let connection = tx.connection();
     let code = code::Entity::find_by_id(hash.clone())
@@ -40,7 +41,6 @@ pub(super) async fn exchange(
     if !grants::use_code(connection, &hash, now).await? {
         grants::revoke(connection, &grant.id, now).await?;
         tx.commit().await?;
-        state.viewer_cache().forget();
         tracing::warn!(
             client_id = client.client_id,
             grant = grant.id,
@@ -56,16 +56,16 @@ pub(super) async fn exchange(
             code.code_challenge.as_bytes(),
         );
     let giver = grants::find_giver(connection, &grant).await?;
-    if !is_right || giver.is_none() {
+    let may_give = representative::may_give(state, connection, &grant).await?;
+    if !is_right || giver.is_none() || !may_give {
         // The code stays burnt: a verifier cannot be guessed at leisure.
         grants::revoke(connection, &grant.id, now).await?;
         tx.commit().await?;
-        state.viewer_cache().forget();
         return Err(RouteError::Grant);
     }
     let scope = ScopeList::parse(&grant.scope);
     let nonce = code.nonce.as_deref();
-    let answer = super::issue(state, connection, client, &grant, &scope, nonce).await?;
+    let answer = super::issue(state, &signing, connection, client, &grant, &scope, nonce).await?;
     tx.commit().await?;
     Ok(answer)
 }

@@ -29,7 +29,7 @@ pub(super) async fn exchange(
     let scope = ScopeList::parse(asked)
         .for_system()
         .within(&client.scopes());
-    if scope.resources.is_empty() {
+    if scope.is_empty() {
         return Err(RouteError::Scope);
     }
     let now = state.now();
@@ -50,6 +50,7 @@ pub(super) async fn exchange(
         created: Set(now),
         used: Set(None),
         revoked: Set(None),
+        context: Set(None),
     })
     .on_conflict(
         OnConflict::column(grant::Column::Id)

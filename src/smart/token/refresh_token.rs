@@ -10,7 +10,7 @@ use crate::smart::clients::{self, ClientKind};
 use crate::smart::entities::{client, token};
 use crate::smart::params::Params;
 use crate::smart::scopes::ScopeList;
-use crate::smart::{SmartState, grants, secret};
+use crate::smart::{SmartState, grants, representative, secret};
 
 /// The public client that a refresh token was issued to, for a request that names no client (RFC 6749
 /// section 6: only clients with credentials authenticate; fhirclient does so). Nobody learns here
@@ -55,6 +55,7 @@ pub(super) async fn exchange(
         .ok_or(RouteError::Missing("refresh_token"))?;
     let now = state.now();
     let hash = secret::hash(presented);
+    let signing = state.signing().await?;
     let tx = state.store().begin().await?;
     let connection = tx.connection();
     let token = token::Entity::find_by_id(hash.clone())
@@ -67,7 +68,8 @@ pub(super) async fn exchange(
         .filter(|grant| grant.client_id == client.client_id)
         .ok_or(RouteError::Grant)?;
     let giver = grants::find_giver(connection, &grant).await?;
-    if token.expires <= now || giver.is_none() {
+    let may_give = representative::may_give(state, connection, &grant).await?;
+    if token.expires <= now || giver.is_none() || !may_give {
         return Err(RouteError::Grant);
     }
     let granted = ScopeList::parse(&grant.scope);
@@ -85,7 +87,6 @@ pub(super) async fn exchange(
     if !grants::use_refresh_token(connection, &hash, now).await? {
         grants::revoke(connection, &grant.id, now).await?;
         tx.commit().await?;
-        state.viewer_cache().forget();
         tracing::warn!(
             client_id = client.client_id,
             grant = grant.id,
@@ -93,7 +94,7 @@ pub(super) async fn exchange(
         );
         return Err(RouteError::Grant);
     }
-    let answer = super::issue(state, connection, client, &grant, &scope, None).await?;
+    let answer = super::issue(state, &signing, connection, client, &grant, &scope, None).await?;
     tx.commit().await?;
     Ok(answer)
 }

@@ -114,6 +114,7 @@ impl TestServer {
             scope: "patient/*.rs".to_owned(),
             class: ViewerClass::System,
             person: None,
+            options: candor::smart::clients::ClientOptions::default(),
         };
         clients::add(&self.app().store, client).await.unwrap();
         let grant = DirectGrant {

@@ -1,0 +1,279 @@
+//! Launches from an EHR: its backend says who, whom and what; the app gets it when that person agrees.
+
+use candor::smart::authenticate;
+use candor::smart::clients::{ClientKeys, ClientKind, RegisteredClient};
+use candor::smart::users::{RegisteredUser, Role};
+use candor::visibility::ViewerClass;
+use jsonwebtoken::Algorithm;
+use oauth2::TokenResponse as _;
+use serde_json::{Value, json};
+
+use crate::smart_backend::{ask, backend, claims, key, sign};
+use crate::smart_support::{App, Browser, PASSWORD, Sent, Server, each_smart_database};
+
+const SCOPE: &str = "openid fhirUser launch offline_access user/*.rs patient/Patient.rs";
+
+/// An access token of a backend with this scope.
+async fn backend_token(server: &Server, scope: &str) -> String {
+    let own = key(Algorithm::ES384, "k1");
+    let set = json!({"keys": [own.public]}).to_string();
+    let client = backend(server, ClientKeys::Value(set), scope).await;
+    let (status, answer) = ask(server, &sign(&own, "k1", &claims(server, &client)), scope).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["scope"], scope);
+    answer["access_token"].as_str().unwrap().to_owned()
+}
+
+async fn post(server: &Server, token: Option<&str>, body: &Value) -> (u16, Value) {
+    let mut request = server.http.post(server.url("/auth/launch")).json(body);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap())
+}
+
+/// A hospital with a chart, a clinician, an app and an EHR.
+struct World<'a> {
+    server: &'a Server,
+    ehr: String,
+    clinician: RegisteredUser,
+    registered: RegisteredClient,
+    app: App,
+}
+
+impl<'a> World<'a> {
+    async fn new(server: &'a Server) -> Self {
+        let name = json!([{"family": "Ruiz", "given": ["Ana"]}]);
+        server
+            .load(json!({"resourceType": "Patient", "id": "ana", "name": name}))
+            .await;
+        server
+            .load(json!({"resourceType": "Patient", "id": "ben"}))
+            .await;
+        server
+            .load(
+                json!({"resourceType": "Encounter", "id": "visit", "status": "in-progress",
+                "class": {"code": "AMB"}, "subject": {"reference": "Patient/ana"}}),
+            )
+            .await;
+        let registered = server.add_client(ClientKind::Confidential, SCOPE).await;
+        Self {
+            server,
+            ehr: backend_token(server, "launch system/*.cruds").await,
+            clinician: server.add_user(Role::Clinician, Some("dr-lee"), &[]).await,
+            app: App::new(server, &registered),
+            registered,
+        }
+    }
+
+    /// What the EHR says, with changes.
+    fn says(&self, changes: Value) -> Value {
+        let mut body = json!({"client_id": self.registered.client_id, "user": self.clinician.username,
+            "patient": "ana", "encounter": "visit", "need_patient_banner": false});
+        for (key, value) in changes.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        body
+    }
+
+    async fn launch(&self, changes: Value) -> String {
+        let (status, answer) = post(self.server, Some(&self.ehr), &self.says(changes)).await;
+        assert_eq!(status, 201, "{answer}");
+        assert_eq!(answer["expires_in"], 300);
+        assert_eq!(answer["iss"], self.server.fhir().as_str());
+        answer["launch"].as_str().unwrap().to_owned()
+    }
+
+    fn start(&self, launch: &str, scope: &str) -> Sent {
+        let mut sent = self.app.start(scope);
+        sent.url.query_pairs_mut().append_pair("launch", launch);
+        sent
+    }
+}
+
+each_smart_database! {
+async fn a_clinician_launches_an_app_from_a_chart(server: Server) {
+    let world = World::new(server).await;
+    let context = json!([{"reference": "ImagingStudy/scan"}]);
+    let says = json!({"user": "Practitioner/dr-lee", "patient": "Patient/ana",
+        "fhirContext": context, "intent": "reconcile-medications"});
+    let launch = world.launch(says).await;
+    let sent = world.start(&launch, SCOPE);
+    let browser = Browser::new(server);
+    // As a form, which Inferno's EHR launch is.
+    let fields: Vec<(String, String)> = sent.url.query_pairs().into_owned().collect();
+    let request = browser.http.post(server.url("/auth/authorize")).form(&fields);
+    let login = browser.follow(request).await.page();
+    let consent = browser
+        .sign_in(&login, &world.clinician.username, PASSWORD)
+        .await
+        .page();
+    assert!(consent.body.contains("You opened it for <strong>Ana Ruiz"), "{}", consent.body);
+    let mut form = consent.form("/auth/consent");
+    form.set("action", "allow");
+    form.set("long", "yes");
+    let answer = browser.submit(&form).await.answer();
+    let tokens = world.app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    let fields = tokens.extra_fields();
+    assert_eq!(fields.patient.as_deref(), Some("ana"));
+    assert_eq!(fields.encounter.as_deref(), Some("visit"));
+    assert_eq!(fields.need_patient_banner, Some(false));
+    assert_eq!(fields.intent.as_deref(), Some("reconcile-medications"));
+    assert_eq!(fields.fhir_context.as_ref(), Some(&context));
+    assert!(fields.id_token.is_some() && fields.smart_style_url.is_some());
+    let scopes: Vec<String> = tokens.scopes().unwrap().iter().map(|one| one.to_string()).collect();
+    assert_eq!(scopes.join(" "), SCOPE);
+    let access = tokens.access_token().secret();
+    let viewer = authenticate(&server.state, access).await.unwrap();
+    assert_eq!(viewer.class, ViewerClass::Clinician);
+    assert_eq!(viewer.person.as_deref(), Some("Practitioner/dr-lee"));
+    assert_eq!(viewer.patient.as_deref(), Some("ana"));
+    // Introspection says the same, and so does the next token.
+    let response = server
+        .http
+        .post(server.url("/auth/introspect"))
+        .basic_auth(&world.registered.client_id, world.registered.client_secret.as_ref())
+        .form(&[("token", access)])
+        .send()
+        .await
+        .unwrap();
+    let live: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+    for (key, value) in [
+        ("active", json!(true)),
+        ("patient", json!("ana")),
+        ("encounter", json!("visit")),
+        ("fhirContext", context),
+        ("intent", json!("reconcile-medications")),
+        ("fhirUser", json!(format!("{}/Practitioner/dr-lee", server.fhir()))),
+    ] {
+        assert_eq!(live[key], value, "{key}");
+    }
+    let next = world.app.refresh(tokens.refresh_token().unwrap(), "").await.unwrap();
+    assert_eq!(next.extra_fields().encounter.as_deref(), Some("visit"));
+    // It is among the clinician's apps, and can be removed there.
+    let apps = browser.open(&server.url("/apps")).await.page();
+    browser.submit(&apps.form("/apps")).await.page();
+    assert!(authenticate(&server.state, next.access_token().secret()).await.is_err());
+}
+
+async fn a_launch_without_a_patient_and_an_app_for_one_patient(server: Server) {
+    let world = World::new(server).await;
+    // Nobody's chart is open: user scopes, and no patient scopes.
+    let none = world.launch(json!({"patient": null, "encounter": null})).await;
+    let sent = world.start(&none, SCOPE);
+    let answer = Browser::new(server).allow(&sent, &world.clinician, |_| ()).await;
+    let tokens = world.app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    assert_eq!(tokens.extra_fields().patient, None);
+    assert!(!tokens.scopes().unwrap().iter().any(|one| one.starts_with("patient/")));
+    // An app that reads one patient gets the one of the chart.
+    let chart = world.launch(json!({"need_patient_banner": null})).await;
+    let sent = world.start(&chart, "launch patient/Patient.rs");
+    let answer = Browser::new(server).allow(&sent, &world.clinician, |_| ()).await;
+    let tokens = world.app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    assert_eq!(tokens.extra_fields().need_patient_banner, Some(true));
+    assert_eq!(tokens.extra_fields().fhir_context, None);
+    let viewer = authenticate(&server.state, tokens.access_token().secret()).await.unwrap();
+    assert_eq!(viewer.scopes.as_str(), "launch patient/Patient.rs");
+    assert_eq!(viewer.patient.as_deref(), Some("ana"));
+}
+
+async fn a_launch_is_for_one_app_one_person_five_minutes_and_once(server: Server) {
+    let world = World::new(server).await;
+    let refused = async |sent: &Sent| {
+        let answer = Browser::new(server).open(sent.url.as_str()).await.answer();
+        assert!(!answer.contains_key("code"));
+        answer["error"].clone()
+    };
+    let launch = world.launch(json!({})).await;
+    // Asked without the scope, it is not used up, nor by another app.
+    assert_eq!(refused(&world.start(&launch, "user/*.rs")).await, "invalid_scope");
+    let other = App::new(server, &server.add_client(ClientKind::Public, SCOPE).await);
+    let mut stolen = other.start(SCOPE);
+    stolen.url.query_pairs_mut().append_pair("launch", &launch);
+    assert_eq!(refused(&stolen).await, "invalid_request");
+    // Somebody else signs in: told so, and not signed in. Then the right one.
+    let sent = world.start(&launch, SCOPE);
+    let stranger = server.add_user(Role::Clinician, Some("dr-day"), &[]).await;
+    let browser = Browser::new(server);
+    let login = browser.open(sent.url.as_str()).await.page();
+    let page = browser.sign_in(&login, &stranger.username, PASSWORD).await.page();
+    assert_eq!(page.status, 400);
+    assert!(page.body.contains("opened for somebody else"), "{}", page.body);
+    let consent = browser.sign_in(&page, &world.clinician.username, PASSWORD).await.page();
+    assert_eq!(consent.url.path(), "/auth/consent");
+    // A browser in which somebody else is signed in asks who it is.
+    let busy = Browser::new(server);
+    let login = busy.open(&server.url("/login")).await.page();
+    busy.sign_in(&login, &stranger.username, PASSWORD).await.page();
+    let second = world.launch(json!({})).await;
+    let page = busy.open(world.start(&second, SCOPE).url.as_str()).await.page();
+    assert_eq!(page.url.path(), "/login");
+    // Once, and for five minutes.
+    assert_eq!(refused(&world.start(&launch, SCOPE)).await, "invalid_request");
+    let late = world.launch(json!({})).await;
+    server.advance(300_000);
+    assert_eq!(refused(&world.start(&late, SCOPE)).await, "invalid_request");
+    assert!(candor::smart::sweep(&server.state).await.unwrap() >= 1);
+    // Launched on its own, an app may ask for the scope; it gets no context.
+    let alone = world.app.connect(server, &world.clinician, SCOPE, |_| ()).await;
+    assert_eq!(alone.extra_fields().patient, None);
+    assert!(!alone.scopes().unwrap().iter().any(|one| one.as_str() == "launch"));
+}
+
+async fn a_patient_launches_an_app_about_a_record_of_theirs_only(server: Server) {
+    let world = World::new(server).await;
+    let patient = server.add_patient().await;
+    let says = |patient_id: &str| {
+        json!({"user": patient.username, "patient": patient_id, "encounter": null})
+    };
+    let sent = world.start(&world.launch(says("ana")).await, "launch patient/*.rs user/Goal.rs");
+    let answer = Browser::new(server).allow(&sent, &patient, |_| ()).await;
+    let tokens = world.app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    assert_eq!(tokens.extra_fields().patient.as_deref(), Some("ana"));
+    let viewer = authenticate(&server.state, tokens.access_token().secret()).await.unwrap();
+    assert_eq!(viewer.class, ViewerClass::Patient);
+    let sent = world.start(&world.launch(says("ben")).await, "launch patient/*.rs");
+    let browser = Browser::new(server);
+    let login = browser.open(sent.url.as_str()).await.page();
+    let page = browser.sign_in(&login, &patient.username, PASSWORD).await.page();
+    let answer = Browser::link_back(&page).answer();
+    assert_eq!(answer["error"], "access_denied");
+}
+
+async fn only_an_ehr_makes_launches_and_only_of_what_is_there(server: Server) {
+    let world = World::new(server).await;
+    let good = world.says(json!({}));
+    assert_eq!(post(server, None, &good).await.0, 401);
+    assert_eq!(post(server, Some("nothing"), &good).await.0, 401);
+    let feed = backend_token(server, "system/*.cruds").await;
+    assert_eq!(post(server, Some(&feed), &good).await.0, 403);
+    let person = world.app.connect(server, &world.clinician, SCOPE, |_| ()).await;
+    let person = person.access_token().secret();
+    assert_eq!(post(server, Some(person), &good).await.0, 403);
+    let unlaunched = server.add_client(ClientKind::Public, "openid user/*.rs").await;
+    for (changes, word) in [
+        (json!({"client_id": "nobody"}), "client_id"),
+        (json!({"client_id": unlaunched.client_id}), "launch"),
+        (json!({"client_id": null}), "client_id"),
+        (json!({"user": "nobody"}), "user"),
+        (json!({"user": "Practitioner/nobody"}), "user"),
+        (json!({"user": 7}), "user"),
+        (json!({"patient": "nobody"}), "patient"),
+        (json!({"patient": "../ana"}), "patient"),
+        (json!({"patient": "ben"}), "encounter"),
+        (json!({"patient": null}), "encounter"),
+        (json!({"encounter": "nothing"}), "encounter"),
+        (json!({"need_patient_banner": "no"}), "need_patient_banner"),
+        (json!({"fhirContext": [{"reference": "Patient/ben"}]}), "fhirContext"),
+        (json!({"intnet": "x"}), "intnet"),
+    ] {
+        let (status, answer) = post(server, Some(&world.ehr), &world.says(changes.clone())).await;
+        assert_eq!(status, 400, "{changes}: {answer}");
+        let words = answer["error_description"].as_str().unwrap();
+        assert!(words.contains(word), "{changes}: {words}");
+    }
+}
+}
