@@ -22,6 +22,7 @@ pub mod standing;
 mod surrogate;
 #[cfg(test)]
 mod tests;
+mod text;
 pub mod write;
 
 pub use connection::{Store, StoreOptions};

@@ -29,6 +29,10 @@ impl MigratorTrait for Migrator {
                 name: "0004_statistics",
                 sql: include_str!("../sql/0004_statistics.sql"),
             }),
+            Box::new(Step {
+                name: "0005_search",
+                sql: include_str!("../sql/0005_search.sql"),
+            }),
         ]
     }
 }

@@ -23,7 +23,7 @@ use crate::sql::Sql;
 
 /// Number of what extraction writes into the index. Raise it whenever the same resource would get
 /// other rows (docs/adr/0003).
-const INDEX_EPOCH: &str = "2";
+const INDEX_EPOCH: &str = "3";
 
 /// How to open a store.
 #[derive(Clone, Debug)]

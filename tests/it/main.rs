@@ -25,6 +25,8 @@ mod rest_hostile;
 mod rest_interactions;
 mod rest_operations;
 mod rest_search;
+mod rest_search_links;
+mod rest_search_values;
 mod rest_served;
 mod rest_support;
 mod rest_synthea;
