@@ -30,6 +30,7 @@ mod rest_search_values;
 mod rest_served;
 mod rest_support;
 mod rest_synthea;
+mod search_truth;
 mod smart_attacks;
 mod smart_backend;
 mod smart_code_flow;
