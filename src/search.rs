@@ -4,6 +4,7 @@
 //! ([`plan`](mod@plan)) and written as one SQL statement ([`sql`]). What comes back are the bytes
 //! as stored.
 
+mod compartment;
 pub mod cursor;
 pub mod error;
 pub mod extract;
@@ -26,7 +27,7 @@ pub use error::SearchError;
 pub use query::View;
 
 use crate::clock::Millis;
-use crate::fhir::definitions::{TypeId, definitions};
+use crate::fhir::definitions::TypeId;
 use crate::fhir::outcome::Issue;
 use crate::keys::Keys;
 use crate::sql::Sql;
@@ -34,7 +35,7 @@ use crate::store::{Store, StoreError};
 use crate::visibility::scope::Scopes;
 use crate::visibility::{Access, Viewer, ViewerClass, Visibility};
 use cursor::Cursor;
-use query::{Condition, Param, Query, Target, Total, Types};
+use query::{Condition, Query, Total, Types};
 use run::Context;
 use sql::{Lower, Row};
 
@@ -157,8 +158,13 @@ pub async fn search(
     let page = context.page(reader, &plan, &query, cursor.as_ref()).await?;
     if cursor.is_none() && page.next.is_none() {
         result.total = i64::try_from(page.matches.len()).ok();
-    } else if query.total != Total::None {
-        result.total = Some(context.count(reader, &plan).await?);
+    } else {
+        result.total = match query.total {
+            Total::None => None,
+            Total::Unsaid if cursor.is_some() => None,
+            Total::Unsaid => context.count_few(reader, &plan).await?,
+            Total::Estimate | Total::Accurate => Some(context.count(reader, &plan).await?),
+        };
     }
     if let Some((id, values)) = page.next {
         let next = Cursor {
@@ -311,47 +317,13 @@ fn prepare(store: &Store, request: &SearchRequest<'_>) -> Result<Prepared, Searc
         parse::parse(request.type_id, request.pairs, request.strict, store.base())?;
     let compartment = match request.compartment {
         None => Vec::new(),
-        // A resource is in a patient's compartment by its patient column.
-        Some(("Patient", id)) => vec![Condition::Patient(vec![
-            store.keys().reference("Patient", id),
-        ])],
-        Some((name, id)) => vec![compartment(name, id, &types)?],
+        Some((name, id)) => vec![compartment::condition(store.keys(), name, id, &types)?],
     };
     Ok(Prepared {
         types,
         query,
         compartment,
     })
-}
-
-/// Membership in a compartment other than a patient's: one of the parameters that
-/// CompartmentDefinition names refers to it.
-fn compartment(name: &str, id: &str, types: &Types) -> Result<Condition, SearchError> {
-    let refused = |words: String| SearchError::invalid(Issue::error("not-supported", words));
-    let Some(own) = definitions().type_id(name) else {
-        return Err(refused("there is no such compartment".to_owned()));
-    };
-    let Types::One(type_id) = types else {
-        return Err(refused(format!(
-            "a search of everything in the {name} compartment is not supported: name a type"
-        )));
-    };
-    let codes = definitions().compartment(name, *type_id);
-    if codes.is_empty() {
-        return Err(refused(format!(
-            "{} is not in the {name} compartment",
-            definitions().type_name(*type_id)
-        )));
-    }
-    let conditions = codes
-        .iter()
-        .filter_map(|code| definitions().search_param(*type_id, code))
-        .map(|param| Condition::Reference {
-            param: Param(param),
-            values: vec![Target::Local(own, id.to_owned())],
-        })
-        .collect();
-    Ok(Condition::Any(conditions))
 }
 
 /// Everything that a cursor belongs to but the viewer.
@@ -378,13 +350,17 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
 fn encode(pairs: &[(String, String)]) -> String {
     pairs
         .iter()
-        .map(|(name, value)| {
-            format!(
-                "{}={}",
-                utf8_percent_encode(name, PLAIN),
-                utf8_percent_encode(value, PLAIN)
-            )
-        })
+        .map(|(name, value)| encode_pair(name, value))
         .collect::<Vec<_>>()
         .join("&")
+}
+
+/// A parameter as it stands in a link.
+#[must_use]
+pub fn encode_pair(name: &str, value: &str) -> String {
+    format!(
+        "{}={}",
+        utf8_percent_encode(name, PLAIN),
+        utf8_percent_encode(value, PLAIN)
+    )
 }

@@ -24,6 +24,7 @@ pub mod standing;
 mod surrogate;
 #[cfg(test)]
 mod tests;
+mod text;
 mod versions;
 pub mod write;
 

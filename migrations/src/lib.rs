@@ -6,6 +6,16 @@ pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
 
+/// A step by the name of its file.
+macro_rules! step {
+    ($name:literal) => {
+        Box::new(Step {
+            name: $name,
+            sql: include_str!(concat!("../sql/", $name, ".sql")),
+        })
+    };
+}
+
 /// All steps, in order.
 #[derive(Debug)]
 pub struct Migrator;
@@ -13,36 +23,15 @@ pub struct Migrator;
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
-            Box::new(Step {
-                name: "0001_records",
-                sql: include_str!("../sql/0001_records.sql"),
-            }),
-            Box::new(Step {
-                name: "0002_accounts",
-                sql: include_str!("../sql/0002_accounts.sql"),
-            }),
-            Box::new(Step {
-                name: "0003_import",
-                sql: include_str!("../sql/0003_import.sql"),
-            }),
-            Box::new(Step {
-                name: "0004_statistics",
-                sql: include_str!("../sql/0004_statistics.sql"),
-            }),
-            Box::new(Step {
-                name: "0010_authorization",
-                sql: include_str!("../sql/0010_authorization.sql"),
-            }),
-            Box::new(Step {
-                name: "0011_launch",
-                sql: include_str!("../sql/0011_launch.sql"),
-            }),
-            Box::new(Step {
-                name: "0012_logout",
-                sql: include_str!("../sql/0012_logout.sql"),
-                name: "0030_old_versions",
-                sql: include_str!("../sql/0030_old_versions.sql"),
-            }),
+            step!("0001_records"),
+            step!("0002_accounts"),
+            step!("0003_import"),
+            step!("0004_statistics"),
+            step!("0005_search"),
+            step!("0010_authorization"),
+            step!("0011_launch"),
+            step!("0012_logout"),
+            step!("0030_old_versions"),
         ]
     }
 }

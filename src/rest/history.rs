@@ -76,10 +76,16 @@ pub(super) async fn history(
         let _ = write!(own, "&_since={}", instant(since));
     }
     let _ = write!(own, "&_count={count}");
+    for (name, value) in pairs.iter().filter(|(name, _)| query::is_general(name)) {
+        let _ = write!(own, "&{}", crate::search::encode_pair(name, value));
+    }
+    let here = query::single(pairs, "_cursor")?
+        .map(|cursor| format!("&_cursor={cursor}"))
+        .unwrap_or_default();
     let mut bundle = BundleWriter::new("history");
     bundle.link(
         "self",
-        &format!("{base}/{path}?{}", own.trim_start_matches('&')),
+        &format!("{base}/{path}?{}{here}", own.trim_start_matches('&')),
     );
     if page.more
         && let Some(last) = page.entries.last()

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::RestError;
 use super::bundle::writer::BundleWriter;
 use super::negotiate::Prefer;
-use super::query::Pairs;
+use super::query::{self, Pairs};
 use super::reply::{Content, Reply};
 use super::route;
 use super::session::Session;
@@ -70,7 +70,8 @@ pub(super) async fn search(
     {
         return Err(RestError::NotFound);
     }
-    let pairs: Vec<(String, String)> = pairs
+    let all = pairs;
+    let pairs: Vec<(String, String)> = all
         .iter()
         .filter(|(name, _)| name != "_format" && name != "_pretty")
         .cloned()
@@ -86,6 +87,8 @@ pub(super) async fn search(
     let result = search::search(&session.store, &session.viewer, &request).await?;
 
     let base = session.store.base();
+    let mut query = result.self_query.clone();
+    query.push_str(&shape(all, query.is_empty()));
     let path = place.path();
     let address = if path.is_empty() {
         base.to_owned()
@@ -96,9 +99,10 @@ pub(super) async fn search(
     if let Some(total) = result.total {
         bundle.total(total);
     }
-    bundle.link("self", &link(&address, &result.self_query, None));
+    let own = query::single(all, "_cursor")?.filter(|cursor| !cursor.is_empty());
+    bundle.link("self", &link(&address, &query, own));
     if let Some(cursor) = &result.next {
-        bundle.link("next", &link(&address, &result.self_query, Some(cursor)));
+        bundle.link("next", &link(&address, &query, Some(cursor)));
     }
     bundle.reserve(
         result
@@ -148,6 +152,18 @@ fn withheld_notice(notices: &[String]) -> Issue {
     words.push("The records office tells you more, and how to ask for a review.");
     let words = words.join(" ");
     Issue::error("suppressed", words).information()
+}
+
+/// How the answer is to be written, for the links of a page: `&_format=…&_pretty=…`.
+pub(super) fn shape(pairs: &Pairs, is_first: bool) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs {
+        if matches!(name.as_str(), "_format" | "_pretty") && !value.is_empty() {
+            let separator = if is_first && text.is_empty() { "" } else { "&" };
+            text.push_str(&format!("{separator}{}", search::encode_pair(name, value)));
+        }
+    }
+    text
 }
 
 /// A link with these parameters (encoded), and the place where the next page begins.

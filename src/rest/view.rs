@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::RestError;
+use crate::fhir::definitions::elements::{Kind, Type};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
 use crate::search;
@@ -72,6 +73,15 @@ impl View {
                 }
         };
         object.retain(|key, _| keeps(key));
+        if *self == Self::Summary
+            && let Some((_, own)) = definitions().elements().by_name(name)
+        {
+            for (key, value) in object.iter_mut() {
+                if let Some(inner) = type_of(own, key) {
+                    summarise(inner, value);
+                }
+            }
+        }
         let meta = object.entry("meta").or_insert_with(|| json!({}));
         if let Value::Object(meta) = meta {
             let tags = meta.entry("tag").or_insert_with(|| json!([]));
@@ -82,6 +92,39 @@ impl View {
                 }));
             }
         }
+    }
+}
+
+/// The type of a property, if it has parts of its own.
+fn type_of(of: &'static Type, key: &str) -> Option<&'static Type> {
+    let property = of.properties.get(key)?;
+    let inner = definitions().elements().get(property.type_index)?;
+    (inner.kind == Kind::Complex).then_some(inner)
+}
+
+/// Cuts the parts of an element that are not in a summary; what is nothing but such parts stays
+/// whole, for an empty element is no element.
+fn summarise(of: &'static Type, value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| summarise(of, item)),
+        Value::Object(object) => {
+            let keeps = |key: &str| {
+                let plain = key.strip_prefix('_').unwrap_or(key);
+                of.properties
+                    .get(plain)
+                    .and_then(|property| of.elements.get(usize::from(property.element)))
+                    .is_none_or(|element| element.is_summary || element.min > 0)
+            };
+            if object.keys().any(|key| keeps(key)) {
+                object.retain(|key, _| keeps(key));
+            }
+            for (key, value) in object.iter_mut() {
+                if let Some(inner) = type_of(of, key) {
+                    summarise(inner, value);
+                }
+            }
+        }
+        _ => {}
     }
 }
 

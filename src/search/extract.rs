@@ -7,12 +7,14 @@
 mod composite;
 mod plan;
 mod reference;
+mod rows;
+mod text;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::sync::{LazyLock, OnceLock};
 
 use serde_json::Value;
@@ -21,8 +23,12 @@ use unicode_normalization::char::is_combining_mark;
 
 use self::plan::{Action, Guard, Plan, Tree};
 use self::reference::Target;
+pub use self::rows::{
+    CompositeRow, DateRow, IndexRows, NumberRow, QuantityRow, ReferenceRow, StringRow, TextRow,
+    TokenRow, UriRow,
+};
 use self::values::{Sink, emit, emit_node};
-use crate::fhir::definitions::{ParamId, TypeId, definitions};
+use crate::fhir::definitions::{ParamId, ParamKind, SearchParam, TypeId, definitions};
 use crate::fhirpath::{Context, reference as literal};
 use crate::keys::Keys;
 
@@ -30,127 +36,70 @@ use crate::keys::Keys;
 const MAX_EXACT: usize = 1024;
 /// Longest text kept folded.
 const MAX_NORM: usize = 256;
-
-/// A code in a system, or one of the other things that token search finds: `Reference.identifier`
-/// (for `:identifier`, under the reference's parameter) and [`of_type_key`]. `idx_token`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TokenRow {
-    pub param: ParamId,
-    /// [`Keys::code`]; `true` and `false` of a boolean.
-    pub code: i64,
-    /// [`Keys::system`]; 0 when there is none. Of a `code` element the system of its required
-    /// binding, of a ContactPoint its use.
-    pub system: i32,
-}
-
-/// A text: of a string parameter, or one that stands for a token (`Coding.display`,
-/// `CodeableConcept.text`, `Identifier.type.text`; for `:text`). `idx_string`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StringRow {
-    pub param: ParamId,
-    /// Folded by [`normalize`], at most 256 characters.
-    pub norm: String,
-    /// As it stands, at most 1024 characters; for `:exact`. Empty for the text of a token.
-    pub exact: String,
-}
-
-/// A time span, both ends in ms, `low` inclusive, `high` exclusive; an open end is
-/// [`crate::fhir::date::DISTANT_PAST`] or `DISTANT_FUTURE`. `idx_date`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DateRow {
-    pub param: ParamId,
-    pub low: i64,
-    pub high: i64,
-}
-
-/// A number or a range of numbers (`low == high` for a plain number; an open end is `f64::MIN` or
-/// `f64::MAX`). `idx_number`.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub struct NumberRow {
-    pub param: ParamId,
-    pub low: f64,
-    pub high: f64,
-}
-
-/// A quantity; `code` is of its unit code, or of its human unit where there is no code; one more
-/// row with the human unit (system 0) where both exist and differ. 0 without any unit. Ends as in
-/// [`NumberRow`]. `idx_quantity`.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub struct QuantityRow {
-    pub param: ParamId,
-    pub low: f64,
-    pub high: f64,
-    pub code: i64,
-    pub system: i32,
-}
-
-/// A URI or canonical, as it stands (at most 1024 characters); one more row without the version
-/// where a canonical has one. Also of a reference parameter that finds canonicals. `idx_uri`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UriRow {
-    pub param: ParamId,
-    pub value: String,
-}
-
-/// A reference to `Type/id` on this server. `idx_reference`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReferenceRow {
-    pub param: ParamId,
-    /// [`Keys::reference`]; for references that are not to this server, [`Keys::text`] of the URL.
-    pub target: i64,
-    /// The target's type; -1 when unknown.
-    pub target_type: TypeId,
-}
-
-/// One occurrence of a composite. Which columns count depends on the components' kinds: a token
-/// fills `code`/`system` (the first) or `code2`/`system2` (the second; also a quantity's unit and
-/// a reference's target), number, quantity and date (in ms) fill `low`/`high`, string and uri
-/// fill `text` (a string folded by [`normalize`]); of two numbers the first fills `low`, the second
-/// `high`. `idx_composite`.
-#[derive(Clone, Debug, PartialEq, PartialOrd)]
-pub struct CompositeRow {
-    pub param: ParamId,
-    pub code: i64,
-    pub system: i32,
-    pub code2: i64,
-    pub system2: i32,
-    pub low: f64,
-    pub high: f64,
-    pub text: String,
-}
-
-/// All index rows of one resource, each list sorted and without duplicates.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct IndexRows {
-    pub tokens: Vec<TokenRow>,
-    pub strings: Vec<StringRow>,
-    pub dates: Vec<DateRow>,
-    pub numbers: Vec<NumberRow>,
-    pub quantities: Vec<QuantityRow>,
-    pub uris: Vec<UriRow>,
-    pub references: Vec<ReferenceRow>,
-    pub composites: Vec<CompositeRow>,
-    /// Ids of the patients this resource is about (primary compartment parameter), first one first;
-    /// empty for a resource that is about no patient.
-    pub patients: Vec<String>,
-    /// Search parameters whose expression failed on this resource; logged, never fatal.
-    pub failed: Vec<ParamId>,
-}
+/// Longest rest of a folded text, for `:contains`.
+const MAX_MORE: usize = 16_384;
+/// Longest code kept as text, for `_sort`.
+const MAX_SORT: usize = 64;
 
 /// Folds a text for string search: NFKD, no combining marks, lower case, runs of white space and
 /// punctuation kept as they are. At most 256 characters.
 #[must_use]
 pub fn normalize(text: &str) -> String {
+    normalize_all(text).0
+}
+
+/// The first 256 characters of a folded text, and the rest.
+#[must_use]
+pub fn normalize_all(text: &str) -> (String, String) {
     if text.is_ascii() {
-        let mut folded = text.get(..MAX_NORM).unwrap_or(text).to_owned();
-        folded.make_ascii_lowercase();
-        return folded;
+        let (head, tail) = text.split_at_checked(MAX_NORM).unwrap_or((text, ""));
+        let tail = tail.get(..MAX_MORE).unwrap_or(tail);
+        return (head.to_ascii_lowercase(), tail.to_ascii_lowercase());
     }
-    text.nfkd()
+    let mut folded = text
+        .nfkd()
         .filter(|c| !is_combining_mark(*c))
-        .flat_map(char::to_lowercase)
-        .take(MAX_NORM)
-        .collect()
+        .flat_map(char::to_lowercase);
+    let head = folded.by_ref().take(MAX_NORM).collect();
+    (head, folded.take(MAX_MORE).collect())
+}
+
+/// Folds a code: "when in doubt, servers SHOULD treat tokens in a case-insensitive manner" (FHIR R4
+/// search, 3.1.1.4.11).
+#[must_use]
+pub fn fold(code: &str) -> Cow<'_, str> {
+    if code.chars().any(char::is_uppercase) {
+        code.to_lowercase().into()
+    } else {
+        code.into()
+    }
+}
+
+/// [`TokenRow::code`] of a value that is there, and of which nothing else is indexed: the row that
+/// `:missing` looks for.
+#[must_use]
+pub fn present(keys: &Keys) -> i64 {
+    keys.text("a value")
+}
+
+/// [`TokenRow::system`] beside [`of_type_key`]: of its own kind, so that `system|` does not find
+/// types of identifiers.
+#[must_use]
+pub fn of_type_system(keys: &Keys, system: &str) -> i32 {
+    keys.system(&format!("of-type {system}"))
+}
+
+/// Whether the codes of a token parameter are folded: all but identifiers and URIs.
+#[must_use]
+pub fn is_folded(type_id: TypeId, param: &SearchParam) -> bool {
+    param.kind == ParamKind::Token
+        && plan_of(type_id).is_none_or(|plan| !plan.exact.contains(&param.id))
+}
+
+/// Whether a token parameter finds identifiers, which have types (`:of-type`).
+#[must_use]
+pub fn finds_identifiers(type_id: TypeId, param: &SearchParam) -> bool {
+    plan_of(type_id).is_some_and(|plan| plan.identifiers.contains(&param.id))
 }
 
 /// [`TokenRow::code`] of an identifier with a type, beside the type's system in
@@ -160,18 +109,27 @@ pub fn of_type_key(keys: &Keys, type_code: &str, value: &str) -> i64 {
     keys.text(&format!("{type_code}|{value}"))
 }
 
+/// Whether a reference parameter finds canonical URLs.
+#[must_use]
+pub fn finds_canonicals(type_id: TypeId, param: &SearchParam) -> bool {
+    plan_of(type_id).is_some_and(|plan| plan.canonicals.contains(&param.id))
+}
+
 /// Index rows of `resource`. `base` is this server's FHIR base URL: absolute references below it
 /// count as local.
 #[must_use]
 pub fn extract(type_id: TypeId, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
+    plan_of(type_id).map_or_else(IndexRows::default, |plan| run(plan, resource, keys, base))
+}
+
+/// The plan of a type, compiled on first use.
+fn plan_of(type_id: TypeId) -> Option<&'static Plan> {
     static PLANS: LazyLock<Vec<OnceLock<Plan>>> = LazyLock::new(|| {
         let most = definitions().types().map(|(id, _)| id).max().unwrap_or(0);
         (0..=most).map(|_| OnceLock::new()).collect()
     });
-    let Some(slot) = usize::try_from(type_id).ok().and_then(|at| PLANS.get(at)) else {
-        return IndexRows::default();
-    };
-    let plan = slot.get_or_init(|| {
+    let slot = PLANS.get(usize::try_from(type_id).ok()?)?;
+    Some(slot.get_or_init(|| {
         let all = definitions();
         let patient = all.primary_patient_param(type_id).map(|param| param.id);
         Plan::compile(
@@ -181,8 +139,7 @@ pub fn extract(type_id: TypeId, resource: &Value, keys: &Keys, base: &str) -> In
             patient,
             true,
         )
-    });
-    run(plan, resource, keys, base)
+    }))
 }
 
 fn run(plan: &Plan, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
@@ -193,8 +150,11 @@ fn run(plan: &Plan, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
     };
     let mut rows = Rows {
         scope: &scope,
-        patient: plan.patient,
+        plan,
         param: 0,
+        is_exact: false,
+        found: 0,
+        text: String::new(),
         out: IndexRows::default(),
     };
     rows.out.failed.clone_from(&plan.broken);
@@ -205,14 +165,15 @@ fn run(plan: &Plan, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
     }
     scope.walk(&plan.tree, resource, &mut rows);
     for (param, kind, expression) in &plan.interpreted {
-        rows.param = *param;
         match expression.evaluate(resource, &Context::default()) {
-            Ok(found) => found
-                .iter()
-                .for_each(|node| emit_node(*kind, node, &mut rows)),
+            Ok(found) => found.iter().for_each(|node| {
+                rows.serve(*param);
+                emit_node(*kind, node, &mut rows);
+            }),
             Err(_) => rows.out.failed.push(*param),
         }
     }
+    rows.out.text = text::of(resource);
     rows.out.tidy();
     rows.out
 }
@@ -243,6 +204,7 @@ impl Scope<'_> {
                 Action::Row { param, kind, shape } => {
                     sink.serve(*param);
                     emit(*kind, *shape, item, sink);
+                    sink.served(*kind);
                 }
                 Action::Composite(composite) => sink.composite(composite, item),
             }
@@ -309,15 +271,35 @@ impl Scope<'_> {
 /// Rows as they come in.
 struct Rows<'r> {
     scope: &'r Scope<'r>,
-    patient: Option<ParamId>,
+    plan: &'r Plan,
     /// The parameter being served.
     param: ParamId,
+    /// Its codes are not folded.
+    is_exact: bool,
+    /// Rows of the value being served, in the tables that tell whether there is a value.
+    found: usize,
+    /// A text of the value being served.
+    text: String,
     out: IndexRows,
 }
 
 impl Sink for Rows<'_> {
     fn serve(&mut self, param: ParamId) {
         self.param = param;
+        self.is_exact = self.plan.exact.contains(&param);
+        self.found = 0;
+        self.text.clear();
+    }
+
+    fn served(&mut self, kind: ParamKind) {
+        if self.found == 0 && !matches!(kind, ParamKind::Composite | ParamKind::Special) {
+            self.out.tokens.push(TokenRow {
+                param: self.param,
+                code: present(self.scope.keys),
+                system: 0,
+                text: start(&self.text, MAX_SORT).to_owned(),
+            });
+        }
     }
 
     fn composite(&mut self, composite: &composite::Composite, base: &Value) {
@@ -330,47 +312,56 @@ impl Sink for Rows<'_> {
         if code.is_empty() && system.is_empty() {
             return;
         }
-        let (code, system) = (self.scope.keys.code(code), self.scope.keys.system(system));
+        let folded = fold(code);
+        let own = if self.is_exact { code } else { &folded };
+        self.found += 1;
         self.out.tokens.push(TokenRow {
             param: self.param,
-            code,
-            system,
+            code: self.scope.keys.code(own),
+            system: self.scope.keys.system(system),
+            text: start(&folded, MAX_SORT).to_owned(),
         });
     }
 
     fn token_text(&mut self, text: &str) {
         if !text.is_empty() {
-            let (param, norm) = (self.param, normalize(text));
+            let (norm, more) = normalize_all(text);
+            if self.text.is_empty() {
+                self.text.clone_from(&norm);
+            }
             self.out.strings.push(StringRow {
-                param,
+                param: self.param,
                 norm,
                 exact: String::new(),
+                more,
             });
         }
     }
 
     fn of_type(&mut self, system: &str, code: &str, value: &str) {
-        let code = of_type_key(self.scope.keys, code, value);
-        let system = self.scope.keys.system(system);
         self.out.tokens.push(TokenRow {
             param: self.param,
-            code,
-            system,
+            code: of_type_key(self.scope.keys, code, value),
+            system: of_type_system(self.scope.keys, system),
+            text: String::new(),
         });
     }
 
     fn string(&mut self, text: &str) {
         if !text.is_empty() {
-            let (norm, exact) = (normalize(text), start(text, MAX_EXACT).to_owned());
+            let (norm, more) = normalize_all(text);
+            self.found += 1;
             self.out.strings.push(StringRow {
                 param: self.param,
                 norm,
-                exact,
+                exact: start(text, MAX_EXACT).to_owned(),
+                more,
             });
         }
     }
 
     fn date(&mut self, low: i64, high: i64) {
+        self.found += 1;
         self.out.dates.push(DateRow {
             param: self.param,
             low,
@@ -379,6 +370,7 @@ impl Sink for Rows<'_> {
     }
 
     fn number(&mut self, low: f64, high: f64) {
+        self.found += 1;
         self.out.numbers.push(NumberRow {
             param: self.param,
             low,
@@ -387,6 +379,7 @@ impl Sink for Rows<'_> {
     }
 
     fn quantity(&mut self, low: f64, high: f64, system: &str, code: &str) {
+        self.found += 1;
         let (code, system) = (self.scope.unit(code), self.scope.keys.system(system));
         self.out.quantities.push(QuantityRow {
             param: self.param,
@@ -398,6 +391,7 @@ impl Sink for Rows<'_> {
     }
 
     fn uri(&mut self, uri: &str) {
+        self.found += 1;
         let value = start(uri, MAX_EXACT).to_owned();
         self.out.uris.push(UriRow {
             param: self.param,
@@ -406,7 +400,8 @@ impl Sink for Rows<'_> {
     }
 
     fn reference(&mut self, target: Target<'_>) {
-        if self.patient == Some(self.param)
+        self.found += 1;
+        if self.plan.patient == Some(self.param)
             && let Target::Local {
                 type_name: "Patient",
                 id,
@@ -414,11 +409,16 @@ impl Sink for Rows<'_> {
         {
             self.out.patients.push(id.to_owned());
         }
+        let text = match target {
+            Target::Local { .. } => String::new(),
+            Target::Remote { uri, .. } => start(uri, MAX_EXACT).to_owned(),
+        };
         let (target, target_type) = self.scope.target(target);
         self.out.references.push(ReferenceRow {
             param: self.param,
             target,
             target_type,
+            text,
         });
     }
 
@@ -436,46 +436,4 @@ fn start(text: &str, most: usize) -> &str {
     text.char_indices()
         .nth(most)
         .map_or(text, |(end, _)| &text[..end])
-}
-
-impl IndexRows {
-    /// Sorts every list and takes repetitions away; patients keep their order.
-    fn tidy(&mut self) {
-        fn unique<T: Ord>(rows: &mut Vec<T>) {
-            rows.sort_unstable();
-            rows.dedup();
-        }
-        unique(&mut self.tokens);
-        unique(&mut self.strings);
-        unique(&mut self.dates);
-        unique(&mut self.uris);
-        unique(&mut self.references);
-        unique(&mut self.failed);
-        self.numbers.sort_unstable_by(|a, b| {
-            a.param
-                .cmp(&b.param)
-                .then(a.low.total_cmp(&b.low))
-                .then(a.high.total_cmp(&b.high))
-        });
-        self.numbers.dedup();
-        self.quantities.sort_unstable_by(|a, b| {
-            (a.param, a.system, a.code)
-                .cmp(&(b.param, b.system, b.code))
-                .then(a.low.total_cmp(&b.low))
-                .then(a.high.total_cmp(&b.high))
-        });
-        self.quantities.dedup();
-        self.composites.sort_unstable_by(|a, b| {
-            (a.param, a.code, a.system, a.code2, a.system2)
-                .cmp(&(b.param, b.code, b.system, b.code2, b.system2))
-                .then(a.low.total_cmp(&b.low))
-                .then(a.high.total_cmp(&b.high))
-                .then_with(|| a.text.cmp(&b.text))
-        });
-        self.composites.dedup();
-        if self.patients.len() > 1 {
-            let mut seen = HashSet::new();
-            self.patients.retain(|id| seen.insert(id.clone()));
-        }
-    }
 }

@@ -6,10 +6,11 @@ use std::collections::HashSet;
 
 use sea_orm::ConnectionTrait;
 
+use super::extract::finds_canonicals;
 use super::parse::Reader;
-use super::query::{Include, Types};
+use super::query::{Include, Param, Types};
 use super::run::{Found, columns};
-use super::sql::{Lower, Row};
+use super::sql::{Lower, Row, canonical};
 use super::{Mode, SearchError, plan};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::Issue;
@@ -112,13 +113,16 @@ fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<Strin
             return None;
         }
         let targets = lower.sql.bind_list(targets);
+        let by_url = include
+            .param
+            .and_then(|param| by_url(lower, include, param, from));
         let mut reached =
             format!("k.id IN (SELECT c.id FROM idx_reference c WHERE c.target IN {targets}");
         if let Some(source) = include.source {
             reached.push_str(&format!(" AND c.type = {source}"));
         }
         reached.push_str(&param_is(include));
-        reached + ")"
+        or_by_url(reached + ")", by_url)
     } else {
         let sources: Vec<i64> = from
             .iter()
@@ -128,6 +132,9 @@ fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<Strin
         if sources.is_empty() {
             return None;
         }
+        let by_url = include
+            .param
+            .and_then(|param| by_url(lower, include, param, from));
         let sources = lower.sql.bind_list(sources);
         let mut reached =
             format!("k.key IN (SELECT c.target FROM idx_reference c WHERE c.id IN {sources}");
@@ -135,7 +142,7 @@ fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<Strin
         if let Some(target) = include.target {
             reached.push_str(&format!(" AND c.target_type = {target}"));
         }
-        reached + ")"
+        or_by_url(reached + ")", by_url)
     };
     let Ok(restricted) = lower.restrict(&plan, &k) else {
         lower.sql.values.truncate(bound);
@@ -148,6 +155,57 @@ fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<Strin
         MAX_INCLUDED + 1,
         lower.alias()
     ))
+}
+
+fn or_by_url(reached: String, by_url: Option<String>) -> String {
+    match by_url {
+        Some(by_url) => format!("({reached} OR {by_url})"),
+        None => reached,
+    }
+}
+
+/// What refers by canonical URL; None where the parameter does not.
+fn by_url(
+    lower: &mut Lower<'_>,
+    include: &Include,
+    param: Param,
+    from: &[Found],
+) -> Option<String> {
+    let source = include.source?;
+    if !finds_canonicals(source, param.0) {
+        return None;
+    }
+    let targets = match include.target {
+        Some(target) => vec![target],
+        None => Reader::new("").target_types(&[source], param.0),
+    };
+    let mut arms = Vec::new();
+    for target in targets {
+        let Some(url) = canonical::url_of(target) else {
+            continue;
+        };
+        let meets = canonical::meets("c", "u", target, url);
+        let (own, end) = if include.reverse {
+            (target, ("c", "u"))
+        } else {
+            (source, ("u", "c"))
+        };
+        let ids: Vec<i64> = from
+            .iter()
+            .filter(|found| found.type_id == own)
+            .map(|found| found.id)
+            .collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let ids = lower.sql.bind_list(ids);
+        arms.push(format!(
+            "k.id IN (SELECT {}.id FROM idx_uri c CROSS JOIN idx_uri u WHERE {}.id IN {ids} \
+             AND c.type = {source} AND c.param = {} AND {meets})",
+            end.0, end.1, param.id
+        ));
+    }
+    (!arms.is_empty()).then(|| arms.join(" OR "))
 }
 
 /// `*` follows every search parameter, not the links that only the store follows.

@@ -5,6 +5,7 @@
 pub mod date;
 pub mod include;
 pub mod limit;
+mod list;
 pub mod number;
 pub mod reference;
 pub mod result;
@@ -225,6 +226,9 @@ impl<'a> Reader<'a> {
     ) -> Result<Condition, Problem> {
         if let Some(rest) = name.strip_prefix("_has:") {
             return self.has(types, rest, raw);
+        }
+        if name == "_list" {
+            return self.list(raw);
         }
         if let Some((head, rest)) = name.split_once('.') {
             return self.chain(types, head, rest, raw);

@@ -3,7 +3,7 @@
 
 use std::ops::Deref;
 
-use crate::fhir::definitions::{SearchParam, TypeId};
+use crate::fhir::definitions::{ParamId, SearchParam, TypeId};
 use crate::fhir::outcome::Issue;
 
 /// A search parameter of the definitions, compared by its number.
@@ -128,6 +128,19 @@ pub enum Condition {
     Exists(TypeId, String),
     /// At least one holds.
     Any(Vec<Condition>),
+    Compartment(Compartment),
+}
+
+/// The compartment of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compartment {
+    /// The resource that it is the compartment of.
+    pub own: TypeId,
+    pub id: String,
+    /// The patient column tells, beside the references.
+    pub by_column: bool,
+    /// By type, the parameters that put resources into the compartment.
+    pub arms: Vec<(TypeId, Vec<ParamId>)>,
 }
 
 /// `system|code` and its shortened forms.
@@ -168,6 +181,8 @@ pub enum StringMode {
     Contains,
     /// To the letter.
     Exact,
+    /// Folded, from the start of any word.
+    Words,
 }
 
 /// How a uri parameter compares.
@@ -270,8 +285,10 @@ pub enum SortBy {
 /// `_total`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Total {
-    /// Only when it costs nothing.
+    /// When it costs little.
     #[default]
+    Unsaid,
+    /// Only when it costs nothing.
     None,
     Estimate,
     Accurate,

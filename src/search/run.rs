@@ -6,7 +6,8 @@ use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::cursor::{Cursor, SortValue};
 use super::parse::limit;
-use super::plan::{Forbidden, Plan, plan};
+use super::plan::driver::SELECTIVE;
+use super::plan::{Forbidden, Pin, Plan, plan};
 use super::query::{Condition, Query, SortBy, Types};
 use super::sort::{self, KeyKind};
 use super::sql::Lower;
@@ -41,6 +42,9 @@ pub(super) fn columns(alias: &str) -> String {
 }
 
 const COLUMNS: usize = 7;
+
+/// Matches that are counted without being asked to.
+const FEW: i64 = 1_000;
 
 impl Found {
     pub(super) fn read(row: &QueryResult, mode: Mode) -> Result<Self, SearchError> {
@@ -202,6 +206,31 @@ impl Context<'_> {
         Ok(row.try_get_by_index(0)?)
     }
 
+    /// The number of matches, where they are few by what is asked: of one patient, or by a value
+    /// that few have. None where it would cost more than the page.
+    pub(super) async fn count_few<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        plan: &Plan,
+    ) -> Result<Option<i64>, SearchError> {
+        let is_one = matches!(&plan.pin, Some(Pin::Keys(keys)) if keys.len() == 1);
+        if !is_one && plan.rank < SELECTIVE {
+            return Ok(None);
+        }
+        let mut lower = Lower::new(self.keys, self.visibility, Access::Search);
+        let selection = lower.select(plan)?;
+        lower.sql.text = format!(
+            "SELECT COUNT(*) FROM ({} LIMIT {}) f",
+            ids(&selection, ""),
+            FEW + 1
+        );
+        let statement = lower.sql.statement(connection.get_database_backend());
+        let row = connection.query_one_raw(statement).await?;
+        let row = row.ok_or_else(|| sea_orm::DbErr::RecordNotFound("COUNT".to_owned()))?;
+        let count: i64 = row.try_get_by_index(0)?;
+        Ok((count <= FEW).then_some(count))
+    }
+
     /// FHIR ids and surrogate ids of the first matches.
     pub(super) async fn first<C: ConnectionTrait>(
         &self,
@@ -267,8 +296,8 @@ pub(super) fn page_sql(
         .sort
         .iter()
         .enumerate()
-        .map(|(at, one)| sort::key(one, &selection, plan.rank, at))
-        .collect();
+        .map(|(at, one)| sort::key(lower, one, &selection, plan.rank, at))
+        .collect::<Result<_, _>>()?;
     let candidates = ids(
         &selection,
         &format!(", {}.patient AS patient", selection.row.alias),

@@ -1,9 +1,11 @@
 //! `_sort`: the keys of a match as SQL, and the rows after a cursor.
 
 use super::cursor::SortValue;
-use super::query::{Sort, SortBy};
-use super::sql::Lower;
+use super::parse::Reader;
+use super::plan::{self, Forbidden};
+use super::query::{Param, Sort, SortBy, Types};
 use super::sql::select::Selection;
+use super::sql::{Lower, Row};
 use crate::fhir::definitions::ParamKind;
 use sea_orm::{QueryResult, Value};
 
@@ -76,9 +78,18 @@ impl SortValue {
 
 /// The key of one `_sort` entry over candidates `c` (`id`, `patient`) of a selection; `number`
 /// makes its aliases its own. A resource with several values sorts by the lowest, descending by
-/// the highest.
-#[must_use]
-pub fn key(sort: &Sort, selection: &Selection, rank: u32, number: usize) -> Key {
+/// the highest. A token sorts by its code (folded), a reference by the id of what it refers to, if
+/// that exists for the viewer, or by its URL.
+///
+/// # Errors
+/// [`Forbidden`] as [`Lower::restrict`].
+pub fn key(
+    lower: &mut Lower<'_>,
+    sort: &Sort,
+    selection: &Selection,
+    rank: u32,
+    number: usize,
+) -> Result<Key, Forbidden> {
     let descending = sort.descending;
     let best = if descending { "MAX" } else { "MIN" };
     let alias = format!("s{number}");
@@ -96,23 +107,39 @@ pub fn key(sort: &Sort, selection: &Selection, rank: u32, number: usize) -> Key 
                 ("updated", KeyKind::Int)
             };
             let join = format!(" JOIN resource {alias} ON {alias}.id = c.id");
-            return with(format!("{alias}.{column}"), Some(join), kind);
+            return Ok(with(format!("{alias}.{column}"), Some(join), kind));
         }
         SortBy::Param(param) => param,
     };
     let (table, column, kind) = match param.kind {
         ParamKind::String => ("idx_string", "norm", KeyKind::Text),
         ParamKind::Uri => ("idx_uri", "value", KeyKind::Text),
-        ParamKind::Reference => ("idx_reference", "target", KeyKind::Int),
+        ParamKind::Reference => {
+            let value = target_text(lower, selection, param, &alias)?;
+            let kind = KeyKind::Text;
+            let expression = format!(
+                "COALESCE((SELECT {best}({value}) FROM idx_reference {alias} \
+                 WHERE {alias}.id = c.id AND {alias}.param = {}), {})",
+                param.id,
+                kind.missing(descending)
+            );
+            return Ok(with(expression, None, kind));
+        }
         ParamKind::Date => ("idx_date", "low", KeyKind::Int),
         ParamKind::Number => ("idx_number", "low", KeyKind::Float),
         ParamKind::Quantity => ("idx_quantity", "low", KeyKind::Float),
         ParamKind::Token | ParamKind::Composite | ParamKind::Special => {
-            ("idx_token", "code", KeyKind::Int)
+            ("idx_token", "text", KeyKind::Text)
         }
     };
     let missing = kind.missing(descending);
-    let by_id = matches!(table, "idx_string" | "idx_uri" | "idx_reference");
+    // Some rows of tokens are for other purposes.
+    let has_text = if table == "idx_token" {
+        format!(" AND {alias}.text <> ''")
+    } else {
+        String::new()
+    };
+    let by_id = matches!(table, "idx_string" | "idx_uri");
     // Without an index by id: all values of the type (of the known patient), joined; for a few
     // candidates the rows of each one's own patient.
     let by_patient = selection.row.pin.is_none()
@@ -129,23 +156,60 @@ pub fn key(sort: &Sort, selection: &Selection, rank: u32, number: usize) -> Key 
         };
         let expression = format!(
             "COALESCE((SELECT {best}({alias}.{column}) FROM {table} {alias} WHERE {reach}\
-             {alias}.id = c.id AND {alias}.param = {}), {missing})",
+             {alias}.id = c.id AND {alias}.param = {}{has_text}), {missing})",
             param.id
         );
-        return with(expression, None, kind);
+        return Ok(with(expression, None, kind));
     }
     let join = format!(
         " LEFT JOIN (SELECT {alias}.id AS id, {best}({alias}.{column}) AS v FROM {table} {alias} \
-         WHERE {} AND {alias}.param = {}{} GROUP BY {alias}.id) j{number} ON j{number}.id = c.id",
+         WHERE {} AND {alias}.param = {}{}{has_text} GROUP BY {alias}.id) j{number} ON j{number}.id = c.id",
         selection.row.any_type(&alias),
         param.id,
         selection.row.and_pin(&alias),
     );
-    with(
+    Ok(with(
         format!("COALESCE(j{number}.v, {missing})"),
         Some(join),
         kind,
-    )
+    ))
+}
+
+/// What row `alias` of `idx_reference` sorts by.
+fn target_text(
+    lower: &mut Lower<'_>,
+    selection: &Selection,
+    param: Param,
+    alias: &str,
+) -> Result<String, Forbidden> {
+    let mut targets = Reader::new("").target_types(selection.row.types.as_slice(), param.0);
+    targets.sort_unstable();
+    let types = match targets.as_slice() {
+        [one] => Types::One(*one),
+        _ => Types::Many(targets),
+    };
+    let k = format!("{alias}k");
+    let id = match plan::open(lower.visibility, lower.access, &types) {
+        Ok(plan) => {
+            let row = Row {
+                alias: k.clone(),
+                types: plan.types.clone(),
+                is_resource: true,
+                pin: None,
+                is_link: true,
+            };
+            let restricted = lower.restrict(&plan, &row)?;
+            format!(
+                "(SELECT {k}.fhir_id FROM resource {k} WHERE {k}.key = {alias}.target \
+                 AND {restricted} LIMIT 1)"
+            )
+        }
+        // What may not be searched has no order to tell.
+        Err(Forbidden(_)) => "NULL".to_owned(),
+    };
+    Ok(format!(
+        "CASE WHEN {alias}.text <> '' THEN {alias}.text ELSE {id} END"
+    ))
 }
 
 /// `k1 DESC, k2, id` over alias `x`.

@@ -5,7 +5,9 @@
 //! finds the rows. A *probe* is a predicate on a row that is already there: one more seek for each
 //! row where an index allows it, else membership in a set that is computed once.
 
+pub mod canonical;
 pub mod chain;
+mod compartment;
 pub mod composite;
 pub mod date;
 pub mod has;
@@ -27,6 +29,7 @@ use super::plan::Forbidden;
 use super::query::{Condition, Types};
 use crate::fhir::definitions::TypeId;
 use crate::keys::Keys;
+use crate::search::extract::finds_canonicals;
 use crate::sql::Sql;
 use crate::visibility::{Access, Visibility};
 
@@ -173,6 +176,7 @@ impl<'a> Lower<'a> {
             }
             Condition::PatientIs(condition) => self.patient_is_probe(condition, row)?,
             Condition::Exists(type_id, id) => self.exists(*type_id, id)?,
+            Condition::Compartment(of) => self.compartment_probe(of, row),
             Condition::Any(conditions) => {
                 let mut any = Vec::with_capacity(conditions.len());
                 for condition in conditions {
@@ -216,7 +220,13 @@ impl<'a> Lower<'a> {
             } => self.uri_source(param.0, *mode, values, row),
             Condition::Reference { param, values } => self.reference_source(param.0, values, row),
             Condition::Composite { param, values } => self.composite_source(param.0, values, row),
+            // The other end of a canonical is found by its URL: nothing to walk.
+            Condition::Chain { param, .. } if canonical::refers(row, param.0) => return Ok(None),
             Condition::Chain { param, links } => self.chain_source(param.0, links, row)?,
+            Condition::Compartment(of) => self.compartment_source(of, row),
+            Condition::Has { source, param, .. } if finds_canonicals(*source, param.0) => {
+                return Ok(None);
+            }
             Condition::Has {
                 source,
                 param,

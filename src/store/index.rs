@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, DbErr, Value};
 
 use super::rows::{Insert, Kind};
 use crate::fhir::definitions::TypeId;
-use crate::search::extract::IndexRows;
+use crate::search::extract::{IndexRows, TextRow};
 use crate::sql::Sql;
 
 /// Index rows that one transaction adds and removes.
@@ -20,6 +20,7 @@ pub(super) struct IndexWriter {
     uris: Insert,
     references: Insert,
     composites: Insert,
+    texts: Vec<(i64, TextRow)>,
     removals: Vec<Sql>,
 }
 
@@ -38,6 +39,7 @@ impl IndexWriter {
                     ("id", Big),
                     ("system", Int),
                     ("patient", Big),
+                    ("text", Text),
                 ],
                 ONCE,
             ),
@@ -50,6 +52,7 @@ impl IndexWriter {
                     ("id", Big),
                     ("patient", Big),
                     ("exact", Text),
+                    ("more", Text),
                 ],
                 "",
             ),
@@ -111,6 +114,7 @@ impl IndexWriter {
                     ("id", Big),
                     ("target_type", Small),
                     ("patient", Big),
+                    ("text", Text),
                 ],
                 ONCE,
             ),
@@ -131,12 +135,14 @@ impl IndexWriter {
                 ],
                 "",
             ),
+            texts: Vec::new(),
             removals: Vec::new(),
         }
     }
 
     /// Adds all rows of a resource in the record of `patient`; 0 when it is about none.
     pub(super) fn add(&mut self, type_id: TypeId, id: i64, patient: i64, rows: &IndexRows) {
+        self.texts.extend(rows.text.clone().map(|row| (id, row)));
         for row in &rows.tokens {
             self.add_token(type_id, id, patient, row);
         }
@@ -148,6 +154,7 @@ impl IndexWriter {
                 id.into(),
                 patient.into(),
                 row.exact.as_str().into(),
+                row.more.as_str().into(),
             ]);
         }
         for row in &rows.dates {
@@ -199,6 +206,7 @@ impl IndexWriter {
                 id.into(),
                 row.target_type.into(),
                 patient.into(),
+                row.text.as_str().into(),
             ]);
         }
         for row in &rows.composites {
@@ -232,6 +240,7 @@ impl IndexWriter {
             id.into(),
             row.system.into(),
             patient.into(),
+            row.text.as_str().into(),
         ]);
     }
 
@@ -273,17 +282,29 @@ impl IndexWriter {
         for row in &rows.quantities {
             self.remove_span("idx_quantity", type_id, row.param, row.low, id);
         }
-        for table in ["idx_string", "idx_uri", "idx_reference", "idx_composite"] {
+        for table in [
+            "idx_string",
+            "idx_uri",
+            "idx_reference",
+            "idx_composite",
+            "idx_text",
+        ] {
             let any = match table {
                 "idx_string" => !rows.strings.is_empty(),
                 "idx_uri" => !rows.uris.is_empty(),
                 "idx_reference" => !rows.references.is_empty(),
-                _ => !rows.composites.is_empty(),
+                "idx_composite" => !rows.composites.is_empty(),
+                _ => rows.text.is_some(),
             };
             if any {
                 let mut sql = Sql::default();
                 let id = sql.bind(id);
-                sql.text = format!("DELETE FROM {table} WHERE id = {id}");
+                let column = if table == "idx_text" {
+                    Sql::TEXT_ID
+                } else {
+                    "id"
+                };
+                sql.text = format!("DELETE FROM {table} WHERE {column} = {id}");
                 self.removals.push(sql);
             }
         }
@@ -321,6 +342,10 @@ impl IndexWriter {
             )*};
         }
         whole!(strings, numbers, quantities, uris, references, composites);
+        if gone.text == come.text {
+            gone.text = None;
+            come.text = None;
+        }
         self.remove(type_id, id, old.0, &gone);
         self.add(type_id, id, new.0, &come);
     }
@@ -366,6 +391,7 @@ impl IndexWriter {
         self.quantities.run(on).await?;
         self.uris.run(on).await?;
         self.references.run(on).await?;
-        self.composites.run(on).await
+        self.composites.run(on).await?;
+        super::text::insert(on, self.texts).await
     }
 }

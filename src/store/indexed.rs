@@ -52,6 +52,7 @@ pub(super) fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &
                 param: ATTACHMENT,
                 target,
                 target_type: binary,
+                text: String::new(),
             });
         }
     }
@@ -67,6 +68,7 @@ pub(super) fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &
                 param: LINK,
                 target,
                 target_type: definitions().type_id(type_name).unwrap_or(-1),
+                text: String::new(),
             });
         }
     }

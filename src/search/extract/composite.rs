@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::plan::Tree;
 use super::reference::Target;
 use super::values::Sink;
-use super::{CompositeRow, Scope, normalize};
+use super::{CompositeRow, Scope, fold, normalize};
 use crate::fhir::definitions::ParamId;
 use crate::keys::Keys;
 
@@ -147,7 +147,7 @@ impl Parts<'_> {
 
 impl Sink for Parts<'_> {
     fn token(&mut self, system: &str, code: &str) {
-        let (code, system) = (self.keys().code(code), self.keys().system(system));
+        let (code, system) = (self.keys().code(&fold(code)), self.keys().system(system));
         self.found.push(Found::Token { code, system });
     }
 

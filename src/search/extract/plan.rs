@@ -4,6 +4,8 @@
 //! A resource is then walked once; each of its properties is looked up in the tree once, however
 //! many parameters look at it.
 
+use std::collections::HashSet;
+
 use super::composite::Composite;
 use super::values::Shape;
 use crate::fhir::definitions::elements::{FastMap, Kind, Type};
@@ -79,6 +81,12 @@ pub(super) struct Plan {
     pub(super) patient: Option<ParamId>,
     /// Patient: a resource that is about itself.
     pub(super) is_patient: bool,
+    /// Token parameters whose codes are told apart by case: identifiers and URIs.
+    pub(super) exact: HashSet<ParamId>,
+    /// Token parameters that find identifiers.
+    pub(super) identifiers: HashSet<ParamId>,
+    /// Reference parameters that find canonical URLs.
+    pub(super) canonicals: HashSet<ParamId>,
 }
 
 impl Plan {
@@ -126,14 +134,48 @@ impl Plan {
                     }
                 }
                 (ParamKind::Composite, None) => plan.broken.push(param.id),
-                (kind, Some(cursors)) if direct => {
+                (kind, cursors) if !direct || cursors.is_none() => {
+                    if let Some(cursors) = &cursors {
+                        plan.note(param.id, kind, cursors);
+                    } else if kind == ParamKind::Token {
+                        plan.exact.insert(param.id);
+                    }
+                    plan.interpreted.push((param.id, kind, expression));
+                }
+                (kind, Some(cursors)) => {
+                    plan.note(param.id, kind, &cursors);
                     rows(&mut plan.tree, param.id, kind, &cursors);
                 }
-                (kind, _) => plan.interpreted.push((param.id, kind, expression)),
+                (_, None) => {}
             }
         }
         plan.broken.dedup();
         plan
+    }
+
+    /// Notes what kind of values a parameter finds, where the search must know.
+    fn note(&mut self, param: ParamId, kind: ParamKind, cursors: &[Cursor]) {
+        let shapes = || {
+            cursors
+                .iter()
+                .filter_map(|cursor| Shape::of(cursor.type_name, cursor.binding))
+        };
+        let by_case = |shape| {
+            matches!(
+                shape,
+                Shape::Identifier | Shape::Reference | Shape::Text | Shape::Uri | Shape::Canonical
+            )
+        };
+        if kind == ParamKind::Reference || (kind == ParamKind::Token && shapes().any(by_case)) {
+            self.exact.insert(param);
+        }
+        if kind == ParamKind::Token && shapes().any(|shape| shape == Shape::Identifier) {
+            self.identifiers.insert(param);
+        }
+        let by_url = |shape| matches!(shape, Shape::Uri | Shape::Canonical);
+        if kind == ParamKind::Reference && shapes().any(by_url) {
+            self.canonicals.insert(param);
+        }
     }
 }
 

@@ -42,11 +42,16 @@ fn plan(type_name: &str, direct: bool) -> Plan {
 }
 
 fn token(type_name: &str, code: &str, system: &str, value: &str) -> TokenRow {
-    let (code, value) = (param(type_name, code), keys().code(value));
+    let spelled = if code.contains("identifier") {
+        value.to_owned()
+    } else {
+        value.to_lowercase()
+    };
     TokenRow {
-        param: code,
-        code: value,
+        param: param(type_name, code),
+        code: keys().code(&spelled),
         system: keys().system(system),
+        text: value.to_lowercase(),
     }
 }
 
@@ -108,7 +113,8 @@ fn tokens() {
         TokenRow {
             param: param("Patient", "identifier"),
             code: of_type_key(&keys(), "MR", "12"),
-            system: keys().system("http://v2"),
+            system: of_type_system(&keys(), "http://v2"),
+            text: String::new(),
         },
         p("telecom", "home", "555"),
         p("telecom", "", "a@b.example"),
@@ -301,6 +307,11 @@ fn references() {
         param: param("Observation", code),
         target,
         target_type: definitions().type_id(name).unwrap(),
+        text: String::new(),
+    };
+    let elsewhere = |uri: &str, name: &str| ReferenceRow {
+        text: uri.to_owned(),
+        ..row("performer", keys().text(uri), name)
     };
     let mut wanted = vec![
         row("subject", keys().reference("Patient", "1"), "Patient"),
@@ -310,19 +321,25 @@ fn references() {
             keys().reference("Practitioner", "2"),
             "Practitioner",
         ),
-        row(
-            "performer",
-            keys().text("https://there.example/Practitioner/3"),
-            "Practitioner",
-        ),
-        row("performer", keys().text("urn:uuid:9"), "Organization"),
+        elsewhere("https://there.example/Practitioner/3", "Practitioner"),
+        elsewhere("urn:uuid:9", "Organization"),
     ];
     wanted.sort_unstable();
     assert_eq!(found.references, wanted);
-    assert_eq!(
-        found.tokens,
-        [token("Observation", "performer", "http://npi", "77")]
-    );
+    // Of what is only displayed or contained there is nothing but its presence.
+    let is_there = |code| TokenRow {
+        param: param("Observation", code),
+        code: present(&keys()),
+        system: 0,
+        text: String::new(),
+    };
+    let mut wanted = vec![
+        token("Observation", "performer", "http://npi", "77"),
+        is_there("performer"),
+        is_there("device"),
+    ];
+    wanted.sort_unstable();
+    assert_eq!(found.tokens, wanted);
     assert_eq!(found.patients, ["1"]);
 }
 

@@ -21,6 +21,8 @@ const CURRENCIES: &str = "urn:iso:std:iso:4217";
 pub(super) trait Sink {
     /// What comes next is of this parameter.
     fn serve(&mut self, _param: ParamId) {}
+    /// That was all of one value.
+    fn served(&mut self, _kind: ParamKind) {}
     /// A base of a composite was found; composites have no composites inside.
     fn composite(&mut self, _composite: &Composite, _base: &Value) {}
     fn token(&mut self, system: &str, code: &str);
@@ -66,6 +68,7 @@ pub(super) enum Shape {
     HumanName,
     Address,
     Annotation,
+    SampledData,
 }
 
 impl Shape {
@@ -92,6 +95,7 @@ impl Shape {
             "HumanName" => Self::HumanName,
             "Address" => Self::Address,
             "Annotation" => Self::Annotation,
+            "SampledData" => Self::SampledData,
             _ => return None,
         })
     }
@@ -128,7 +132,10 @@ impl Shape {
             ParamKind::Date => matches!(self, S::Date | S::Period | S::Timing),
             ParamKind::Number => matches!(self, S::Number | S::Range | S::Quantity),
             ParamKind::Quantity => {
-                matches!(self, S::Quantity | S::Money | S::Range | S::Number)
+                matches!(
+                    self,
+                    S::Quantity | S::Money | S::Range | S::Number | S::SampledData
+                )
             }
             ParamKind::Uri => matches!(self, S::Uri | S::Canonical | S::Text),
             ParamKind::Reference => {
@@ -186,6 +193,7 @@ pub(super) fn emit_node(kind: ParamKind, node: &Node<'_>, sink: &mut impl Sink) 
         .or_else(|| guess(kind, value));
     if let Some(shape) = shape.filter(|shape| shape.serves(kind)) {
         emit(kind, shape, value, sink);
+        sink.served(kind);
     }
 }
 
@@ -379,6 +387,7 @@ fn numbers(shape: Shape, value: &Value) -> Option<(f64, f64)> {
                 (low, high) => Some((low.unwrap_or(NO_LOW), high.unwrap_or(NO_HIGH))),
             }
         }
+        Shape::SampledData => samples(value),
         _ => {
             let number = number(value.get("value"))?;
             Some(match text(value, "comparator") {
@@ -388,6 +397,28 @@ fn numbers(shape: Shape, value: &Value) -> Option<(f64, f64)> {
             })
         }
     }
+}
+
+/// The least and the greatest of the samples (`E`: none, `L`, `U`: beyond a limit), each
+/// `origin + factor * sample`.
+fn samples(value: &Value) -> Option<(f64, f64)> {
+    let origin = number(value.get("origin")?.get("value"))?;
+    let factor = number(value.get("factor")).unwrap_or(1.0);
+    text(value, "data")
+        .split_ascii_whitespace()
+        .filter_map(|sample| match sample {
+            "E" => None,
+            "L" => number(value.get("lowerLimit")),
+            "U" => number(value.get("upperLimit")),
+            sample => sample
+                .parse()
+                .ok()
+                .filter(|sample: &f64| sample.is_finite()),
+        })
+        .map(|sample| origin + factor * sample)
+        .filter(|sample| sample.is_finite())
+        .map(|sample| (sample, sample))
+        .reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)))
 }
 
 fn quantity(shape: Shape, value: &Value, sink: &mut impl Sink) {
@@ -400,6 +431,7 @@ fn quantity(shape: Shape, value: &Value, sink: &mut impl Sink) {
         _ => {
             // A range's unit is that of either end.
             let of = match shape {
+                Shape::SampledData => value.get("origin").unwrap_or(value),
                 Shape::Range => value
                     .get("low")
                     .or_else(|| value.get("high"))

@@ -28,6 +28,12 @@ pub fn prefix(text: &str) -> (Prefix, &str) {
 pub fn parse(text: &str) -> Option<NumberTest> {
     let (prefix, rest) = prefix(text);
     let (mantissa, exponent) = decimal(rest)?;
+    // `1e2` is "to one significant figure" and yet [95, 105) in the specification: as `1.0e2`.
+    let (mantissa, exponent) = if rest.contains(['e', 'E']) && !rest.contains('.') {
+        (mantissa * 10, exponent - 1)
+    } else {
+        (mantissa, exponent)
+    };
     // Written out so that the float nearest to the decimal is found, not the sum of two roundings.
     let float = |mantissa: i128, exponent: i32| format!("{mantissa}e{exponent}").parse().ok();
     let value: f64 = float(mantissa, exponent)?;
@@ -85,7 +91,8 @@ mod tests {
         let range = |text| parse(text).map(|test| (test.low, test.high));
         assert_eq!(range("100"), Some((99.5, 100.5)));
         assert_eq!(range("100.00"), Some((99.995, 100.005)));
-        assert_eq!(range("1e2"), Some((50.0, 150.0)));
+        assert_eq!(range("1e2"), Some((95.0, 105.0)));
+        assert_eq!(range("1.0e2"), Some((95.0, 105.0)));
         assert_eq!(range("-5.4"), Some((-5.45, -5.35)));
         assert_eq!(range("ap100"), Some((90.0, 110.0)));
         assert_eq!(

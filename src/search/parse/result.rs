@@ -17,7 +17,7 @@ pub fn read(
         "_count" => count(query, value),
         "_total" => total(query, value),
         "_summary" => summary(query, value),
-        "_elements" => elements(query, value),
+        "_elements" => elements(query, types, value),
         "_contained" if value == "false" => Ok(()),
         "_contained" | "_containedType" => Err(Problem::unsupported(
             "contained resources cannot be searched: only '_contained=false' is supported",
@@ -66,33 +66,16 @@ fn sort(query: &mut Query, types: &Types, value: &str) -> Result<(), Problem> {
             Some(code) => (code, true),
             None => (key, false),
         };
-        let by = match code {
-            "_id" => SortBy::Id,
-            "_lastUpdated" => SortBy::LastUpdated,
-            _ => {
-                let param = super::param(types.as_slice(), code).ok_or_else(|| {
-                    Problem::value("_sort", code, "search parameters of the type searched")
-                })?;
-                // The index holds hashes of codes and references: it could only sort them in an
-                // order that means nothing.
-                if matches!(
-                    param.kind,
-                    ParamKind::Special
-                        | ParamKind::Composite
-                        | ParamKind::Token
-                        | ParamKind::Reference
-                ) {
-                    return Err(Problem::unsupported(format!(
-                        "'{code}' cannot be sorted by"
-                    )));
-                }
-                SortBy::Param(Param(param))
-            }
+        let keys = match code {
+            "_id" => vec![SortBy::Id],
+            "_lastUpdated" => vec![SortBy::LastUpdated],
+            _ => by_param(types, code)?,
         };
-        if query.sort.iter().any(|own| own.by == by) {
-            continue;
+        for by in keys {
+            if !query.sort.iter().any(|own| own.by == by) {
+                query.sort.push(Sort { by, descending });
+            }
         }
-        query.sort.push(Sort { by, descending });
     }
     if query.sort.len() > limit::SORTS {
         return Err(Problem::refused(format!(
@@ -101,6 +84,26 @@ fn sort(query: &mut Query, types: &Types, value: &str) -> Result<(), Problem> {
         )));
     }
     Ok(())
+}
+
+/// A composite sorts by its components, in their order.
+fn by_param(types: &Types, code: &str) -> Result<Vec<SortBy>, Problem> {
+    let own = |code: &str| super::param(types.as_slice(), code);
+    let param = own(code)
+        .ok_or_else(|| Problem::value("_sort", code, "search parameters of the type searched"))?;
+    let unsupported = || Problem::unsupported(format!("'{code}' cannot be sorted by"));
+    match param.kind {
+        ParamKind::Special => Err(unsupported()),
+        ParamKind::Composite => param
+            .components
+            .iter()
+            .map(|(component, _)| {
+                let param = own(&component.code).ok_or_else(unsupported)?;
+                Ok(SortBy::Param(Param(param)))
+            })
+            .collect(),
+        _ => Ok(vec![SortBy::Param(Param(param))]),
+    }
 }
 
 fn count(query: &mut Query, value: &str) -> Result<(), Problem> {
@@ -153,9 +156,27 @@ fn summary(query: &mut Query, value: &str) -> Result<(), Problem> {
     set_view(query, view)
 }
 
-fn elements(query: &mut Query, value: &str) -> Result<(), Problem> {
+fn elements(query: &mut Query, types: &Types, value: &str) -> Result<(), Problem> {
     let mut names = Vec::new();
     for name in value.split(',') {
+        // `Patient.name` is another way of writing `name`; parts of elements are not told apart.
+        let name = match name.split_once('.') {
+            Some((type_name, name)) if definitions().type_id(type_name).is_some() => {
+                if !types
+                    .as_slice()
+                    .iter()
+                    .any(|own| definitions().type_name(*own) == type_name)
+                {
+                    return Err(Problem::value(
+                        "_elements",
+                        name,
+                        "elements of the type searched",
+                    ));
+                }
+                name
+            }
+            _ => name,
+        };
         let is_name = !name.is_empty()
             && name.len() <= 64
             && name

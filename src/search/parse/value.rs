@@ -4,6 +4,7 @@
 use super::split::{split, unescape};
 use super::{Problem, Reader, date, limit, number};
 use crate::fhir::definitions::{ParamKind, SearchParam, TypeId, definitions};
+use crate::search::extract::finds_identifiers;
 use crate::search::query::{
     CodeTest, ComponentTest, Condition, Param, QuantityTest, StringMode, SystemTest, Target,
     TokenTest, UriMode,
@@ -48,7 +49,7 @@ pub fn condition(
     }
     let own = Param(param);
     match param.kind {
-        ParamKind::Token => token_condition(own, modifier, &pieces),
+        ParamKind::Token => token_condition(types, own, modifier, &pieces),
         ParamKind::String => {
             let mode = match modifier {
                 None => StringMode::Prefix,
@@ -154,6 +155,7 @@ fn ids(modifier: Option<&str>, pieces: &[&str]) -> Result<Condition, Problem> {
 }
 
 fn token_condition(
+    types: &[TypeId],
     param: Param,
     modifier: Option<&str>,
     pieces: &[&str],
@@ -161,8 +163,8 @@ fn token_condition(
     let not = match modifier {
         None => false,
         Some("not") => true,
-        Some("text") => return strings(param, StringMode::Prefix, pieces),
-        Some("of-type") if param.code == "identifier" => {
+        Some("text") => return strings(param, StringMode::Words, pieces),
+        Some("of-type") if types.iter().any(|own| finds_identifiers(*own, param.0)) => {
             let values = each(pieces, &param.code, OF_TYPE, of_type)?;
             return Ok(Condition::Token {
                 param,

@@ -16,10 +16,10 @@ const WORTHWHILE: u32 = 20;
 pub fn choose(plan: &mut Plan, pinned: bool) {
     if matches!(plan.types, Types::Many(_)) {
         // Index rows are by type: the resource table leads, except for a few ids.
-        let ids = plan
-            .conditions
-            .iter()
-            .position(|condition| matches!(condition, Condition::Id(_)));
+        let leads = |condition: &Condition| {
+            matches!(condition, Condition::Id(_) | Condition::Compartment(_))
+        };
+        let ids = plan.conditions.iter().position(leads);
         if let Some(at) = ids {
             plan.driver = Some(plan.conditions.remove(at));
             plan.rank = 1_000;
@@ -49,6 +49,7 @@ pub fn rank(condition: &Condition, pinned: bool) -> u32 {
     let unless_pinned = |rank| if pinned { 0 } else { rank };
     match condition {
         Condition::Id(_) => 1_000,
+        Condition::Compartment(_) => unless_pinned(SELECTIVE + 50),
         Condition::Reference { param, values } => {
             let rank = if HUBS.contains(&param.code.as_str()) {
                 unless_pinned(350)
@@ -92,7 +93,7 @@ pub fn rank(condition: &Condition, pinned: bool) -> u32 {
                 StringMode::Exact => 650,
                 StringMode::Prefix if shortest >= 3 => SELECTIVE,
                 StringMode::Prefix => 300,
-                StringMode::Contains => 90,
+                StringMode::Contains | StringMode::Words => 90,
             };
             unless_pinned(fewer(rank, values.len()))
         }

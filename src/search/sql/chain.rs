@@ -1,6 +1,6 @@
 //! Chains: a condition on what a resource refers to. Every link must exist for the viewer.
 
-use super::{Lower, Row, Source, either};
+use super::{Lower, Row, Source, canonical, either};
 use crate::fhir::definitions::{SearchParam, TypeId, definitions};
 use crate::search::plan::Forbidden;
 use crate::search::query::{Condition, Types};
@@ -18,14 +18,29 @@ impl Lower<'_> {
             let plan = lower.plan(&link.types, vec![condition.clone()])?;
             let restricted = lower.restrict(&plan, &link)?;
             let k = &link.alias;
-            Ok(format!(
+            let mut reached = format!(
                 "EXISTS (SELECT 1 FROM idx_reference {c} CROSS JOIN resource {k} \
                  WHERE {c}.id = {}.id AND {c}.param = {} AND {k}.key = {c}.target \
                  AND {restricted}{})",
                 row.alias,
                 param.id,
                 row.fence()
-            ))
+            );
+            if canonical::refers(row, param)
+                && let Some(url) = canonical::url_of(type_id)
+            {
+                let u = lower.alias();
+                let meets = canonical::meets(&c, &u, type_id, url);
+                reached = format!(
+                    "({reached} OR EXISTS (SELECT 1 FROM idx_uri {c} CROSS JOIN idx_uri {u} \
+                     CROSS JOIN resource {k} WHERE {c}.id = {}.id AND {c}.param = {} AND {meets} \
+                     AND {k}.id = {u}.id AND {restricted}{}))",
+                    row.alias,
+                    param.id,
+                    row.fence()
+                );
+            }
+            Ok(reached)
         })?;
         Ok(either(&alternatives))
     }

@@ -4,7 +4,7 @@ use sea_orm::Value;
 
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
-use crate::search::extract::normalize;
+use crate::search::extract::{fold, normalize};
 use crate::search::query::{CodeTest, ComponentTest, SystemTest};
 
 impl Lower<'_> {
@@ -83,7 +83,7 @@ impl Lower<'_> {
             match test {
                 ComponentTest::Token(token) => {
                     if let Some(CodeTest::Is(code_is)) = &token.code {
-                        let bound = self.sql.bind(self.keys.code(code_is));
+                        let bound = self.sql.bind(self.keys.code(&fold(code_is)));
                         all.push(format!("{t}.{code} = {bound}"));
                     }
                     all.extend(self.composite_system(t, system, &token.system));

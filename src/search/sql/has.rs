@@ -1,7 +1,8 @@
 //! `_has`: a condition on what refers to a resource. The sources must exist for the viewer.
 
-use super::{Lower, Row, Source};
+use super::{Lower, Row, Source, canonical};
 use crate::fhir::definitions::{SearchParam, TypeId, definitions};
+use crate::search::extract::finds_canonicals;
 use crate::search::plan::{Forbidden, patient};
 use crate::search::query::{Condition, Types};
 
@@ -31,17 +32,30 @@ impl Lower<'_> {
         let restricted = self.restrict(&plan, &s)?;
         let alias = &s.alias;
         let refers = format!("{alias}.type = {source} AND {alias}.param = {}", param.id);
+        let by_url = match (&row.types, finds_canonicals(source, param)) {
+            (Types::One(own), true) => canonical::url_of(*own).map(|url| {
+                let u = self.alias();
+                let meets = canonical::meets(alias, &u, *own, url);
+                format!(
+                    " OR EXISTS (SELECT 1 FROM idx_uri {u} CROSS JOIN idx_uri {alias} \
+                     WHERE {u}.id = {}.id AND {meets} AND {refers} AND {restricted})",
+                    row.alias
+                )
+            }),
+            _ => None,
+        }
+        .unwrap_or_default();
         if row.is_resource {
             return Ok(format!(
-                "EXISTS (SELECT 1 FROM idx_reference {alias} WHERE {alias}.target = {}.key \
-                 AND {refers} AND {restricted})",
+                "(EXISTS (SELECT 1 FROM idx_reference {alias} WHERE {alias}.target = {}.key \
+                 AND {refers} AND {restricted}){by_url})",
                 row.alias
             ));
         }
         let m = self.alias();
         Ok(format!(
-            "EXISTS (SELECT 1 FROM resource {m} CROSS JOIN idx_reference {alias} \
-             WHERE {m}.id = {}.id AND {alias}.target = {m}.key AND {refers} AND {restricted})",
+            "(EXISTS (SELECT 1 FROM resource {m} CROSS JOIN idx_reference {alias} \
+             WHERE {m}.id = {}.id AND {alias}.target = {m}.key AND {refers} AND {restricted}){by_url})",
             row.alias
         ))
     }

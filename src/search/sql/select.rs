@@ -74,7 +74,10 @@ impl Lower<'_> {
             conditions.insert(0, format!("{}.patient {pin}", row.alias));
         }
         if row.is_resource {
-            let by_key = matches!(plan.driver, Some(Condition::Id(_) | Condition::Has { .. }));
+            let by_key = matches!(
+                plan.driver,
+                Some(Condition::Id(_) | Condition::Has { .. } | Condition::Compartment(_))
+            );
             conditions.extend(self.resource_row(plan, &row, by_key));
         }
         conditions.extend(self.restrictions(plan, &row)?);

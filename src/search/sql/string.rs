@@ -2,7 +2,7 @@
 
 use super::{Lower, NEVER, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
-use crate::search::extract::normalize;
+use crate::search::extract::normalize_all;
 use crate::search::query::StringMode;
 
 impl Lower<'_> {
@@ -47,26 +47,51 @@ impl Lower<'_> {
         let tests: Vec<String> = values
             .iter()
             .map(|value| {
-                let norm = normalize(value);
+                let (norm, more) = normalize_all(value);
                 if norm.is_empty() {
                     // Nothing is left after folding; everything would begin with it.
                     return NEVER.to_owned();
                 }
                 match mode {
-                    StringMode::Prefix => self.begins_with(&format!("{t}.norm"), &norm),
+                    StringMode::Prefix if more.is_empty() => {
+                        self.begins_with(&format!("{t}.norm"), &norm)
+                    }
+                    StringMode::Prefix => {
+                        let norm = self.sql.bind(norm);
+                        let more = self.sql.bind(format!("{}%", like_escape(&more)));
+                        format!("({t}.norm = {norm} AND {t}.more LIKE {more} ESCAPE '!')")
+                    }
                     StringMode::Exact => {
                         let norm = self.sql.bind(norm);
                         let exact = self.sql.bind(value.as_str());
                         format!("({t}.norm = {norm} AND {t}.exact = {exact})")
                     }
                     StringMode::Contains => {
-                        let pattern = self.sql.bind(format!("%{}%", like_escape(&norm)));
-                        format!("{t}.norm LIKE {pattern} ESCAPE '!'")
+                        let sought = like_escape(&(norm + &more));
+                        self.like(t, &format!("%{sought}%"))
+                    }
+                    StringMode::Words => {
+                        let sought = like_escape(&(norm + &more));
+                        let mut any = vec![self.like(t, &format!("{sought}%"))];
+                        for before in [" ", "(", "[", "/", "-", "\""] {
+                            any.push(self.like(t, &format!("%{before}{sought}%")));
+                        }
+                        either(&any)
                     }
                 }
             })
             .collect();
         either(&tests)
+    }
+
+    /// The folded text is like a pattern; the part that is not in the index is looked at where
+    /// there is one.
+    fn like(&mut self, t: &str, pattern: &str) -> String {
+        let pattern = self.sql.bind(pattern);
+        format!(
+            "({t}.norm LIKE {pattern} ESCAPE '!' OR (length({t}.norm) = 256 \
+             AND {t}.norm || {t}.more LIKE {pattern} ESCAPE '!'))"
+        )
     }
 
     /// `column` begins with a text, as a range that an index serves.

@@ -2,7 +2,7 @@
 
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
-use crate::search::extract::of_type_key;
+use crate::search::extract::{fold, is_folded, of_type_key, of_type_system};
 use crate::search::query::{CodeTest, SystemTest, TokenTest};
 
 impl Lower<'_> {
@@ -14,7 +14,7 @@ impl Lower<'_> {
         row: &Row,
     ) -> String {
         let t = self.alias();
-        let tests = self.token_tests(&t, values);
+        let tests = self.token_tests(&t, param, values, row);
         let negation = if not { "NOT " } else { "" };
         if values.iter().all(|value| value.code.is_some()) {
             return format!(
@@ -43,7 +43,7 @@ impl Lower<'_> {
         values: &[TokenTest],
         row: &Row,
     ) -> Source {
-        let tests = self.token_tests(&row.alias, values);
+        let tests = self.token_tests(&row.alias, param, values, row);
         // One code in one system is one row for each resource.
         let repeats = !matches!(
             values,
@@ -64,41 +64,79 @@ impl Lower<'_> {
     }
 
     /// What the code and system columns must say.
-    fn token_tests(&mut self, t: &str, values: &[TokenTest]) -> String {
+    fn token_tests(
+        &mut self,
+        t: &str,
+        param: &SearchParam,
+        values: &[TokenTest],
+        row: &Row,
+    ) -> String {
+        let spelling = Spelling::of(param, row);
         if let [one] = values {
-            return self.token_test(t, one);
+            return self.token_test(t, one, spelling);
         }
-        let codes: Option<Vec<i64>> = values
-            .iter()
-            .map(|value| value.code.as_ref().map(|code| self.code_key(code)))
-            .collect();
-        let Some(codes) = codes else {
-            let tests: Vec<String> = values.iter().map(|v| self.token_test(t, v)).collect();
+        if values.iter().any(|value| value.code.is_none()) {
+            let tests: Vec<String> = values
+                .iter()
+                .map(|value| self.token_test(t, value, spelling))
+                .collect();
             return either(&tests);
+        }
+        let codes = |lower: &Self, values: &[&TokenTest]| -> Vec<i64> {
+            values
+                .iter()
+                .filter_map(|value| value.code.as_ref())
+                .flat_map(|code| lower.code_keys(code, spelling))
+                .collect()
         };
         // The list of codes is what the index is asked; systems are looked at on the way.
-        let list = self.equals(codes);
-        let all_same = values.windows(2).all(|pair| match pair {
-            [a, b] => a.system == b.system,
-            _ => true,
-        });
-        if all_same {
-            let system = values.first().and_then(|v| self.system_test(t, &v.system));
+        let all: Vec<&TokenTest> = values.iter().collect();
+        let list = self.equals(codes(self, &all));
+        let mut systems: Vec<(Option<i32>, Vec<&TokenTest>)> = Vec::new();
+        for value in values {
+            let system = self.system_key(value);
+            match systems.iter_mut().find(|(own, _)| *own == system) {
+                Some((_, same)) => same.push(value),
+                None => systems.push((system, vec![value])),
+            }
+        }
+        if let [(system, _)] = systems.as_slice() {
             return match system {
                 None => format!("{t}.code {list}"),
-                Some(system) => format!("{t}.code {list} AND {system}"),
+                Some(system) => {
+                    let system = self.sql.bind(*system);
+                    format!("{t}.code {list} AND {t}.system = {system}")
+                }
             };
         }
-        let tests: Vec<String> = values.iter().map(|v| self.token_test(t, v)).collect();
+        let tests: Vec<String> = systems
+            .into_iter()
+            .map(|(system, same)| {
+                let own = self.equals(codes(self, &same));
+                match system {
+                    None => format!("{t}.code {own}"),
+                    Some(system) => {
+                        let system = self.sql.bind(system);
+                        format!("({t}.code {own} AND {t}.system = {system})")
+                    }
+                }
+            })
+            .collect();
         format!("{t}.code {list} AND {}", either(&tests))
     }
 
-    fn token_test(&mut self, t: &str, value: &TokenTest) -> String {
+    fn token_test(&mut self, t: &str, value: &TokenTest, spelling: Spelling) -> String {
         let code = value.code.as_ref().map(|code| {
-            let code = self.sql.bind(self.code_key(code));
-            format!("{t}.code = {code}")
+            let keys = self.code_keys(code, spelling);
+            format!("{t}.code {}", self.equals(keys))
         });
-        let system = self.system_test(t, &value.system);
+        let system = self.system_key(value).map(|system| {
+            if system == 0 {
+                format!("{t}.system = 0")
+            } else {
+                format!("{t}.system = {}", self.sql.bind(system))
+            }
+        });
         match (code, system) {
             (Some(code), Some(system)) => format!("({code} AND {system})"),
             (Some(one), None) | (None, Some(one)) => one,
@@ -106,10 +144,36 @@ impl Lower<'_> {
         }
     }
 
-    fn code_key(&self, code: &CodeTest) -> i64 {
+    /// What `idx_token.code` holds for a code: more than one key where types differ in whether
+    /// they fold it.
+    fn code_keys(&self, code: &CodeTest, spelling: Spelling) -> Vec<i64> {
         match code {
-            CodeTest::Is(code) => self.keys.code(code),
-            CodeTest::OfType { type_code, value } => of_type_key(self.keys, type_code, value),
+            CodeTest::Is(code) => {
+                let mut keys = Vec::with_capacity(1);
+                if spelling != Spelling::Folded {
+                    keys.push(self.keys.code(code));
+                }
+                if spelling != Spelling::Exact {
+                    keys.push(self.keys.code(&fold(code)));
+                }
+                keys.dedup();
+                keys
+            }
+            CodeTest::OfType { type_code, value } => {
+                vec![of_type_key(self.keys, type_code, value)]
+            }
+        }
+    }
+
+    /// What `idx_token.system` must be; None: anything.
+    fn system_key(&self, value: &TokenTest) -> Option<i32> {
+        match (&value.system, &value.code) {
+            (SystemTest::Any, _) => None,
+            (SystemTest::None, _) => Some(0),
+            (SystemTest::Is(uri), Some(CodeTest::OfType { .. })) => {
+                Some(of_type_system(self.keys, uri))
+            }
+            (SystemTest::Is(uri), _) => Some(self.keys.system(uri)),
         }
     }
 
@@ -122,6 +186,30 @@ impl Lower<'_> {
                 let system = self.sql.bind(self.keys.system(uri));
                 Some(format!("{t}.system = {system}"))
             }
+        }
+    }
+}
+
+/// How the codes of a parameter stand in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spelling {
+    Exact,
+    Folded,
+    Both,
+}
+
+impl Spelling {
+    fn of(param: &SearchParam, row: &Row) -> Self {
+        let mut types = row
+            .types
+            .as_slice()
+            .iter()
+            .map(|own| is_folded(*own, param));
+        let first = types.next().unwrap_or(false);
+        match (first, types.all(|own| own == first)) {
+            (_, false) => Self::Both,
+            (true, true) => Self::Folded,
+            (false, true) => Self::Exact,
         }
     }
 }

@@ -99,6 +99,7 @@ impl<'k> Rows<'k> {
             param: self.param(code),
             code: self.keys.code(value),
             system: self.keys.system(system),
+            text: value.to_owned(),
         });
         self
     }
@@ -108,6 +109,7 @@ impl<'k> Rows<'k> {
             param: self.param(code),
             norm: normalize(text),
             exact: text.to_owned(),
+            more: String::new(),
         });
         self
     }
@@ -154,6 +156,7 @@ impl<'k> Rows<'k> {
             param: self.param(code),
             target: self.keys.reference(target_type, id),
             target_type: type_id(target_type),
+            text: String::new(),
         });
         self
     }
@@ -287,6 +290,7 @@ impl Bed {
                         id.into(),
                         t.system.into(),
                         patient.into(),
+                        t.text.clone().into(),
                     ],
                 );
             }
@@ -300,6 +304,7 @@ impl Bed {
                         id.into(),
                         patient.into(),
                         s.exact.clone().into(),
+                        s.more.clone().into(),
                     ],
                 );
             }
@@ -366,6 +371,7 @@ impl Bed {
                         id.into(),
                         f.target_type.into(),
                         patient.into(),
+                        f.text.clone().into(),
                     ],
                 );
             }
@@ -439,8 +445,8 @@ const TABLES: &[(&str, &str)] = &[
         "resource",
         "id, type, rendition, key, patient, version, updated, method, deleted, fhir_id, body",
     ),
-    ("idx_token", "type, param, code, id, system, patient"),
-    ("idx_string", "type, param, norm, id, patient, exact"),
+    ("idx_token", "type, param, code, id, system, patient, text"),
+    ("idx_string", "type, param, norm, id, patient, exact, more"),
     ("idx_date", "type, param, low, id, high, patient"),
     ("idx_number", "type, param, low, high, id, patient"),
     (
@@ -450,7 +456,7 @@ const TABLES: &[(&str, &str)] = &[
     ("idx_uri", "type, param, value, id, patient"),
     (
         "idx_reference",
-        "target, type, param, id, target_type, patient",
+        "target, type, param, id, target_type, patient, text",
     ),
     (
         "idx_composite",

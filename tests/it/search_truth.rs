@@ -1,0 +1,254 @@
+//! Search against a brute-force reading of the JSON: what each parameter finds is said here a second
+//! time, by hand, from FHIR R4's own pages, without the server's tables, index or SQL.
+
+mod params;
+mod queries;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read as _;
+
+use serde_json::{Value, json};
+
+use crate::rest_support::{Api, BASE, SYSTEM, each_api};
+use crate::support::shared;
+use queries::{Key, Order, Query};
+
+/// Everything that is stored, by `Type/id`.
+pub struct World {
+    pub all: Vec<Value>,
+    by_address: HashMap<String, usize>,
+}
+
+impl World {
+    pub fn get(&self, address: &str) -> Option<&Value> {
+        self.by_address
+            .get(address)
+            .and_then(|at| self.all.get(*at))
+    }
+
+    pub fn of<'w>(&'w self, type_name: &'w str) -> impl Iterator<Item = &'w Value> {
+        self.all
+            .iter()
+            .filter(move |one| one["resourceType"] == type_name)
+    }
+}
+
+pub fn address(resource: &Value) -> String {
+    format!(
+        "{}/{}",
+        text(resource, "resourceType"),
+        text(resource, "id")
+    )
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// What the hand-made examples leave out: several values, other languages, several patients.
+fn own() -> Vec<Value> {
+    let mut all = Vec::new();
+    for (id, family, given, gender, birth) in [
+        ("t1", "Åström", "Zoë", "female", "1980-02-29"),
+        ("t2", "astrom", "Jean-Luc", "male", "1980-03"),
+        ("t3", "O'Neill", "Ann", "other", "1979"),
+    ] {
+        all.push(json!({
+            "resourceType": "Patient", "id": id, "active": id != "t3", "gender": gender,
+            "name": [{"family": family, "given": [given, "B"], "prefix": ["Dr"]}],
+            "birthDate": birth, "identifier": [{"system": "urn:truth", "value": format!("X-{id}")}],
+            "address": [{"city": "Łódź", "line": ["1 Main St"], "postalCode": "00-1"}]
+        }));
+        for (number, value, when) in [
+            (1, 5.4, "2020-01-01"),
+            (2, 5.41, "2020-01-01T10:00:00Z"),
+            (3, 0.05, "2020"),
+        ] {
+            all.push(json!({
+                "resourceType": "Observation", "id": format!("{id}-o{number}"), "status": "final",
+                "code": {"coding": [
+                    {"system": "urn:truth", "code": format!("C{number}"), "display": "Blood Sugar"},
+                    {"code": "noSystem"}
+                ]},
+                "subject": {"reference": format!("Patient/{id}")},
+                "effectiveDateTime": when,
+                "valueQuantity": {"value": value, "unit": "mmol/L",
+                    "system": "http://unitsofmeasure.org", "code": "mmol/L"},
+                "component": [
+                    {"code": {"coding": [{"system": "urn:truth", "code": "sys"}]},
+                     "valueQuantity": {"value": 100 + number, "unit": "mm[Hg]"}},
+                    {"code": {"coding": [{"system": "urn:truth", "code": "dia"}]},
+                     "valueQuantity": {"value": 60 - number, "unit": "mm[Hg]"}}
+                ]
+            }));
+        }
+    }
+    all.push(json!({
+        "resourceType": "RiskAssessment", "id": "t-risk", "status": "final",
+        "subject": {"reference": "Patient/t1"},
+        "prediction": [{"probabilityDecimal": 12.5}, {"probabilityDecimal": 80}]
+    }));
+    all.push(json!({
+        "resourceType": "Encounter", "id": "t-enc", "status": "finished", "class": {"code": "VR"},
+        "subject": {"display": "somebody"}, "period": {"start": "2020-01-01T09:00:00Z"}
+    }));
+    for (id, part_of) in [
+        ("t-top", None),
+        ("t-mid", Some("t-top")),
+        ("t-low", Some("t-mid")),
+    ] {
+        let mut location =
+            json!({"resourceType": "Location", "id": id, "name": id, "status": "active"});
+        if let Some(above) = part_of {
+            location["partOf"] = json!({"reference": format!("Location/{above}")});
+        }
+        all.push(location);
+    }
+    all
+}
+
+async fn load(api: &Api) -> Option<World> {
+    for one in own() {
+        api.put(SYSTEM, &one).await.is(201);
+    }
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/r4-examples");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|kind| kind != "json") {
+            continue;
+        }
+        let text = std::fs::read(path).unwrap();
+        let example: Value = serde_json::from_slice(&text).unwrap();
+        // An example that is refused is another test's business.
+        api.put(SYSTEM, &example).await;
+    }
+    if let Some(path) = shared("data/synthea-20/03.json.gz") {
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap())
+            .read_to_end(&mut text)
+            .unwrap();
+        api.call(SYSTEM, "POST", "")
+            .body("application/fhir+json", text)
+            .send()
+            .await
+            .is(200);
+    }
+    let mut all = Vec::new();
+    let mut path = "?_count=1000".to_owned();
+    loop {
+        let page = api.get(SYSTEM, &path).await.is(200).json();
+        for entry in page["entry"].as_array().unwrap() {
+            all.push(entry["resource"].clone());
+        }
+        match next(&page) {
+            Some(next) => path = next,
+            None => break,
+        }
+    }
+    let by_address = (0..)
+        .zip(&all)
+        .map(|(at, one)| (address(one), at))
+        .collect();
+    Some(World { all, by_address })
+}
+
+fn next(page: &Value) -> Option<String> {
+    page["link"]
+        .as_array()?
+        .iter()
+        .find(|link| link["relation"] == "next")?["url"]
+        .as_str()
+        .map(|url| url[BASE.len()..].to_owned())
+}
+
+/// Addresses of all matches, page by page.
+async fn ask(api: &Api, query: &str, count: usize) -> Vec<String> {
+    let separator = if query.contains('?') { '&' } else { '?' };
+    let mut path = format!("{query}{separator}_count={count}");
+    let mut found = Vec::new();
+    loop {
+        let answer = api.get(SYSTEM, &path).await;
+        assert_eq!(answer.status.as_u16(), 200, "{path}: {}", answer.text());
+        let page = answer.json();
+        for entry in page["entry"].as_array().into_iter().flatten() {
+            assert_eq!(entry["search"]["mode"], "match", "{path}: {entry}");
+            found.push(address(&entry["resource"]));
+        }
+        match next(&page) {
+            Some(next) => path = next,
+            None => return found,
+        }
+    }
+}
+
+/// The first pair that stands in the wrong order.
+fn out_of_order(world: &World, query: &Query, order: &Order, found: &[String]) -> Option<String> {
+    let keys: Vec<Option<Key>> = found
+        .iter()
+        .map(|address| (order.key)(world, world.get(address).unwrap()))
+        .collect();
+    let at = keys
+        .windows(2)
+        .position(|pair| match (&pair[0], &pair[1]) {
+            // Without a value last, in either direction.
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(a), Some(b)) if order.descending => a < b,
+            (Some(a), Some(b)) => a > b,
+        })?;
+    Some(format!(
+        "{}: {} ({:?}) before {} ({:?})",
+        query.path,
+        found[at],
+        keys[at],
+        found[at + 1],
+        keys[at + 1]
+    ))
+}
+
+each_api! {
+    async fn every_query_finds_what_the_json_says(api: &Api) {
+        let Some(world) = load(api).await else { return };
+        let queries = queries::all(&world);
+        let mut wrong = Vec::new();
+        let mut tally: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for query in &queries {
+            let expected: BTreeSet<String> = world
+                .of(query.type_name)
+                .filter(|resource| (query.matches)(&world, resource))
+                .map(address)
+                .collect();
+            let count = if expected.len() > 60 { 500 } else { 7 };
+            let found = ask(api, &query.path, count).await;
+            let set: BTreeSet<String> = found.iter().cloned().collect();
+            assert_eq!(set.len(), found.len(), "{}: one match twice", query.path);
+            let lost: Vec<&String> = expected.difference(&set).take(3).collect();
+            let extra: Vec<&String> = set.difference(&expected).take(3).collect();
+            if !lost.is_empty() || !extra.is_empty() {
+                let one = lost.first().or(extra.first());
+                wrong.push(format!(
+                    "{}: not found {lost:?}, found {extra:?}\n{}",
+                    query.path,
+                    one.and_then(|one| world.get(one)).unwrap_or(&Value::Null)
+                ));
+            }
+            if let Some(order) = &query.order {
+                wrong.extend(out_of_order(&world, query, order, &found));
+            }
+            let entry = tally.entry(query.what).or_default();
+            entry.0 += 1;
+            entry.1 += usize::from(!expected.is_empty());
+        }
+        assert!(
+            wrong.is_empty(),
+            "{} of {} queries:\n{}",
+            wrong.len(),
+            queries.len(),
+            wrong.iter().take(25).cloned().collect::<Vec<_>>().join("\n")
+        );
+        let matched: usize = tally.values().map(|(_, matched)| matched).sum();
+        assert!(queries.len() >= 300, "{} queries", queries.len());
+        assert!(matched >= 200, "{matched} queries matched something: {tally:?}");
+    }
+}

@@ -1,0 +1,198 @@
+//! Values out of JSON and their comparison, after <https://hl7.org/fhir/R4/search.html>.
+
+use jiff::civil;
+use serde_json::Value;
+use unicode_normalization::UnicodeNormalization as _;
+
+/// Everything at a path, through arrays: `name.given`. `a|b` is either.
+pub fn at<'v>(value: &'v Value, paths: &str) -> Vec<&'v Value> {
+    let mut found = Vec::new();
+    for path in paths.split('|') {
+        let mut here = vec![value];
+        for step in path.split('.') {
+            here = here
+                .into_iter()
+                .filter_map(|one| one.get(step))
+                .flat_map(flat)
+                .collect();
+        }
+        found.extend(here);
+    }
+    found
+}
+
+fn flat(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Array(items) => items.iter().collect(),
+        Value::Null => Vec::new(),
+        one => vec![one],
+    }
+}
+
+pub fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// (system, code) of a code, Coding, CodeableConcept, Identifier, ContactPoint or boolean. The
+/// system of a plain code is not in the JSON: None.
+pub fn tokens(value: &Value) -> Vec<(Option<String>, String)> {
+    match value {
+        Value::String(code) => vec![(None, code.clone())],
+        Value::Bool(flag) => vec![(None, flag.to_string())],
+        Value::Object(object) => {
+            if let Some(codings) = object.get("coding").and_then(Value::as_array) {
+                return codings.iter().flat_map(tokens).collect();
+            }
+            let code = if object.contains_key("value") {
+                "value"
+            } else {
+                "code"
+            };
+            match object.get(code).and_then(Value::as_str) {
+                Some(code) => vec![(Some(text(value, "system").to_owned()), code.to_owned())],
+                None => Vec::new(),
+            }
+        }
+        _ => Vec::new(),
+    }
+}
+
+pub fn fold(text: &str) -> String {
+    text.nfkd()
+        .filter(|c| !unicode_normalization::char::is_combining_mark(*c))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// The texts of a string, HumanName or Address.
+pub fn strings(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Object(object) => {
+            let parts = [
+                "text",
+                "family",
+                "given",
+                "prefix",
+                "suffix",
+                "line",
+                "city",
+                "district",
+                "state",
+                "postalCode",
+                "country",
+            ];
+            parts
+                .iter()
+                .filter_map(|part| object.get(*part))
+                .flat_map(flat)
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+const FAR: i64 = i64::MAX / 4;
+
+/// `[low, high)` in milliseconds of a date, dateTime, instant or Period.
+pub fn span(value: &Value) -> Option<(i64, i64)> {
+    match value {
+        Value::String(text) => moment(text),
+        Value::Object(object) => {
+            let end = |key: &str| object.get(key).and_then(Value::as_str).and_then(moment);
+            match (end("start"), end("end")) {
+                (None, None) => None,
+                (low, high) => Some((
+                    low.map_or(-FAR, |span| span.0),
+                    high.map_or(FAR, |span| span.1),
+                )),
+            }
+        }
+        _ => None,
+    }
+}
+
+pub fn moment(text: &str) -> Option<(i64, i64)> {
+    let day = |year, month, day| -> Option<i64> {
+        let zoned = civil::date(year, month, day).to_zoned(jiff::tz::TimeZone::UTC);
+        Some(zoned.ok()?.timestamp().as_millisecond())
+    };
+    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i16>().ok();
+    match text.len() {
+        4 => {
+            let year = number(0..4)?;
+            Some((day(year, 1, 1)?, day(year + 1, 1, 1)?))
+        }
+        7 => {
+            let (year, month) = (number(0..4)?, i8::try_from(number(5..7)?).ok()?);
+            let next = if month == 12 {
+                (year + 1, 1)
+            } else {
+                (year, month + 1)
+            };
+            Some((day(year, month, 1)?, day(next.0, next.1, 1)?))
+        }
+        10 => {
+            let low = day(
+                number(0..4)?,
+                i8::try_from(number(5..7)?).ok()?,
+                i8::try_from(number(8..10)?).ok()?,
+            )?;
+            Some((low, low + 86_400_000))
+        }
+        _ => {
+            let low = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
+            Some((low, low + if text.contains('.') { 1 } else { 1_000 }))
+        }
+    }
+}
+
+/// Compares a stored span with one asked for.
+pub fn span_fits(prefix: &str, (from, to): (i64, i64), (low, high): (i64, i64)) -> bool {
+    let inside = from <= low && high <= to;
+    match prefix {
+        "" | "eq" => inside,
+        "ne" => !inside,
+        "gt" => high > to,
+        "lt" => low < from,
+        "ge" => high > to || low >= from,
+        "le" => low < from || high <= to,
+        "sa" => low >= to,
+        "eb" => high <= from,
+        other => panic!("{other}"),
+    }
+}
+
+/// The range of a number as it is written: half a unit of its last digit to either side.
+pub fn implied(text: &str) -> (f64, f64, f64) {
+    let value: f64 = text.parse().unwrap();
+    let digits = text
+        .split_once('.')
+        .map_or(0, |(_, fraction)| fraction.len());
+    let half = 0.5 * 10_f64.powi(-i32::try_from(digits).unwrap());
+    (value, value - half, value + half)
+}
+
+/// Compares a stored number with one asked for.
+pub fn number_fits(prefix: &str, asked: &str, stored: f64) -> bool {
+    let (value, low, high) = implied(asked);
+    // Decimal halves are not exact in binary; a stored value never lies on one.
+    let inside = low <= stored && stored < high;
+    match prefix {
+        "" | "eq" => inside,
+        "ne" => !inside,
+        "gt" | "sa" => stored > value,
+        "lt" | "eb" => stored < value,
+        "ge" => stored >= value,
+        "le" => stored <= value,
+        other => panic!("{other}"),
+    }
+}
+
+/// What a reference points at, without its version; None for what is contained or only described.
+pub fn target(value: &Value) -> Option<&str> {
+    let text = value["reference"].as_str()?;
+    (!text.starts_with('#')).then(|| text.split("/_history/").next().unwrap_or(text))
+}
