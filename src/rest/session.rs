@@ -17,6 +17,17 @@ pub struct Limits {
     pub page: u32,
     /// Entries of a page at most.
     pub max_page: u32,
+    pub conditional_delete: ConditionalDelete,
+}
+
+/// What a conditional deletion may take (`CapabilityStatement.rest.resource.conditionalDelete`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConditionalDelete {
+    /// One match; more are 412.
+    #[default]
+    Single,
+    /// All that match, up to a bound.
+    Multiple,
 }
 
 impl Default for Limits {
@@ -25,6 +36,7 @@ impl Default for Limits {
             body_bytes: 64 << 20,
             page: 20,
             max_page: 1000,
+            conditional_delete: ConditionalDelete::Single,
         }
     }
 }

@@ -412,10 +412,10 @@ fn plan(
         return Err(StoreError::refused(409, Issue::error("conflict", text)));
     }
     let stands = old.as_ref().is_some_and(|current| !current.deleted);
-    if let Some(version) = op.if_match
+    if let Some(wanted) = op.if_match
         && !old
             .as_ref()
-            .is_some_and(|current| !current.deleted && current.version == version)
+            .is_some_and(|current| !current.deleted && wanted.takes(current.version))
     {
         return Err(StoreError::VersionConflict);
     }

@@ -24,6 +24,7 @@ mod rest_errors;
 mod rest_hostile;
 mod rest_interactions;
 mod rest_operations;
+mod rest_patch;
 mod rest_search;
 mod rest_served;
 mod rest_support;
