@@ -139,6 +139,7 @@ fn cors() -> CorsLayer {
             "if-none-exist",
             "if-none-match",
             "prefer",
+            "x-provenance",
             "x-request-id",
             "x-requested-with",
             "x-security-context",
@@ -229,12 +230,16 @@ impl Call<'_> {
             return Ok(operation::release_policy(&self.state.store));
         }
         let viewer = auth::viewer(&self.state.authenticator, headers).await?;
-        let session = Session::new(
+        let mut session = Session::new(
             self.state.store.clone(),
             viewer,
             self.state.limits.clone(),
             Origin::Api,
         );
+        if !is_read && let Some(header) = text(headers, "x-provenance") {
+            let sent = write::provenance::sent(&session, header)?;
+            session.provenance = Some(Arc::new(sent));
+        }
         if let Some((type_id, id)) = raw {
             return binary::content(&session, type_id, id, &freshness(headers)).await;
         }

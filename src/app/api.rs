@@ -46,6 +46,7 @@ pub(super) fn router(app: &App, smart: &SmartState, body_limit: usize) -> Router
             config::ConditionalDelete::Single => ConditionalDelete::Single,
             config::ConditionalDelete::Multiple => ConditionalDelete::Multiple,
         },
+        provenance: app.config.fhir.provenance,
         ..Limits::default()
     };
     let tokens = std::sync::Arc::new(Tokens(smart.clone()));

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Fhir {
     /// Whether `DELETE Type?criteria` takes one match or all of them.
     pub conditional_delete: ConditionalDelete,
+    /// Whether each request that writes leaves a Provenance with its client.
+    pub provenance: bool,
 }
 
 /// What a conditional deletion takes.

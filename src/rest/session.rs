@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::RestError;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::store::{Origin, Store};
@@ -18,6 +20,8 @@ pub struct Limits {
     /// Entries of a page at most.
     pub max_page: u32,
     pub conditional_delete: ConditionalDelete,
+    /// Whether each request that writes leaves a Provenance of this server's making.
+    pub provenance: bool,
 }
 
 /// What a conditional deletion may take (`CapabilityStatement.rest.resource.conditionalDelete`).
@@ -37,6 +41,7 @@ impl Default for Limits {
             page: 20,
             max_page: 1000,
             conditional_delete: ConditionalDelete::Single,
+            provenance: false,
         }
     }
 }
@@ -49,6 +54,8 @@ pub struct Session {
     pub visibility: Visibility,
     pub limits: Arc<Limits>,
     pub origin: Origin,
+    /// `X-Provenance`, checked.
+    pub provenance: Option<Arc<Value>>,
 }
 
 impl Session {
@@ -69,6 +76,7 @@ impl Session {
             visibility,
             limits,
             origin,
+            provenance: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! transaction. Everything is resolved and applied on one database transaction.
 
 mod condition;
+pub(super) mod provenance;
 mod refer;
 mod resolve;
 mod steps;
@@ -174,12 +175,15 @@ impl Written<'_> {
     /// Who asked, with the record as these writes leave it. It must be gone before
     /// [`Written::commit`].
     pub(super) fn session(&self, session: &Session) -> Session {
-        Session::new(
-            self.writer.store(),
-            session.viewer.clone(),
-            session.limits.clone(),
-            session.origin,
-        )
+        Session {
+            provenance: session.provenance.clone(),
+            ..Session::new(
+                self.writer.store(),
+                session.viewer.clone(),
+                session.limits.clone(),
+                session.origin,
+            )
+        }
     }
 
     /// Makes the writes durable.
@@ -221,6 +225,18 @@ pub(super) async fn execute<'s>(
         .filter(|(_, op)| op.resource.is_some())
         .map(|(slot, op)| (*slot, op.type_id, op.id.clone(), op.method))
         .collect();
+    let told = provenance::told(ops.iter().map(|(_, op)| op));
+    let wrote: Vec<provenance::Wrote> = ops
+        .iter()
+        .map(|(_, op)| provenance::Wrote {
+            method: op.method,
+            told: told.contains(&format!(
+                "{}/{}",
+                definitions().type_name(op.type_id),
+                op.id
+            )),
+        })
+        .collect();
     let outcomes = writer
         .apply(ops.into_iter().map(|(_, op)| op).collect())
         .await
@@ -240,6 +256,7 @@ pub(super) async fn execute<'s>(
                 .map_err(place(at, is_bundle))?;
         }
     }
+    provenance::write(session, &mut writer, &wrote, &outcomes).await?;
     let mut outcomes: Vec<Option<Outcome>> = outcomes.into_iter().map(Some).collect();
     let mut done = Vec::with_capacity(resolved.len());
     for step in resolved {

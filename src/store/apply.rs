@@ -95,6 +95,11 @@ impl Writer<'_> {
                 version: plan.version,
                 updated: now,
                 created: plan.created,
+                patient: match (plan.patients.first(), &plan.old) {
+                    (Some(patient), _) => *patient,
+                    (None, Some(old)) if plan.new.is_none() => old.patient,
+                    _ => 0,
+                },
                 body: plan.body,
             });
             if !plan.idle {

@@ -103,6 +103,8 @@ pub struct Outcome {
     pub updated: Millis,
     /// Whether the resource did not exist (or was deleted) before.
     pub created: bool,
+    /// Key of the patient whose record it is in, 0 for none.
+    pub patient: i64,
     /// As stored; None for a deletion. A deletion of what never existed has version 0.
     pub body: Option<Bytes>,
 }

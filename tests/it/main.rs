@@ -25,6 +25,8 @@ mod rest_hostile;
 mod rest_interactions;
 mod rest_operations;
 mod rest_patch;
+mod rest_provenance;
+mod rest_record;
 mod rest_search;
 mod rest_served;
 mod rest_support;

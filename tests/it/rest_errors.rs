@@ -24,7 +24,7 @@ each_api! {
             assert_eq!(code, "not-found", "{path}");
             assert!(words.contains("GET metadata"), "{path}: {words}");
         }
-        for path in ["Patient/p/$everything", "$export", "CodeSystem/$lookup"] {
+        for path in ["Patient/p/$match", "$export", "CodeSystem/$lookup"] {
             let (code, ..) = api.get(SYSTEM, path).await.issue(501);
             assert_eq!(code, "not-supported", "{path}");
         }
