@@ -106,7 +106,12 @@ async fn makes_them(database: Database) {
         provenance: true,
         ..Limits::default()
     };
-    let api = &Api::with(database, limits).await;
+    let api = Api::with(database, limits).await;
+    made(&api).await;
+    api.stop().await;
+}
+
+async fn made(api: &Api) {
     api.put(SYSTEM, &a_patient("p")).await.is(201);
     let [one] = &about(api, "Patient/p").await[..] else {
         panic!("not one")
