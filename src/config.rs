@@ -4,6 +4,7 @@
 //! each with what to do about it. Unknown keys and unknown `CANDOR_…` variables are problems: a
 //! misspelt switch must not fall back to its default in silence.
 
+mod fhir;
 mod states;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::Url;
+
+pub use fhir::{ConditionalDelete, Fhir};
 
 /// The whole configuration. Field names are the keys of the file; `docs/configuration.md` lists
 /// them with their environment variables.
@@ -36,6 +39,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub release: Release,
     pub smart: Smart,
+    pub fhir: Fhir,
     pub limits: Limits,
 }
 
@@ -113,6 +117,7 @@ impl Default for Config {
             log_format: LogFormat::default(),
             release: Release::default(),
             smart: Smart::default(),
+            fhir: Fhir::default(),
             limits: Limits::default(),
         }
     }
@@ -181,6 +186,8 @@ const VARIABLES: &[(&str, &str)] = &[
         "CANDOR_CLIENT_ADDRESS_HEADER",
         "smart.client_address_header",
     ),
+    ("CANDOR_CONDITIONAL_DELETE", "fhir.conditional_delete"),
+    ("CANDOR_PROVENANCE", "fhir.provenance"),
     ("CANDOR_BODY_MEGABYTES", "limits.body_megabytes"),
     ("CANDOR_REQUEST_SECONDS", "limits.request_seconds"),
     ("CANDOR_SHUTDOWN_SECONDS", "limits.shutdown_seconds"),
@@ -249,6 +256,8 @@ impl Config {
             figment = if let (true, Ok(number)) = (key.starts_with("limits."), value.parse::<u32>())
             {
                 figment.merge(Serialized::default(key, number))
+            } else if let (true, Ok(flag)) = (key.starts_with("fhir."), value.parse::<bool>()) {
+                figment.merge(Serialized::default(key, flag))
             } else {
                 figment.merge(Serialized::default(key, value))
             };
@@ -453,6 +462,8 @@ mod tests {
                     "CANDOR_CLIENT_ADDRESS_HEADER",
                     "smart.client_address_header",
                 ),
+                ("CANDOR_CONDITIONAL_DELETE", "fhir.conditional_delete"),
+                ("CANDOR_PROVENANCE", "fhir.provenance"),
                 ("CANDOR_BODY_MEGABYTES", "5"),
                 ("CANDOR_TEST_POSTGRES", "x"),
                 ("HOME", "/root"),

@@ -17,6 +17,7 @@ mod history;
 mod incoming;
 pub mod negotiate;
 mod operation;
+mod patch;
 mod query;
 mod read;
 pub mod reply;
@@ -44,15 +45,15 @@ use tower_http::cors::{AllowMethods, Any, CorsLayer};
 pub use auth::{AuthError, AuthFuture, Authenticator};
 pub use capability::OauthUris;
 pub use error::RestError;
-pub use session::{Limits, Session};
+pub use session::{ConditionalDelete, Limits, Session};
 
 use get::GetRequest;
 use negotiate::{Format, Prefer, Return, Sent, Wanted};
+use patch::Patch;
 use query::Pairs;
 use read::Freshness;
 use reply::{Reply, Shape};
 use route::Route;
-use search::Place;
 use update::Conditions;
 use write::Target;
 
@@ -89,7 +90,7 @@ impl RestState {
     /// The CapabilityStatement: the same for everybody, made once.
     fn metadata(&self) -> Bytes {
         self.metadata
-            .get_or_init(|| capability::bytes(self.store.base(), Some(&self.oauth)))
+            .get_or_init(|| capability::bytes(self.store.base(), Some(&self.oauth), &self.limits))
             .clone()
     }
 }
@@ -124,6 +125,7 @@ fn cors() -> CorsLayer {
             Method::HEAD,
             Method::POST,
             Method::PUT,
+            Method::PATCH,
             Method::DELETE,
             Method::OPTIONS,
         ]))
@@ -137,6 +139,7 @@ fn cors() -> CorsLayer {
             "if-none-exist",
             "if-none-match",
             "prefer",
+            "x-provenance",
             "x-request-id",
             "x-requested-with",
             "x-security-context",
@@ -227,12 +230,16 @@ impl Call<'_> {
             return Ok(operation::release_policy(&self.state.store));
         }
         let viewer = auth::viewer(&self.state.authenticator, headers).await?;
-        let session = Session::new(
+        let mut session = Session::new(
             self.state.store.clone(),
             viewer,
             self.state.limits.clone(),
             Origin::Api,
         );
+        if !is_read && let Some(header) = text(headers, "x-provenance") {
+            let sent = write::provenance::sent(&session, header)?;
+            session.provenance = Some(Arc::new(sent));
+        }
         if let Some((type_id, id)) = raw {
             return binary::content(&session, type_id, id, &freshness(headers)).await;
         }
@@ -249,6 +256,7 @@ impl Call<'_> {
             }
             Method::POST => self.post(&session, body, shape).await,
             Method::PUT => self.put(&session, body).await,
+            Method::PATCH => self.patch(&session, body).await,
             Method::DELETE => {
                 let (type_id, target) = self.target()?;
                 let answer = Prefer::of(headers).answer.unwrap_or_default();
@@ -268,22 +276,7 @@ impl Call<'_> {
         let prefer = Prefer::of(headers);
         let sent = negotiate::sent(headers)?;
         let limit = session.limits.body_bytes;
-        let searched = match self.route {
-            Route::SystemSearch => Some(Place {
-                type_id: None,
-                compartment: None,
-            }),
-            Route::TypeSearch(type_id) => Some(Place {
-                type_id: Some(type_id),
-                compartment: None,
-            }),
-            Route::CompartmentSearch(type_id, id, wanted) => Some(Place {
-                type_id: wanted,
-                compartment: Some((type_id, id)),
-            }),
-            _ => None,
-        };
-        if let Some(place) = searched {
+        if let Some(place) = self.route.searched() {
             let body = read_body(headers, body, limit).await?;
             let form = form(&sent, &body)?;
             if let Some(format) = query::single(&form, "_format")?
@@ -358,7 +351,27 @@ impl Call<'_> {
         .await
     }
 
-    /// Whom a PUT or DELETE is about.
+    async fn patch(self, session: &Session, body: Body) -> Result<Reply, RestError> {
+        let headers = &self.parts.headers;
+        let (type_id, target) = self.target()?;
+        session.require_writer()?;
+        let sent = negotiate::sent(headers)?;
+        let limit = session.limits.body_bytes;
+        let body = read_body(headers, body, limit).await?;
+        let patch = Patch::read(body, &sent, limit).await?;
+        let answer = Prefer::of(headers).answer.unwrap_or_default();
+        patch::patch(
+            session,
+            type_id,
+            target,
+            patch,
+            &conditions(headers),
+            answer,
+        )
+        .await
+    }
+
+    /// Whom a PUT, PATCH or DELETE is about.
     fn target(&self) -> Result<(crate::fhir::definitions::TypeId, Target), RestError> {
         match self.route {
             Route::Instance(type_id, id) => {
@@ -464,6 +477,7 @@ fn interaction(method: &Method, route: Route<'_>) -> &'static str {
         Route::Instance(..) | Route::Type(_) => match *method {
             Method::PUT => "update",
             Method::DELETE => "delete",
+            Method::PATCH => "patch",
             _ if is_read => "read",
             _ => "other",
         },

@@ -5,6 +5,8 @@ mod conditional;
 mod crud;
 mod formats;
 mod history;
+mod operations;
+mod patch;
 mod search;
 
 use crate::report::Report;
@@ -17,5 +19,7 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
     history::run(worlds, report).await;
     bundles::run(worlds, report).await;
     formats::run(worlds, report).await;
+    patch::run(worlds, report).await;
+    operations::run(worlds, report).await;
     search::run(worlds, report).await;
 }

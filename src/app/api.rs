@@ -5,7 +5,10 @@ use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
 
 use super::{App, FHIR_PATH};
-use crate::rest::{self, AuthError, AuthFuture, Authenticator, Limits, OauthUris, RestState};
+use crate::config;
+use crate::rest::{
+    self, AuthError, AuthFuture, Authenticator, ConditionalDelete, Limits, OauthUris, RestState,
+};
 use crate::smart::{self, SmartState};
 
 /// Tokens as the authorization server knows them.
@@ -39,6 +42,11 @@ pub(super) fn router(app: &App, smart: &SmartState, body_limit: usize) -> Router
     };
     let limits = Limits {
         body_bytes: body_limit,
+        conditional_delete: match app.config.fhir.conditional_delete {
+            config::ConditionalDelete::Single => ConditionalDelete::Single,
+            config::ConditionalDelete::Multiple => ConditionalDelete::Multiple,
+        },
+        provenance: app.config.fhir.provenance,
         ..Limits::default()
     };
     let tokens = std::sync::Arc::new(Tokens(smart.clone()));

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use self::entry::{Entry, Request};
+use self::entry::{Entry, Read, Request};
 use self::references::References;
 use self::writer::BundleWriter;
 use super::negotiate::{Prefer, Return};
 use super::reply::{self, Content, Reply};
 use super::session::{Limits, Session};
 use super::write::{self, Action};
-use super::{RestError, create, get, incoming};
+use super::{RestError, create};
 use crate::clock::instant;
 use crate::fhir::outcome::{Issue, operation_outcome};
 use crate::fhir::{json, validate};
@@ -122,14 +122,11 @@ async fn run_transaction(
             match entry.request {
                 Request::Write(action) => {
                     action.check_access(session)?;
-                    warnings.push(match action.resource() {
-                        Some(resource) => incoming::check(action.type_id(), resource)?,
-                        None => Vec::new(),
-                    });
+                    warnings.push(action.check_body()?);
                     writes.push((index, action));
                 }
-                Request::Get(request) => {
-                    get::check(session, &request)?;
+                Request::Read(request) => {
+                    request.check(session)?;
                     gets.push((index, request));
                 }
             }
@@ -137,23 +134,14 @@ async fn run_transaction(
         })();
         checked.map_err(|error: RestError| error.in_entry(index))?;
     }
-    if !writes.is_empty() {
-        let places: Vec<usize> = writes.iter().map(|(index, _)| *index).collect();
-        let done = execute(session, writes, &references).await?;
-        for ((index, done), warnings) in places.into_iter().zip(done).zip(warnings) {
-            if let Some(slot) = replies.get_mut(index) {
-                *slot = Some(create::reply(done, answer, warnings));
-            }
+    let (places, actions): (Vec<usize>, Vec<Action>) = writes.into_iter().unzip();
+    let (done, read) = execute(session, &places, actions, &references, &gets).await?;
+    for ((index, done), warnings) in places.into_iter().zip(done).zip(warnings) {
+        if let Some(slot) = replies.get_mut(index) {
+            *slot = Some(create::reply(done, answer, warnings));
         }
     }
-    // R4: reads come last and see what the transaction wrote. It stands by now, so a read that
-    // finds nothing answers in its entry and takes nothing back.
-    for (index, request) in gets {
-        let reply = match get::get(session, &request).await {
-            Ok(reply) => reply,
-            Err(RestError::Unavailable) => return Err(RestError::Unavailable),
-            Err(error) => error_reply(&error),
-        };
+    for ((index, _), reply) in gets.into_iter().zip(read) {
         if let Some(slot) = replies.get_mut(index) {
             *slot = Some(reply);
         }
@@ -164,21 +152,52 @@ async fn run_transaction(
         .collect()
 }
 
-/// [`write::execute`]; where two transactions may meet, tried again.
+/// The writes, then the reads, on one transaction; where two transactions may meet, tried again.
 async fn execute(
     session: &Session,
-    writes: Vec<(usize, Action)>,
+    places: &[usize],
+    actions: Vec<Action>,
     references: &References,
-) -> Result<Vec<write::Done>, RestError> {
+    reads: &[(usize, Read)],
+) -> Result<(Vec<write::Done>, Vec<Reply>), RestError> {
+    if actions.is_empty() {
+        return Ok((Vec::new(), read_all(session, reads).await?));
+    }
+    let writes = |actions: Vec<Action>| places.iter().copied().zip(actions).collect();
     if session.store.writers_meet() {
         for _ in 0..3 {
-            match write::execute(session, writes.clone(), Some(references)).await {
+            match execute_once(session, writes(actions.clone()), references, reads).await {
                 Err(RestError::Conflict) => {}
                 result => return result,
             }
         }
     }
-    write::execute(session, writes, Some(references)).await
+    execute_once(session, writes(actions), references, reads).await
+}
+
+async fn execute_once(
+    session: &Session,
+    writes: Vec<(usize, Action)>,
+    references: &References,
+    reads: &[(usize, Read)],
+) -> Result<(Vec<write::Done>, Vec<Reply>), RestError> {
+    let written = write::execute(session, writes, Some(references)).await?;
+    // R4: reads come last and see what the transaction wrote. One that fails fails it all.
+    let replies = if reads.is_empty() {
+        Vec::new()
+    } else {
+        read_all(&written.session(session), reads).await?
+    };
+    Ok((written.commit().await?, replies))
+}
+
+async fn read_all(session: &Session, reads: &[(usize, Read)]) -> Result<Vec<Reply>, RestError> {
+    let mut replies = Vec::with_capacity(reads.len());
+    for (index, request) in reads {
+        let reply = request.run(session).await;
+        replies.push(reply.map_err(|error| error.in_entry(*index))?);
+    }
+    Ok(replies)
 }
 
 async fn run_batch(
@@ -194,10 +213,8 @@ async fn run_batch(
         match entry {
             Ok(entry) => {
                 let rank = match &entry.request {
-                    Request::Write(Action::Delete { .. }) => 0,
-                    Request::Write(Action::Create { .. }) => 1,
-                    Request::Write(Action::Update { .. }) => 2,
-                    Request::Get(_) => 3,
+                    Request::Write(action) => action.rank(),
+                    Request::Read(_) => u8::MAX,
                 };
                 order.push((rank, index, entry));
             }
@@ -213,7 +230,7 @@ async fn run_batch(
     for (_, index, entry) in order {
         let result = match entry.request {
             Request::Write(action) => create::run(session, action, answer).await,
-            Request::Get(request) => get::get(session, &request).await,
+            Request::Read(request) => request.run(session).await,
         };
         if let Some(slot) = results.get_mut(index) {
             *slot = Some(result.map_err(|error| error.in_entry(index)));

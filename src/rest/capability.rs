@@ -10,6 +10,7 @@ use super::RestError;
 use super::operation::{self, Level, Operation};
 use super::query::{self, Pairs};
 use super::reply::{Content, Reply};
+use super::session::{ConditionalDelete, Limits};
 use crate::fhir::definitions::{ParamKind, SearchParam, TypeId, definitions};
 use crate::fhir::json;
 
@@ -26,13 +27,13 @@ pub struct OauthUris {
 const US_CORE: &str = "6.1.0";
 
 /// The statement as an answer.
-pub(super) fn reply(base: &str, oauth: Option<&OauthUris>) -> Reply {
-    Reply::ok(Content::Json(bytes(base, oauth)))
+pub(super) fn reply(base: &str, oauth: Option<&OauthUris>, limits: &Limits) -> Reply {
+    Reply::ok(Content::Json(bytes(base, oauth, limits)))
 }
 
 /// The statement's bytes.
-pub(super) fn bytes(base: &str, oauth: Option<&OauthUris>) -> Bytes {
-    json::to_bytes(&statement(base, oauth)).into()
+pub(super) fn bytes(base: &str, oauth: Option<&OauthUris>, limits: &Limits) -> Bytes {
+    json::to_bytes(&statement(base, oauth, limits)).into()
 }
 
 /// `GET metadata?mode=…` (R4 3.1.0.1.9): `full`, `normative` and `terminology`.
@@ -50,7 +51,7 @@ pub(super) fn mode(pairs: &Pairs) -> Result<(), RestError> {
     }
 }
 
-fn statement(base: &str, oauth: Option<&OauthUris>) -> Value {
+fn statement(base: &str, oauth: Option<&OauthUris>, limits: &Limits) -> Value {
     let compartments = [
         "device",
         "encounter",
@@ -77,6 +78,7 @@ fn statement(base: &str, oauth: Option<&OauthUris>) -> Value {
             "application/fhir+json", "application/fhir+xml", "application/json", "application/xml",
             "json", "xml",
         ],
+        "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/fhir+xml"],
         "implementationGuide": [
             format!("http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|{US_CORE}"),
         ],
@@ -86,10 +88,10 @@ fn statement(base: &str, oauth: Option<&OauthUris>) -> Value {
                 individual determination or the patient says otherwise; $release-policy lists the \
                 rules. What a viewer may not see does not exist for that viewer, in any answer.",
             "security": security(oauth),
-            "resource": resources(),
+            "resource": resources(limits),
             "interaction": codes(&["transaction", "batch", "search-system", "history-system"]),
             "searchParam": general_params(),
-            "operation": operations(|level| level == Level::System),
+            "operation": operations(|operation| operation.level == Level::System),
             "compartment": compartments,
         }],
     })
@@ -134,20 +136,20 @@ fn codes(names: &[&str]) -> Value {
     names.iter().map(|name| json!({"code": name})).collect()
 }
 
-fn resources() -> Vec<Value> {
+fn resources(limits: &Limits) -> Vec<Value> {
     let all = definitions();
     let reverse = reverse_includes();
     let interactions = codes(&[
         "read",
         "vread",
         "update",
+        "patch",
         "delete",
         "history-instance",
         "history-type",
         "create",
         "search-type",
     ]);
-    let operations = operations(|level| level != Level::System);
     all.types()
         .map(|(type_id, name)| {
             let mut resource = json!({
@@ -170,7 +172,11 @@ fn resources() -> Vec<Value> {
             resource["conditionalCreate"] = true.into();
             resource["conditionalRead"] = "full-support".into();
             resource["conditionalUpdate"] = true.into();
-            resource["conditionalDelete"] = "single".into();
+            resource["conditionalDelete"] = match limits.conditional_delete {
+                ConditionalDelete::Single => "single",
+                ConditionalDelete::Multiple => "multiple",
+            }
+            .into();
             resource["referencePolicy"] = json!(["literal", "logical"]);
             let params = all.search_params(type_id);
             let includes: Vec<String> = params
@@ -193,7 +199,7 @@ fn resources() -> Vec<Value> {
             if !own.is_empty() {
                 resource["searchParam"] = own.into();
             }
-            resource["operation"] = operations.clone().into();
+            resource["operation"] = operations(|operation| operation.is_of(name)).into();
             resource
         })
         .collect()
@@ -263,10 +269,10 @@ fn param(param: &SearchParam) -> Value {
     value
 }
 
-fn operations(filter: impl Fn(Level) -> bool) -> Vec<Value> {
+fn operations(filter: impl Fn(&Operation) -> bool) -> Vec<Value> {
     operation::ALL
         .iter()
-        .filter(|operation| filter(operation.level))
+        .filter(|operation| filter(operation))
         .map(
             |Operation {
                  name, definition, ..
@@ -281,7 +287,7 @@ mod tests {
 
     #[test]
     fn the_statement_says_what_g10_reads() {
-        let statement = statement("http://localhost/fhir/r4", None);
+        let statement = statement("http://localhost/fhir/r4", None, &Limits::default());
         let resources = statement["rest"][0]["resource"].as_array().unwrap();
         assert_eq!(resources.len(), definitions().types().count());
         let patient = resources

@@ -1,15 +1,16 @@
 //! create, plain and conditional (`If-None-Exist`), and the answer to every write.
 
 use axum::http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::RestError;
 use super::negotiate::Return;
 use super::reply::{Content, Reply};
 use super::session::Session;
 use super::write::{self, Action, Done};
-use super::{RestError, incoming};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::{Issue, operation_outcome};
+use crate::store::Outcome;
 
 /// `POST [type]`.
 pub(super) async fn create(
@@ -35,10 +36,7 @@ pub(super) async fn run(
 ) -> Result<Reply, RestError> {
     // Scopes first: who may not write learns nothing from the checks.
     action.check_access(session)?;
-    let warnings = match action.resource() {
-        Some(resource) => incoming::check(action.type_id(), resource)?,
-        None => Vec::new(),
-    };
+    let warnings = action.check_body()?;
     let done = write::execute_one(session, action).await?;
     Ok(reply(done, answer, warnings))
 }
@@ -47,6 +45,7 @@ pub(super) async fn run(
 pub(super) fn reply(done: Done, answer: Return, warnings: Vec<Issue>) -> Reply {
     let (status, type_id, id, version, updated, body) = match done {
         Done::Deleted => return deleted(answer),
+        Done::Labelled(outcome) => return labelled(&outcome),
         Done::Written(outcome) => {
             let status = if outcome.created {
                 StatusCode::CREATED
@@ -99,6 +98,23 @@ pub(super) fn reply(done: Done, answer: Return, warnings: Vec<Issue>) -> Reply {
             None => address,
         }),
         content,
+    }
+}
+
+/// The answer to a change of labels: the `meta` that stands now.
+fn labelled(outcome: &Outcome) -> Reply {
+    let resource: Option<Value> = outcome
+        .body
+        .as_ref()
+        .and_then(|body| serde_json::from_slice(body).ok());
+    let meta = resource.map_or(Value::Null, |mut resource| resource["meta"].take());
+    Reply {
+        version: Some(outcome.version),
+        updated: Some(outcome.updated),
+        ..Reply::ok(Content::Resource(json!({
+            "resourceType": "Parameters",
+            "parameter": [{"name": "return", "valueMeta": meta}],
+        })))
     }
 }
 

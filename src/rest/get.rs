@@ -58,7 +58,11 @@ pub(super) async fn get(session: &Session, request: &GetRequest) -> Result<Reply
         )
     };
     let mut reply = match route {
-        Route::Metadata => Ok(capability::reply(session.store.base(), None)),
+        Route::Metadata => Ok(capability::reply(
+            session.store.base(),
+            None,
+            &session.limits,
+        )),
         Route::Instance(type_id, id) => read::read(session, type_id, id, pairs, freshness).await,
         Route::Version(type_id, id, version) => {
             read::vread(session, type_id, id, version, pairs, freshness).await

@@ -66,3 +66,27 @@ pub(super) fn check(type_id: TypeId, resource: &Value) -> Result<Vec<Issue>, Res
     }
     Ok(issues)
 }
+
+/// Refuses a resource that a server cut down to some of its elements: to store it would lose the
+/// rest (R4 3.1.1.5.8, "SUBSETTED").
+pub(super) fn require_complete(resource: &Value) -> Result<(), RestError> {
+    let tags = resource["meta"]["tag"].as_array();
+    let is_cut = tags.into_iter().flatten().any(|tag| {
+        tag["code"] == "SUBSETTED"
+            && tag["system"] == "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
+    });
+    if !is_cut {
+        return Ok(());
+    }
+    Err(RestError::BadRequest(vec![
+        Issue::error(
+            "business-rule",
+            "The resource is tagged SUBSETTED: it holds only some of its elements, and storing it \
+             would lose the others. Read it without _summary and _elements, change that, and send it.",
+        )
+        .at(format!(
+            "{}.meta.tag",
+            resource["resourceType"].as_str().unwrap_or("Resource")
+        )),
+    ]))
+}

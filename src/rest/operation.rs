@@ -1,5 +1,11 @@
 //! Operations: the table of those that exist, and their handlers, one file each.
 
+mod convert;
+mod docref;
+mod everything;
+mod inputs;
+mod lastn;
+mod meta;
 mod release_decision;
 mod release_ledger;
 mod validate;
@@ -7,14 +13,15 @@ mod verify_ledger;
 
 use serde_json::Value;
 
-use super::RestError;
-use super::get;
-use super::query::Pairs;
+use super::negotiate::Return;
+use super::query::{self, Pairs};
 use super::reply::{Content, Reply};
 use super::route::Route;
 use super::session::Session;
-use crate::fhir::definitions::TypeId;
-use crate::store::Store;
+use super::write::Action;
+use super::{RestError, create, get};
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::store::{EverythingOf, Store};
 
 /// Where an operation is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +39,15 @@ pub(super) struct Operation {
     pub(super) level: Level,
     /// Canonical URL of the OperationDefinition.
     pub(super) definition: &'static str,
+    /// The types that have it; empty: all.
+    pub(super) types: &'static [&'static str],
+}
+
+impl Operation {
+    /// Whether it is called on this type or its instances.
+    pub(super) fn is_of(&self, type_name: &str) -> bool {
+        self.level != Level::System && (self.types.is_empty() || self.types.contains(&type_name))
+    }
 }
 
 /// All of them, for the CapabilityStatement. Names of R4 that are missing here are 501.
@@ -40,26 +56,79 @@ pub(super) const ALL: &[Operation] = &[
         name: "$release-policy",
         level: Level::System,
         definition: "https://candor.example/fhir/OperationDefinition/release-policy",
+        types: &[],
     },
     Operation {
         name: "$release-ledger",
         level: Level::System,
         definition: "https://candor.example/fhir/OperationDefinition/release-ledger",
+        types: &[],
     },
     Operation {
         name: "$verify-ledger",
         level: Level::System,
         definition: "https://candor.example/fhir/OperationDefinition/verify-ledger",
+        types: &[],
+    },
+    Operation {
+        name: "$convert",
+        level: Level::System,
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-convert",
+        types: &[],
     },
     Operation {
         name: "$release-decision",
         level: Level::Instance,
         definition: "https://candor.example/fhir/OperationDefinition/release-decision",
+        types: &[],
     },
     Operation {
         name: "$validate",
         level: Level::Type,
         definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        types: &[],
+    },
+    Operation {
+        name: "$meta",
+        level: Level::Instance,
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta",
+        types: &[],
+    },
+    Operation {
+        name: "$meta-add",
+        level: Level::Instance,
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta-add",
+        types: &[],
+    },
+    Operation {
+        name: "$meta-delete",
+        level: Level::Instance,
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta-delete",
+        types: &[],
+    },
+    Operation {
+        name: "$everything",
+        level: Level::Instance,
+        definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        types: &["Patient"],
+    },
+    Operation {
+        name: "$everything",
+        level: Level::Instance,
+        definition: "http://hl7.org/fhir/OperationDefinition/Encounter-everything",
+        types: &["Encounter"],
+    },
+    Operation {
+        name: "$lastn",
+        level: Level::Type,
+        definition: "http://hl7.org/fhir/OperationDefinition/Observation-lastn",
+        types: &["Observation"],
+    },
+    Operation {
+        name: "$docref",
+        level: Level::Type,
+        definition: "http://hl7.org/fhir/us/core/OperationDefinition/docref",
+        types: &["DocumentReference"],
     },
 ];
 
@@ -76,14 +145,48 @@ pub(super) async fn get(
             release_decision::explain(session, type_id, id, pairs).await
         }
         Route::InstanceOperation(type_id, id, "$validate") => {
-            validate::stored(session, type_id, id).await
+            validate::stored(session, type_id, id, pairs).await
         }
-        Route::SystemOperation("$verify-ledger") | Route::TypeOperation(_, "$validate") => {
+        Route::InstanceOperation(type_id, id, "$meta") => {
+            meta::get(session, type_id, id, pairs).await
+        }
+        Route::SystemOperation("$verify-ledger" | "$convert")
+        | Route::TypeOperation(_, "$validate")
+        | Route::InstanceOperation(_, _, "$meta-add" | "$meta-delete") => {
             Err(RestError::MethodNotAllowed {
                 allow: "POST, OPTIONS",
                 text: "This operation takes POST.".to_owned(),
             })
         }
+        route => read(session, route, pairs).await,
+    }
+}
+
+/// The operations that only read and take GET and POST alike.
+async fn read(session: &Session, route: Route<'_>, pairs: &Pairs) -> Result<Reply, RestError> {
+    let (type_id, id, name) = match route {
+        Route::InstanceOperation(type_id, id, name) => (type_id, Some(id), name),
+        Route::TypeOperation(type_id, name) => (type_id, None, name),
+        _ => return Err(unknown(route)),
+    };
+    match (definitions().type_name(type_id), id, name) {
+        ("Patient", Some(id), "$everything") => {
+            everything::page(session, EverythingOf::Patient(id), pairs).await
+        }
+        ("Encounter", Some(id), "$everything") => {
+            everything::page(session, EverythingOf::Encounter(id), pairs).await
+        }
+        // R4: without an id it is about whom the caller may see; here that is the one in context.
+        ("Patient", None, "$everything") => match session.visibility.patient_id() {
+            Some(id) => everything::page(session, EverythingOf::Patient(id), pairs).await,
+            None => Err(RestError::NotImplemented(
+                "Patient/$everything without an id is for a token with one patient in context. Name \
+                 the patient: Patient/[id]/$everything."
+                    .to_owned(),
+            )),
+        },
+        ("Observation", None, "$lastn") => lastn::lastn(session, pairs).await,
+        ("DocumentReference", None, "$docref") => docref::docref(session, pairs).await,
         _ => Err(unknown(route)),
     }
 }
@@ -95,18 +198,58 @@ pub(super) async fn post(
     pairs: &Pairs,
     resource: Option<Value>,
 ) -> Result<Reply, RestError> {
+    if let Some(action) = write(route, resource.as_ref())? {
+        query::only(pairs, &[])?;
+        return create::run(session, action, Return::Representation).await;
+    }
     match route {
         Route::SystemOperation("$verify-ledger") => verify_ledger::verify(session).await,
-        Route::TypeOperation(type_id, "$validate")
-        | Route::InstanceOperation(type_id, _, "$validate") => {
-            validate::sent(type_id, pairs, resource)
+        Route::SystemOperation("$convert") => convert::convert(pairs, resource),
+        Route::TypeOperation(type_id, "$validate") => validate::sent(type_id, pairs, resource),
+        Route::InstanceOperation(type_id, id, "$validate") => {
+            validate::sent_for(session, type_id, id, pairs, resource).await
         }
         Route::SystemOperation("$release-policy" | "$release-ledger")
         | Route::InstanceOperation(_, _, "$release-decision") => Err(RestError::MethodNotAllowed {
             allow: "GET, HEAD, OPTIONS",
             text: "This operation changes nothing and takes GET.".to_owned(),
         }),
-        _ => Err(unknown(route)),
+        Route::InstanceOperation(type_id, id, "$meta") => {
+            let pairs = inputs::pairs(pairs, resource.as_ref())?;
+            meta::get(session, type_id, id, &pairs).await
+        }
+        route => {
+            // Whether there is such an operation comes before what was sent to it.
+            let name = match route {
+                Route::InstanceOperation(type_id, _, name)
+                | Route::TypeOperation(type_id, name) => {
+                    let type_name = definitions().type_name(type_id);
+                    ALL.iter()
+                        .any(|one| one.name == name && one.is_of(type_name))
+                }
+                _ => false,
+            };
+            if !name {
+                return Err(unknown(route));
+            }
+            read(session, route, &inputs::pairs(pairs, resource.as_ref())?).await
+        }
+    }
+}
+
+/// The write that an operation is, if it is one: in a transaction it is one of its writes.
+pub(super) fn write(
+    route: Route<'_>,
+    resource: Option<&Value>,
+) -> Result<Option<Action>, RestError> {
+    match route {
+        Route::InstanceOperation(type_id, id, "$meta-add") => {
+            meta::change(type_id, id, true, resource).map(Some)
+        }
+        Route::InstanceOperation(type_id, id, "$meta-delete") => {
+            meta::change(type_id, id, false, resource).map(Some)
+        }
+        _ => Ok(None),
     }
 }
 
@@ -122,11 +265,8 @@ fn unknown(route: Route<'_>) -> RestError {
         "$closure",
         "$compose",
         "$conforms",
-        "$convert",
-        "$docref",
         "$document",
         "$evaluate-measure",
-        "$everything",
         "$expand",
         "$export",
         "$find",
@@ -134,12 +274,8 @@ fn unknown(route: Route<'_>) -> RestError {
         "$graph",
         "$graphql",
         "$implements",
-        "$lastn",
         "$lookup",
         "$match",
-        "$meta",
-        "$meta-add",
-        "$meta-delete",
         "$populate",
         "$process-message",
         "$questionnaire",

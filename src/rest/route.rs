@@ -1,5 +1,6 @@
 //! The addresses of the FHIR API: a path below the base, taken apart.
 
+use super::search::Place;
 use crate::fhir::definitions::{TypeId, definitions};
 
 /// What a path names. Text borrowed from the path; ids are checked for FHIR's id syntax only where
@@ -86,12 +87,26 @@ impl<'p> Route<'p> {
         }
     }
 
+    /// What a POST to this address searches, if it is one of `_search`.
+    pub(super) fn searched(&self) -> Option<Place<'p>> {
+        let (type_id, compartment) = match *self {
+            Self::SystemSearch => (None, None),
+            Self::TypeSearch(type_id) => (Some(type_id), None),
+            Self::CompartmentSearch(type_id, id, wanted) => (wanted, Some((type_id, id))),
+            _ => return None,
+        };
+        Some(Place {
+            type_id,
+            compartment,
+        })
+    }
+
     /// The methods that this address answers to, for `Allow`.
     pub(super) fn allow(&self) -> &'static str {
         match self {
             Self::System => "GET, HEAD, POST, OPTIONS",
-            Self::Type(_) => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
-            Self::Instance(..) => "GET, HEAD, PUT, DELETE, OPTIONS",
+            Self::Type(_) => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+            Self::Instance(..) => "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
             Self::SystemSearch | Self::TypeSearch(_) | Self::CompartmentSearch(..) => {
                 "POST, OPTIONS"
             }

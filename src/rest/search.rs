@@ -15,8 +15,8 @@ use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
 use crate::fhir::outcome::{Issue, operation_outcome};
 use crate::search::{self, SearchRequest};
-use crate::store::{Narrow, Writer};
-use crate::visibility::Access;
+use crate::store::{Narrow, Store, Writer};
+use crate::visibility::{Access, Viewer};
 
 /// How granular scopes lower into SQL, for every query of this module.
 pub(super) const NARROW: Narrow = search::narrow;
@@ -51,6 +51,17 @@ pub(super) async fn search(
     place: Place<'_>,
     pairs: &Pairs,
     prefer: Prefer,
+) -> Result<Reply, RestError> {
+    search_with(session, place, pairs, prefer, Vec::new()).await
+}
+
+/// [`search`] with something more to say to whoever searches.
+pub(super) async fn search_with(
+    session: &Session,
+    place: Place<'_>,
+    pairs: &Pairs,
+    prefer: Prefer,
+    more: Vec<Issue>,
 ) -> Result<Reply, RestError> {
     match place.type_id {
         Some(type_id) => session.require(type_id, Access::Search)?,
@@ -122,6 +133,7 @@ pub(super) async fn search(
         });
     }
     let mut issues = result.issues;
+    issues.extend(more);
     if prefer.withheld_notice && session.viewer.class.is_patient_side() {
         let notices = session.store.notices(&session.visibility).await?;
         if !notices.is_empty() {
@@ -198,4 +210,36 @@ pub(super) async fn find_ids(
     )
     .await?;
     Ok(ids.into_iter().map(|(id, _)| id).collect())
+}
+
+/// All ids that match for a viewer, in pages; None when they are more than `most`.
+pub(super) async fn all_ids(
+    store: &Store,
+    viewer: &Viewer,
+    type_id: TypeId,
+    pairs: &Pairs,
+    most: usize,
+) -> Result<Option<Vec<String>>, RestError> {
+    let mut ids = Vec::new();
+    let mut next: Option<String> = None;
+    loop {
+        let mut all = pairs.clone();
+        all.push(("_count".to_owned(), "500".to_owned()));
+        all.extend(next.take().map(|cursor| ("_cursor".to_owned(), cursor)));
+        let request = SearchRequest {
+            type_id: Some(type_id),
+            pairs: &all,
+            compartment: None,
+            strict: true,
+        };
+        let page = search::search(store, viewer, &request).await?;
+        ids.extend(page.entries.into_iter().map(|entry| entry.fhir_id));
+        if ids.len() > most {
+            return Ok(None);
+        }
+        match page.next {
+            Some(cursor) => next = Some(cursor),
+            None => return Ok(Some(ids)),
+        }
+    }
 }

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::RestError;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::store::{Origin, Store};
@@ -17,6 +19,19 @@ pub struct Limits {
     pub page: u32,
     /// Entries of a page at most.
     pub max_page: u32,
+    pub conditional_delete: ConditionalDelete,
+    /// Whether each request that writes leaves a Provenance of this server's making.
+    pub provenance: bool,
+}
+
+/// What a conditional deletion may take (`CapabilityStatement.rest.resource.conditionalDelete`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConditionalDelete {
+    /// One match; more are 412.
+    #[default]
+    Single,
+    /// All that match, up to a bound.
+    Multiple,
 }
 
 impl Default for Limits {
@@ -25,6 +40,8 @@ impl Default for Limits {
             body_bytes: 64 << 20,
             page: 20,
             max_page: 1000,
+            conditional_delete: ConditionalDelete::Single,
+            provenance: false,
         }
     }
 }
@@ -37,6 +54,8 @@ pub struct Session {
     pub visibility: Visibility,
     pub limits: Arc<Limits>,
     pub origin: Origin,
+    /// `X-Provenance`, checked.
+    pub provenance: Option<Arc<Value>>,
 }
 
 impl Session {
@@ -57,6 +76,7 @@ impl Session {
             visibility,
             limits,
             origin,
+            provenance: None,
         }
     }
 

@@ -9,6 +9,7 @@ use super::reply::{self, Reply};
 use super::session::Session;
 use super::write::{Action, Target};
 use crate::fhir::definitions::TypeId;
+use crate::store::IfMatch;
 
 /// `If-Match` and `If-None-Match` of a write, as they came.
 #[derive(Clone, Debug, Default)]
@@ -18,16 +19,18 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    /// The version that must stand.
-    pub(super) fn version(&self) -> Result<Option<i32>, RestError> {
-        match self.if_match.as_deref() {
+    /// What must stand.
+    pub(super) fn version(&self) -> Result<Option<IfMatch>, RestError> {
+        match self.if_match.as_deref().map(str::trim) {
             None => Ok(None),
-            Some(tag) => reply::version_of(tag).map(Some).ok_or_else(|| {
-                RestError::bad_request(
+            Some("*") => Ok(Some(IfMatch::Any)),
+            Some(tag) => match reply::version_of(tag) {
+                Some(version) => Ok(Some(IfMatch::Version(version))),
+                None => Err(RestError::bad_request(
                     "value",
-                    "If-Match must be one entity tag of this server, W/\"1\".",
-                )
-            }),
+                    "If-Match must be one entity tag of this server, W/\"1\", or *.",
+                )),
+            },
         }
     }
 

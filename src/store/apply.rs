@@ -102,6 +102,11 @@ impl Writer<'_> {
                 version: plan.version,
                 updated: now,
                 created: plan.created,
+                patient: match (plan.patients.first(), &plan.old) {
+                    (Some(patient), _) => *patient,
+                    (None, Some(old)) if plan.new.is_none() => old.patient,
+                    _ => 0,
+                },
                 body: plan.body,
             });
             if !plan.idle {
@@ -397,10 +402,10 @@ fn plan(
         return Err(StoreError::refused(409, Issue::error("conflict", text)));
     }
     let stands = old.as_ref().is_some_and(|current| !current.deleted);
-    if let Some(version) = op.if_match
+    if let Some(wanted) = op.if_match
         && !old
             .as_ref()
-            .is_some_and(|current| !current.deleted && current.version == version)
+            .is_some_and(|current| !current.deleted && wanted.takes(current.version))
     {
         return Err(StoreError::VersionConflict);
     }

@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::StoreError;
 use super::indexed::Indexer;
+use super::reader::Reader;
 use crate::clock::Clock;
 use crate::keys::Keys;
 use crate::release::PolicyContext;
@@ -40,7 +41,7 @@ pub struct StoreOptions {
 /// An open database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    reader: DatabaseConnection,
+    reader: Reader,
     writer: DatabaseConnection,
     /// SQLite has one writer: waiting here is fair, waiting on its lock is not.
     turn: Option<Arc<Mutex<()>>>,
@@ -54,7 +55,7 @@ pub struct Store {
 /// An open write transaction. Dropped without [`WriteTx::commit`], it never happened.
 #[derive(Debug)]
 pub struct WriteTx {
-    transaction: DatabaseTransaction,
+    transaction: Arc<DatabaseTransaction>,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
@@ -65,9 +66,32 @@ impl WriteTx {
         &self.transaction
     }
 
-    /// Makes it happen, durably.
+    /// Makes it happen, durably. Nobody may read through [`Store::within`] any more.
     pub async fn commit(self) -> Result<(), DbErr> {
-        self.transaction.commit().await
+        match Arc::try_unwrap(self.transaction) {
+            Ok(transaction) => transaction.commit().await,
+            Err(_) => Err(DbErr::Custom(
+                "a transaction is still read from and cannot be committed".to_owned(),
+            )),
+        }
+    }
+
+    /// A transaction inside this one ([`WriteTx::undo`] takes it back alone).
+    pub async fn nested(&self) -> Result<Self, DbErr> {
+        Ok(Self {
+            transaction: Arc::new(self.transaction.begin().await?),
+            _turn: None,
+        })
+    }
+
+    /// Takes back what was done.
+    pub async fn undo(self) -> Result<(), DbErr> {
+        match Arc::try_unwrap(self.transaction) {
+            Ok(transaction) => transaction.rollback().await,
+            Err(_) => Err(DbErr::Custom(
+                "a transaction is still read from and cannot be taken back".to_owned(),
+            )),
+        }
     }
 }
 
@@ -97,7 +121,7 @@ impl Store {
             .map_err(|_| StoreError::Corrupt("release rules"))?;
         let secret = database_secret(&writer, backend).await?;
         let store = Self {
-            reader,
+            reader: Reader::Pool(reader),
             writer,
             turn: is_sqlite.then(|| Arc::new(Mutex::new(()))),
             backend,
@@ -128,8 +152,18 @@ impl Store {
 
     /// Where to run queries.
     #[must_use]
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// The same store as it stands within an open write, for queries that must see what the write
+    /// did. The write is not committed while such a store lives.
+    #[must_use]
+    pub fn within(&self, write: &WriteTx) -> Self {
+        Self {
+            reader: Reader::Within(write.transaction.clone()),
+            ..self.clone()
+        }
     }
 
     /// Begins a write transaction: on SQLite the only one, waiting for its turn.
@@ -146,7 +180,7 @@ impl Store {
             })
             .await?;
         Ok(WriteTx {
-            transaction,
+            transaction: Arc::new(transaction),
             _turn: turn,
         })
     }
@@ -222,7 +256,9 @@ impl Store {
     /// Closes the connections; on SQLite this folds the write-ahead log into the file.
     pub async fn close(self) -> Result<(), StoreError> {
         self.writer.close().await?;
-        self.reader.close().await?;
+        if let Reader::Pool(pool) = self.reader {
+            pool.close().await?;
+        }
         Ok(())
     }
 }

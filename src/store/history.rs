@@ -157,9 +157,18 @@ impl Store {
             .query_all_raw(sql.statement(self.backend()))
             .await?;
         let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-        let first_page = query.after.is_none() && query.since.is_none();
-        if entries.is_empty() && first_page && matches!(query.scope, HistoryScope::Instance(..)) {
-            return Err(StoreError::NotFound);
+        let is_instance = matches!(query.scope, HistoryScope::Instance(..));
+        if entries.is_empty() && query.after.is_none() && is_instance {
+            if query.since.is_none() {
+                return Err(StoreError::NotFound);
+            }
+            // Nothing since then, or nothing at all?
+            let any = HistoryQuery {
+                since: None,
+                count: 1,
+                ..*query
+            };
+            Box::pin(self.history(visibility, narrow, &any)).await?;
         }
         let wanted = usize::try_from(query.count).unwrap_or(usize::MAX);
         let more = entries.len() > wanted;

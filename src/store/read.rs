@@ -22,6 +22,8 @@ pub struct Stored {
     pub id: String,
     pub version: i32,
     pub updated: Millis,
+    /// Surrogate id, of the rendition that the viewer sees.
+    pub doc: i64,
     /// Compact JSON with `meta.versionId` and `meta.lastUpdated` in place.
     pub body: Bytes,
 }
@@ -58,7 +60,7 @@ impl Store {
         let fhir_id = sql.bind(id);
         let visible = self.visible(visibility, narrow, type_id, Access::Read, &mut sql, "r")?;
         sql.text = format!(
-            "SELECT r.version, r.updated, r.body FROM resource r \
+            "SELECT r.version, r.updated, r.body, r.id FROM resource r \
              WHERE r.key = {key} AND r.fhir_id = {fhir_id} AND {visible}"
         );
         Ok(sql)
@@ -80,7 +82,7 @@ impl Store {
         let wanted = sql.bind(version);
         let visible = self.visible(visibility, narrow, type_id, Access::Read, &mut sql, "r")?;
         sql.text = format!(
-            "SELECT r.version, r.updated, r.body FROM resource r \
+            "SELECT r.version, r.updated, r.body, r.id FROM resource r \
              WHERE r.key = {key} AND r.fhir_id = {fhir_id} AND r.version = {wanted} AND {visible}"
         );
         if let Some(row) = self
@@ -97,7 +99,7 @@ impl Store {
         let visible = self.visible_whole(visibility, type_id, Access::Read, &mut sql, "r");
         let open = visibility.old_version_predicate(&mut sql, "v", "r");
         sql.text = format!(
-            "SELECT v.version, v.updated, v.body FROM resource r JOIN history v ON v.doc = r.id \
+            "SELECT v.version, v.updated, v.body, r.id FROM resource r JOIN history v ON v.doc = r.id \
              WHERE r.key = {key} AND r.fhir_id = {fhir_id} AND r.rendition = 0 \
              AND v.version = {wanted} AND {visible} AND {open}"
         );
@@ -181,6 +183,7 @@ fn stored(type_id: TypeId, id: &str, row: &QueryResult) -> Result<Stored, StoreE
         id: id.to_owned(),
         version: row.try_get_by_index(0)?,
         updated: row.try_get_by_index(1)?,
+        doc: row.try_get_by_index(3)?,
         body: body.ok_or(StoreError::Gone)?.into(),
     })
 }

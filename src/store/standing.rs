@@ -33,7 +33,7 @@ impl Store {
 impl Writer<'_> {
     /// Waits until no other write searches for one of these conditions (a type and criteria) before
     /// it writes: two conditional creates that meet must not both find nothing.
-    pub async fn lock_conditions(&self, conditions: &[(TypeId, &str)]) -> Result<(), StoreError> {
+    pub async fn lock_conditions(&self, conditions: &[(TypeId, String)]) -> Result<(), StoreError> {
         let keys = conditions
             .iter()
             .map(|(type_id, criteria)| {

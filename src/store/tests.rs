@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Method, Op, Origin, Store, StoreError, StoreOptions};
+use super::{IfMatch, Method, Op, Origin, Store, StoreError, StoreOptions};
 use crate::clock::{Clock, Millis};
 use crate::fhir::definitions::definitions;
 use crate::visibility::scope::Scopes;
@@ -125,10 +125,10 @@ async fn a_resource_is_written_read_replaced_and_deleted() {
         );
 
         let mut again = op(patient);
-        again.if_match = Some(7);
+        again.if_match = Some(IfMatch::Version(7));
         let refused = fixture.store.write(Origin::Api, vec![again.clone()]).await;
         assert!(matches!(refused, Err(StoreError::VersionConflict)));
-        again.if_match = Some(1);
+        again.if_match = Some(IfMatch::Version(1));
         assert_eq!(
             fixture
                 .store

@@ -60,6 +60,26 @@ pub enum Origin {
     Feed,
 }
 
+/// `If-Match`: what must stand now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfMatch {
+    /// `*`: any version, but the resource must exist.
+    Any,
+    /// This version.
+    Version(i32),
+}
+
+impl IfMatch {
+    /// Whether a version that stands will do.
+    #[must_use]
+    pub fn takes(self, version: i32) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Version(own) => own == version,
+        }
+    }
+}
+
 /// One write. The resource is structurally valid; `id` and `meta` are stamped here.
 #[derive(Clone, Debug)]
 pub struct Op {
@@ -68,8 +88,8 @@ pub struct Op {
     pub method: Method,
     /// None for a deletion.
     pub resource: Option<Value>,
-    /// `If-Match`: the version that must stand now.
-    pub if_match: Option<i32>,
+    /// `If-Match`.
+    pub if_match: Option<IfMatch>,
     /// The resource must not exist yet (a server-assigned id, `If-None-Match: *`).
     pub must_be_new: bool,
 }
@@ -83,6 +103,8 @@ pub struct Outcome {
     pub updated: Millis,
     /// Whether the resource did not exist (or was deleted) before.
     pub created: bool,
+    /// Key of the patient whose record it is in, 0 for none.
+    pub patient: i64,
     /// As stored; None for a deletion. A deletion of what never existed has version 0.
     pub body: Option<Bytes>,
 }
@@ -134,6 +156,26 @@ impl Writer<'_> {
     #[must_use]
     pub fn connection(&self) -> &DatabaseTransaction {
         self.tx.connection()
+    }
+
+    /// The store as this write sees it, for reads before [`Writer::commit`].
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.store.within(&self.tx)
+    }
+
+    /// A write inside this one, to be taken back with [`Writer::undo`].
+    pub async fn trial(&self) -> Result<Writer<'_>, StoreError> {
+        Ok(Writer {
+            store: self.store,
+            tx: self.tx.nested().await?,
+            origin: self.origin,
+        })
+    }
+
+    /// Takes back what was done since the writer began.
+    pub async fn undo(self) -> Result<(), StoreError> {
+        Ok(self.tx.undo().await?)
     }
 
     /// Makes it happen, durably.

@@ -134,7 +134,7 @@ each_api! {
         for (entry, expected, place) in [
             (simple("PUT", "Patient/x"), 400, "Bundle.entry[1]"),
             (simple("DELETE", "Pateint/x"), 400, "Bundle.entry[1]"),
-            (simple("PATCH", "Patient/x"), 501, "Bundle.entry[1]"),
+            (simple("PATCH", "Patient/x"), 400, "Bundle.entry[1]"),
             (simple("BREW", "Patient/x"), 400, "Bundle.entry[1].request.method"),
             (simple("GET", "Pateint/x"), 404, "Bundle.entry[1]"),
             (simple("GET", "https://elsewhere.example/Patient/x"), 400, "Bundle.entry[1]"),
@@ -178,29 +178,94 @@ each_api! {
     }
 
     async fn reads_come_last_and_see_what_was_written(api: &Api) {
-        api.put(SYSTEM, &a_patient("gone")).await.is(201);
         let answer = api
             .post(SYSTEM, "", &bundle("transaction", &[
                 simple("GET", "Patient/new"),
-                simple("GET", "Patient/gone"),
+                simple("GET", "Patient?family=Ruiz"),
                 simple("HEAD", "Patient/new"),
+                simple("GET", "Patient/new/_history"),
                 put(a_patient("new")),
-                simple("DELETE", "Patient/gone"),
             ]))
             .await
             .is(200)
             .json();
         assert_eq!(status(&answer, 0), "200 OK");
         assert_eq!(answer["entry"][0]["resource"]["id"], "new");
-        assert_eq!(status(&answer, 1), "410 Gone");
-        assert_eq!(
-            answer["entry"][1]["response"]["outcome"]["resourceType"],
-            "OperationOutcome"
-        );
+        assert_eq!(answer["entry"][1]["resource"]["total"], 1);
         assert_eq!(status(&answer, 2), "200 OK");
         assert!(answer["entry"][2].get("resource").is_none());
-        assert_eq!(status(&answer, 3), "201 Created");
-        assert_eq!(status(&answer, 4), "204 No Content");
+        assert_eq!(answer["entry"][3]["resource"]["entry"][0]["resource"]["id"], "new");
+        assert_eq!(status(&answer, 4), "201 Created");
+    }
+
+    async fn a_read_that_fails_takes_the_transaction_with_it(api: &Api) {
+        api.put(SYSTEM, &a_patient("gone")).await.is(201);
+        for (read, expected) in [
+            ("Patient/nobody", 404),
+            ("Patient/gone", 410),
+            ("Patient?birthdate=nonsense", 400),
+            ("Patient/new/_history/7", 404),
+        ] {
+            let (_, _, at) = api
+                .post(SYSTEM, "", &bundle("transaction", &[
+                    put(a_patient("new")),
+                    simple("DELETE", "Patient/gone"),
+                    simple("GET", read),
+                ]))
+                .await
+                .issue(expected);
+            assert_eq!(at, "Bundle.entry[2]", "{read}");
+            api.get(SYSTEM, "Patient/new").await.is(404);
+            api.get(SYSTEM, "Patient/gone").await.is(200);
+        }
+        // What the client has already is no failure.
+        let answer = api
+            .post(SYSTEM, "", &bundle("transaction", &[
+                put(a_patient("new")),
+                json!({"request": {"method": "GET", "url": "Patient/gone",
+                    "ifNoneMatch": "W/\"1\""}}),
+            ]))
+            .await
+            .is(200)
+            .json();
+        assert_eq!(status(&answer, 1), "304 Not Modified");
+        api.get(SYSTEM, "Patient/new").await.is(200);
+    }
+
+    async fn searches_by_post_and_operations_stand_in_bundles(api: &Api) {
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        let validate = json!({
+            "request": {"method": "POST", "url": "Patient/$validate"},
+            "resource": a_patient("x"),
+        });
+        for kind in ["batch", "transaction"] {
+            let answer = api
+                .post(SYSTEM, "", &bundle(kind, &[
+                    simple("POST", "Patient/_search?family=Ruiz"),
+                    simple("POST", "Patient/p/Patient/_search?family=Nobody"),
+                    validate.clone(),
+                    simple("GET", "Patient/p/$validate"),
+                ]))
+                .await
+                .is(200)
+                .json();
+            assert_eq!(answer["entry"][0]["resource"]["total"], 1, "{answer}");
+            assert_eq!(answer["entry"][1]["resource"]["total"], 0);
+            for at in [2, 3] {
+                let outcome = &answer["entry"][at]["response"]["outcome"];
+                assert_eq!(outcome["resourceType"], "OperationOutcome", "{answer}");
+            }
+        }
+        let mut with_body = simple("POST", "Patient/_search?family=Ruiz");
+        with_body["resource"] = a_patient("p");
+        api.post(SYSTEM, "", &bundle("transaction", &[with_body])).await.issue(400);
+        api.post(SYSTEM, "", &bundle("transaction", &[
+            put(a_patient("new")),
+            simple("POST", "Patient/$nonsense"),
+        ]))
+        .await
+        .issue(404);
+        api.get(SYSTEM, "Patient/new").await.is(404);
     }
 
     async fn a_batch_answers_each_entry_for_itself(api: &Api) {

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::rest_support::{SYSTEM, a_patient, an_observation, each_api, without_id};
+use candor::rest::{ConditionalDelete, Limits};
+
+use crate::rest_support::{Api, SYSTEM, a_patient, an_observation, each_api, without_id};
+use crate::support::Database;
 
 fn with_number(number: &str) -> Value {
     let mut resource = without_id(a_patient(""));
@@ -168,6 +171,63 @@ each_api! {
         assert_eq!(found["total"], 1);
     }
 
+    async fn two_updates_under_one_condition_are_refused(api: &Api) {
+        let put = |criteria: &str| {
+            json!({
+                "request": {"method": "PUT", "url": format!("Patient?{criteria}")},
+                "resource": with_number("1"),
+            })
+        };
+        let create = json!({
+            "request": {"method": "POST", "url": "Patient", "ifNoneExist": "identifier=urn:mrn|1"},
+            "resource": with_number("1"),
+        });
+        // The same in another spelling, and a creation beside an update.
+        for (one, two) in [
+            (put("identifier=urn:mrn|1"), put("identifier=urn:mrn|1")),
+            (put("identifier=urn:mrn|1&gender=female"), put("gender=female&identifier=urn%3Amrn%7C1")),
+            (create, put("identifier=urn:mrn|1")),
+        ] {
+            let (code, ..) = api
+                .post(SYSTEM, "", &json!({"resourceType": "Bundle", "type": "transaction",
+                    "entry": [one, two]}))
+                .await
+                .issue(400);
+            assert_eq!(code, "duplicate");
+            let found = api.get(SYSTEM, "Patient").await.is(200).json();
+            assert_eq!(found["total"], 0);
+        }
+    }
+
+    async fn references_are_resolved_by_any_condition_within_the_bundle(api: &Api) {
+        let bundle = |criteria: &str| {
+            let mut observation = without_id(an_observation("", "x"));
+            observation["subject"]["reference"] = format!("Patient?{criteria}").into();
+            json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+                {"request": {"method": "POST", "url": "Observation"}, "resource": observation},
+                {"request": {"method": "POST", "url": "Patient"}, "resource": with_number("1")},
+            ]})
+        };
+        let answer = api
+            .post(SYSTEM, "", &bundle("family=ruiz&gender=female"))
+            .await
+            .is(200)
+            .json();
+        let location = |entry: usize| answer["entry"][entry]["response"]["location"].as_str().unwrap();
+        let read = api.get(SYSTEM, location(0)).await.is(200).json();
+        let subject = read["subject"]["reference"].as_str().unwrap();
+        assert!(location(1).starts_with(subject), "{subject}");
+        assert_eq!(read["meta"]["versionId"], "1");
+        // One there and one here are two.
+        let (code, _, at) = api.post(SYSTEM, "", &bundle("family=ruiz&gender=female")).await.issue(400);
+        assert_eq!(code, "multiple-matches");
+        assert_eq!(at, "Bundle.entry[0].resource.subject.reference");
+        let (code, ..) = api.post(SYSTEM, "", &bundle("family=nobody")).await.issue(400);
+        assert_eq!(code, "not-found");
+        let found = api.get(SYSTEM, "Patient").await.is(200).json();
+        assert_eq!(found["total"], 1);
+    }
+
     async fn creates_that_meet_make_one_resource(api: &Api) {
         let create = |_| {
             api.call(SYSTEM, "POST", "Patient")
@@ -202,5 +262,45 @@ each_api! {
         let created = answers.iter().filter(|answer| answer.status == 201).count();
         assert_eq!(created, 1, "{answers:?}");
         assert!(answers.iter().all(|answer| answer.status.is_success()), "{answers:?}");
+    }
+}
+
+/// A server that deletes all matches.
+async fn deletes_all(database: Database) {
+    let limits = Limits {
+        conditional_delete: ConditionalDelete::Multiple,
+        ..Limits::default()
+    };
+    let api = Api::with(database, limits).await;
+    let statement = api.bare("GET", "metadata").send().await.is(200).json();
+    let resource = &statement["rest"][0]["resource"][0];
+    assert_eq!(resource["conditionalDelete"], "multiple");
+    for number in ["1", "2", "2", "2"] {
+        api.post(SYSTEM, "Patient", &with_number(number))
+            .await
+            .is(201);
+    }
+    let delete = |criteria: &'static str| {
+        api.call(SYSTEM, "DELETE", &format!("Patient?{criteria}"))
+            .send()
+    };
+    delete("identifier=urn:mrn|9").await.is(204);
+    delete("identifier=urn:mrn|2").await.is(204);
+    let left = api.get(SYSTEM, "Patient").await.is(200).json();
+    assert_eq!(left["total"], 1);
+    delete("").await.issue(412);
+    delete("nonsense=1").await.issue(400);
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_conditional_delete_of_several_sqlite() {
+    deletes_all(Database::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_conditional_delete_of_several_postgres() {
+    if Database::Postgres.is_there() {
+        deletes_all(Database::Postgres).await;
     }
 }

@@ -179,6 +179,51 @@ each_api! {
             .issue(412);
     }
 
+    async fn if_match_of_anything_asks_that_it_exists(api: &Api) {
+        let call = |method: &'static str, id: &'static str| {
+            let call = api
+                .call(SYSTEM, method, &format!("Patient/{id}"))
+                .header("if-match", "*");
+            if method == "PUT" { call.json(&a_patient(id)) } else { call }.send()
+        };
+        call("PUT", "p").await.issue(412);
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        call("PUT", "p").await.is(200);
+        call("DELETE", "p").await.is(204);
+        call("PUT", "p").await.issue(412);
+        let entry = json!({"request": {"method": "PUT", "url": "Patient/q", "ifMatch": "*"},
+            "resource": a_patient("q")});
+        let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [entry]});
+        api.post(SYSTEM, "", &bundle).await.issue(412);
+    }
+
+    async fn what_was_cut_down_is_not_put_back(api: &Api) {
+        api.put(SYSTEM, &an_observation("o", "p")).await.is(201);
+        let cut = api.get(SYSTEM, "Observation/o?_summary=true").await.is(200).json();
+        let (code, words, at) = api.put(SYSTEM, &cut).await.issue(400);
+        assert_eq!((code.as_str(), at.as_str()), ("business-rule", "Observation.meta.tag"));
+        assert!(words.contains("SUBSETTED"));
+        let entry = json!({"request": {"method": "PUT", "url": "Observation/o"}, "resource": cut});
+        let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [entry]});
+        let (_, _, at) = api.post(SYSTEM, "", &bundle).await.issue(400);
+        assert_eq!(at, "Bundle.entry[0].resource.meta.tag");
+        let stands = api.get(SYSTEM, "Observation/o").await.is(200).json();
+        assert_eq!(stands["meta"]["versionId"], "1");
+    }
+
+    async fn history_since_a_time_is_404_for_nothing_at_all(api: &Api) {
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        let late = "_since=2027-01-01T00:00:00Z";
+        let empty = api.get(SYSTEM, &format!("Patient/p/_history?{late}")).await.is(200).json();
+        assert!(empty.get("entry").is_none());
+        api.get(SYSTEM, &format!("Patient/q/_history?{late}")).await.issue(404);
+        // Of somebody else's record the same bytes.
+        let foreign = api.get(&patient("x"), &format!("Patient/p/_history?{late}")).await;
+        let unknown = api.get(&patient("x"), &format!("Patient/q/_history?{late}")).await;
+        assert_eq!((foreign.status, &foreign.body), (unknown.status, &unknown.body));
+        foreign.issue(404);
+    }
+
     async fn prefer_chooses_what_a_write_answers(api: &Api) {
         let put = |prefer: &'static str| {
             api.call(SYSTEM, "PUT", "Patient/p")

@@ -303,3 +303,35 @@ pub fn without_id(mut resource: Value) -> Value {
     resource.as_object_mut().unwrap().shift_remove("id");
     resource
 }
+
+/// A psychotherapy note with everything that keeps it from all but its author, Practitioner/psy.
+pub fn a_psychotherapy_note(id: &str, patient: &str) -> Value {
+    json!({
+        "resourceType": "DocumentReference", "id": id, "status": "current", "docStatus": "final",
+        "meta": {"security": [{
+            "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "PSYTHPN"}]},
+        "extension": [{
+            "url": "https://candor.example/fhir/StructureDefinition/psychotherapy-attestation",
+            "extension": [
+                {"url": "author", "valueReference": {"reference": "Practitioner/psy"}},
+                {"url": "sessionAnalysis", "valueBoolean": true},
+                {"url": "separatelyStored", "valueBoolean": true},
+                {"url": "attestedAt", "valueDateTime": "2026-11-03T15:00:00Z"},
+            ],
+        }],
+        "type": {"coding": [{"system": "http://loinc.org", "code": "11506-3"}]},
+        "category": [{"coding": [{
+            "system": "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category",
+            "code": "clinical-note"}]}],
+        "subject": {"reference": format!("Patient/{patient}")},
+        "date": "2026-11-03T15:00:00Z",
+        "author": [{"reference": "Practitioner/psy"}],
+        "content": [{"attachment": {"contentType": "text/plain", "data": "Tm90ZQ=="}}],
+    })
+}
+
+/// The author of [`a_psychotherapy_note`].
+pub fn a_psychologist() -> Value {
+    json!({"resourceType": "Practitioner", "id": "psy",
+        "qualification": [{"code": {"text": "Clinical Psychologist"}}]})
+}

@@ -95,6 +95,9 @@ async fn call(api: &Api, token: &str, request: &Request, path: &str) -> Answer {
     if let Some(form) = &request.form {
         call = call.body("application/x-www-form-urlencoded", form.clone());
     }
+    if let Some((media, body)) = &request.body {
+        call = call.body(media, body.clone());
+    }
     call.send().await
 }
 
@@ -142,12 +145,15 @@ fn normal(answer: &Answer) -> String {
             body = value.to_string();
         }
     }
-    // The same in XML.
-    if let Some(at) = body.find("_cursor=") {
-        let end = body[at..]
+    // The same in XML and in the entries of a batch.
+    let mut rest = 0;
+    while let Some(at) = body.get(rest..).and_then(|text| text.find("_cursor=")) {
+        let start = rest + at;
+        let end = body[start..]
             .find(['&', '"'])
-            .map_or(body.len(), |end| at + end);
-        body.replace_range(at..end, "cursor");
+            .map_or(body.len(), |end| start + end);
+        body.replace_range(start..end, "cursor");
+        rest = start;
     }
     format!("{} {headers:?} {body}\n", answer.status.as_u16())
 }

@@ -3,20 +3,78 @@
 use serde_json::Value;
 
 use crate::fhir::outcome::Issue;
-use crate::rest::RestError;
-use crate::rest::get::GetRequest;
+use crate::rest::get::{self, GetRequest};
 use crate::rest::negotiate::Prefer;
-use crate::rest::query;
+use crate::rest::patch::Patch;
+use crate::rest::query::{self, Pairs};
 use crate::rest::read::Freshness;
+use crate::rest::reply::Reply;
 use crate::rest::route::Route;
+use crate::rest::search::Place;
+use crate::rest::session::Session;
 use crate::rest::update::Conditions;
 use crate::rest::write::{Action, Target};
+use crate::rest::{RestError, operation, search};
+use crate::visibility::Access;
 
 /// What an entry asks for.
 #[derive(Debug)]
 pub(super) enum Request {
     Write(Action),
+    Read(Read),
+}
+
+/// A request that changes nothing.
+#[derive(Clone, Debug)]
+pub(super) enum Read {
     Get(GetRequest),
+    /// `POST …/_search`, its parameters in the URL.
+    Search {
+        path: String,
+        pairs: Pairs,
+    },
+    /// `POST …/$operation`.
+    Operation {
+        path: String,
+        pairs: Pairs,
+        resource: Option<Value>,
+    },
+}
+
+impl Read {
+    /// What can be told without looking ([`get::check`]).
+    pub(super) fn check(&self, session: &Session) -> Result<(), RestError> {
+        match self {
+            Self::Get(request) => get::check(session, request),
+            Self::Search { path, .. } => match Route::parse(path).searched() {
+                Some(Place {
+                    type_id: Some(type_id),
+                    ..
+                }) => session.require(type_id, Access::Search),
+                _ => Ok(()),
+            },
+            Self::Operation { .. } => Ok(()),
+        }
+    }
+
+    /// The answer.
+    pub(super) async fn run(&self, session: &Session) -> Result<Reply, RestError> {
+        match self {
+            Self::Get(request) => get::get(session, request).await,
+            Self::Search { path, pairs } => {
+                let route = Route::parse(path);
+                match route.searched() {
+                    Some(place) => search::search(session, place, pairs, Prefer::default()).await,
+                    None => Err(get::unknown(route)),
+                }
+            }
+            Self::Operation {
+                path,
+                pairs,
+                resource,
+            } => operation::post(session, Route::parse(path), pairs, resource.clone()).await,
+        }
+    }
 }
 
 /// An entry.
@@ -87,15 +145,27 @@ impl Entry {
                 }
                 Route::SystemOperation(_)
                 | Route::TypeOperation(..)
-                | Route::InstanceOperation(..)
-                | Route::SystemSearch
-                | Route::TypeSearch(_)
-                | Route::CompartmentSearch(..) => {
-                    return Err(RestError::NotImplemented(
-                        "Operations and _search by POST are not done inside a Bundle; use GET with \
-                         the same parameters, or a request of its own."
-                            .to_owned(),
-                    ));
+                | Route::InstanceOperation(..) => match operation::write(route, resource.as_ref())?
+                {
+                    Some(action) => Request::Write(action),
+                    None => Request::Read(Read::Operation {
+                        path: path.to_owned(),
+                        pairs: query::pairs(criteria)?,
+                        resource,
+                    }),
+                },
+                Route::SystemSearch | Route::TypeSearch(_) | Route::CompartmentSearch(..) => {
+                    if resource.is_some() {
+                        return Err(wrong(
+                            "value",
+                            "A POST to _search in a Bundle has its parameters in request.url, and \
+                             no resource.",
+                        ));
+                    }
+                    Request::Read(Read::Search {
+                        path: path.to_owned(),
+                        pairs: query::pairs(criteria)?,
+                    })
                 }
                 _ => return Err(wrong("value", "The url of a POST must be a resource type.")),
             },
@@ -117,7 +187,7 @@ impl Entry {
                     if_match: conditions.version()?,
                 })
             }
-            "GET" | "HEAD" => Request::Get(GetRequest {
+            "GET" | "HEAD" => Request::Read(Read::Get(GetRequest {
                 path: path.to_owned(),
                 pairs: query::pairs(criteria)?,
                 freshness: Freshness {
@@ -126,11 +196,15 @@ impl Entry {
                 },
                 prefer: Prefer::default(),
                 is_head: method == "HEAD",
-            }),
+            })),
             "PATCH" => {
-                return Err(RestError::NotImplemented(
-                    "PATCH is not supported; send the whole resource with PUT.".to_owned(),
-                ));
+                let (type_id, target) = target(route)?;
+                Request::Write(Action::Patch {
+                    type_id,
+                    target,
+                    patch: Patch::of_resource(resource.ok_or_else(needs_resource)?)?,
+                    if_match: conditions.version()?,
+                })
             }
             _ => {
                 return Err(RestError::BadRequest(vec![Issue::error(

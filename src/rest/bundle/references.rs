@@ -8,10 +8,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::fhir::definitions::definitions;
+use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::Issue;
+use crate::rest::RestError;
+use crate::rest::query::{self, Pairs};
 use crate::rest::write::Lookup;
-use crate::rest::{RestError, query};
+
+/// (place, `Type/id`) of the entries that are written.
+pub(in crate::rest) type Addresses = Vec<(usize, Option<String>)>;
 
 /// Properties whose strings are addresses: Reference.reference and what is of type uri or url and
 /// may point into the bundle. Identifier.value and codes are not among them.
@@ -47,13 +51,13 @@ impl References {
         Ok(())
     }
 
-    /// Rewrites all resources in place. `addresses` are (place, `Type/id`) of the entries.
-    pub(in crate::rest) async fn rewrite(
+    /// Rewrites in place what refers to entries of the bundle. Returns the conditional references,
+    /// each with the place of the entry that first has it.
+    pub(in crate::rest) fn direct(
         &self,
-        lookup: Lookup<'_>,
-        addresses: &[(usize, Option<String>)],
-        mut resources: Vec<(usize, &mut Value)>,
-    ) -> Result<(), RestError> {
+        addresses: &Addresses,
+        resources: &mut [(usize, &mut Value)],
+    ) -> Result<BTreeMap<String, usize>, RestError> {
         let targets: HashMap<&str, &str> = addresses
             .iter()
             .filter_map(|(place, address)| {
@@ -61,9 +65,8 @@ impl References {
                 Some((full_url.as_str(), address.as_deref()?))
             })
             .collect();
-        // The entry that first has each conditional reference.
         let mut conditional: BTreeMap<String, usize> = BTreeMap::new();
-        for (place, resource) in &mut resources {
+        for (place, resource) in resources {
             let root = self.full_urls.get(place).and_then(|url| root_of(url));
             let mut dangling = None;
             walk(resource, &mut |key, text| {
@@ -88,36 +91,67 @@ impl References {
                 return Err(RestError::BadRequest(vec![issue]).in_entry(*place));
             }
         }
-        if conditional.is_empty() {
-            return Ok(());
-        }
-        let mut found: HashMap<String, String> = HashMap::new();
-        for (text, place) in conditional {
-            match resolve(lookup, &text, addresses, &resources).await {
-                Ok(address) => {
-                    found.insert(text, address);
-                }
-                Err(error) => {
-                    let path = resources
-                        .iter()
-                        .find(|(own, _)| *own == place)
-                        .map(|(_, resource)| locate(resource, &text))
-                        .unwrap_or_default();
-                    return Err(located(error, &path).in_entry(place));
-                }
+        Ok(conditional)
+    }
+}
+
+/// Rewrites conditional references. `tried` has the ids that match those which only a search can
+/// resolve, as they are once everything is written.
+pub(in crate::rest) async fn replace(
+    lookup: Lookup<'_>,
+    addresses: &Addresses,
+    mut resources: Vec<(usize, &mut Value)>,
+    conditional: BTreeMap<String, usize>,
+    tried: &HashMap<String, Vec<String>>,
+) -> Result<(), RestError> {
+    let mut found: HashMap<String, String> = HashMap::new();
+    for (text, place) in conditional {
+        let resolved = match tried.get(&text) {
+            Some(ids) => one(&text, ids.iter().cloned().collect()),
+            None => resolve(lookup, &text, addresses, &resources).await,
+        };
+        match resolved {
+            Ok(address) => {
+                found.insert(text, address);
+            }
+            Err(error) => {
+                let path = resources
+                    .iter()
+                    .find(|(own, _)| *own == place)
+                    .map(|(_, resource)| locate(resource, &text))
+                    .unwrap_or_default();
+                return Err(located(error, &path).in_entry(place));
             }
         }
-        for (_, resource) in &mut resources {
-            walk(resource, &mut |key, text| {
-                if key == "reference" {
-                    found.get(text).cloned()
-                } else {
-                    None
-                }
-            });
-        }
-        Ok(())
     }
+    for (_, resource) in &mut resources {
+        walk(resource, &mut |key, text| {
+            if key == "reference" {
+                found.get(text).cloned()
+            } else {
+                None
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Whether a conditional reference is by one identifier alone, which the bundle's own resources are
+/// compared with directly.
+pub(in crate::rest) fn is_plain(text: &str) -> bool {
+    let criteria = text.split_once('?').map_or("", |(_, criteria)| criteria);
+    !matches!(identifier_of(criteria), Ok(None))
+}
+
+/// The type and the parameters of a conditional reference.
+pub(in crate::rest) fn condition(text: &str) -> Result<Option<(TypeId, Pairs)>, RestError> {
+    let Some((type_name, criteria)) = text.split_once('?') else {
+        return Ok(None);
+    };
+    let Some(type_id) = definitions().type_id(type_name) else {
+        return Ok(None);
+    };
+    Ok(Some((type_id, query::pairs(criteria)?)))
 }
 
 /// Puts an error's issues at a path.
@@ -138,7 +172,7 @@ fn located(error: RestError, path: &str) -> RestError {
 async fn resolve(
     lookup: Lookup<'_>,
     text: &str,
-    addresses: &[(usize, Option<String>)],
+    addresses: &Addresses,
     resources: &[(usize, &mut Value)],
 ) -> Result<String, RestError> {
     let (type_name, criteria) = text.split_once('?').unwrap_or((text, ""));
@@ -148,12 +182,6 @@ async fn resolve(
     lookup
         .session()
         .require(type_id, crate::visibility::Access::Search)?;
-    let several = || {
-        RestError::bad_request(
-            "multiple-matches",
-            "The reference matches several resources.",
-        )
-    };
     let mut matches: HashSet<String> = match lookup.find(type_id, criteria).await {
         Ok(found) => found.into_iter().collect(),
         Err(RestError::PreconditionFailed(_)) => return Err(several()),
@@ -173,6 +201,19 @@ async fn resolve(
             }
         }
     }
+    one(text, matches)
+}
+
+fn several() -> RestError {
+    RestError::bad_request(
+        "multiple-matches",
+        "The reference matches several resources.",
+    )
+}
+
+/// The address of the one match.
+fn one(text: &str, matches: HashSet<String>) -> Result<String, RestError> {
+    let type_name = text.split_once('?').map_or(text, |(name, _)| name);
     let mut matches = matches.into_iter();
     match (matches.next(), matches.next()) {
         (Some(id), None) => Ok(format!("{type_name}/{id}")),

@@ -9,11 +9,21 @@ use crate::fhir::validate;
 use crate::rest::query::{self, Pairs};
 use crate::rest::reply::{Content, Reply};
 use crate::rest::session::Session;
+use crate::rest::write::{Action, Target};
 use crate::rest::{RestError, read};
 
 /// `POST [type]/$validate` with a resource, or with Parameters that hold one.
 pub(super) fn sent(
     type_id: TypeId,
+    pairs: &Pairs,
+    body: Option<Value>,
+) -> Result<Reply, RestError> {
+    check(type_id, None, pairs, body)
+}
+
+fn check(
+    type_id: TypeId,
+    own_id: Option<&str>,
     pairs: &Pairs,
     body: Option<Value>,
 ) -> Result<Reply, RestError> {
@@ -26,19 +36,34 @@ pub(super) fn sent(
     };
     let body = body.ok_or_else(missing)?;
     let type_name = definitions().type_name(type_id);
-    let mut wants_profile = pairs.iter().any(|(name, _)| name == "profile");
+    let mut profiles: Vec<String> = pairs
+        .iter()
+        .filter(|(name, _)| name == "profile")
+        .map(|(_, value)| value.clone())
+        .collect();
+    let mut parameters = None;
     let resource = if body["resourceType"] == "Parameters" && type_name != "Parameters" {
-        let parts = body["parameter"].as_array().ok_or_else(missing)?;
-        wants_profile |= parts.iter().any(|part| part["name"] == "profile");
-        parts
-            .iter()
+        let mut body = body;
+        let mut list = body["parameter"].take();
+        let parts = list.as_array_mut().ok_or_else(missing)?;
+        for part in parts.iter().filter(|part| part["name"] == "profile") {
+            let url = ["valueCanonical", "valueUri", "valueUrl", "valueString"]
+                .iter()
+                .find_map(|key| part[*key].as_str());
+            profiles.push(url.unwrap_or_default().to_owned());
+        }
+        let resource = parts
+            .iter_mut()
             .find(|part| part["name"] == "resource")
-            .map(|part| part["resource"].clone())
+            .map(|part| part["resource"].take())
             .filter(Value::is_object)
-            .ok_or_else(missing)?
+            .ok_or_else(missing)?;
+        parameters = Some(list);
+        resource
     } else {
         body
     };
+    let mode = mode(pairs, parameters.as_ref())?;
     let mut issues = Vec::new();
     if resource["resourceType"] != type_name {
         issues.push(
@@ -47,16 +72,90 @@ pub(super) fn sent(
         );
     }
     issues.extend(validate::validate(&resource));
-    if wants_profile {
-        issues.push(
+    match (mode, resource.get("id")) {
+        (Mode::Create, Some(_)) => issues.push(
             Issue::error(
-                "not-supported",
-                "Profiles are not checked yet; this is about the base structure.",
+                "informational",
+                "The server chooses the id of what is created with POST.",
             )
-            .warning(),
-        );
+            .information()
+            .at(format!("{type_name}.id")),
+        ),
+        (Mode::Update, None) => issues.push(
+            Issue::error("required", "An update needs the id of the resource.")
+                .at(format!("{type_name}.id")),
+        ),
+        (Mode::Update, Some(id)) if own_id.is_some_and(|own| id != own) => issues.push(
+            Issue::error(
+                "value",
+                "The id in the resource must be the one in the URL.",
+            )
+            .at(format!("{type_name}.id")),
+        ),
+        _ => {}
+    }
+    for profile in profiles {
+        let base = format!("http://hl7.org/fhir/StructureDefinition/{type_name}");
+        if profile != base {
+            issues.push(
+                Issue::error(
+                    "not-supported",
+                    format!(
+                        "The profile `{profile}` was not checked: this server validates the base \
+                         structure of R4 and the required value sets."
+                    ),
+                )
+                .warning(),
+            );
+        }
     }
     Ok(Reply::ok(Content::Resource(operation_outcome(&issues))))
+}
+
+/// What the resource is validated for (`resource-validation-mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    None,
+    Create,
+    Update,
+}
+
+/// The `mode` of the URL or of the Parameters.
+fn mode(pairs: &Pairs, parameters: Option<&Value>) -> Result<Mode, RestError> {
+    let sent = parameters
+        .and_then(|list| list.as_array())
+        .and_then(|list| list.iter().find(|part| part["name"] == "mode"))
+        .map(|part| {
+            let code = part["valueCode"].as_str().or(part["valueString"].as_str());
+            code.unwrap_or_default().to_owned()
+        });
+    let asked = query::single(pairs, "mode")?.map(str::to_owned).or(sent);
+    match asked.as_deref() {
+        None | Some("profile") => Ok(Mode::None),
+        Some("create") => Ok(Mode::Create),
+        Some("update") => Ok(Mode::Update),
+        Some("delete") => Err(RestError::bad_request(
+            "not-supported",
+            "mode=delete needs no resource: GET [type]/[id]/$validate?mode=delete.",
+        )),
+        Some(_) => Err(RestError::bad_request(
+            "value",
+            "mode is one of create, update, delete and profile.",
+        )),
+    }
+}
+
+/// `POST [type]/[id]/$validate`: a resource that would update this one, which must exist for the
+/// viewer.
+pub(super) async fn sent_for(
+    session: &Session,
+    type_id: TypeId,
+    id: &str,
+    pairs: &Pairs,
+    body: Option<Value>,
+) -> Result<Reply, RestError> {
+    read::fetch(session, type_id, id, &Vec::new()).await?;
+    check(type_id, Some(id), pairs, body)
 }
 
 /// `GET [type]/[id]/$validate`: the resource as it stands for this viewer.
@@ -64,10 +163,27 @@ pub(super) async fn stored(
     session: &Session,
     type_id: TypeId,
     id: &str,
+    pairs: &Pairs,
 ) -> Result<Reply, RestError> {
+    query::only(pairs, &["mode", "profile"])?;
     let stored = read::fetch(session, type_id, id, &Vec::new()).await?;
+    if query::single(pairs, "mode")? == Some("delete") {
+        // What a deletion would be refused for is the viewer's, not the resource's.
+        let action = Action::Delete {
+            type_id,
+            target: Target::Id(id.to_owned()),
+            if_match: None,
+        };
+        let issue = match action.check_access(session) {
+            Ok(()) => Issue::error("informational", "It can be deleted.").information(),
+            Err(error) => {
+                return Ok(Reply::ok(Content::Resource(operation_outcome(
+                    &error.issues(),
+                ))));
+            }
+        };
+        return Ok(Reply::ok(Content::Resource(operation_outcome(&[issue]))));
+    }
     let resource: Value = serde_json::from_slice(&stored.body).map_err(|_| RestError::Internal)?;
-    Ok(Reply::ok(Content::Resource(operation_outcome(
-        &validate::validate(&resource),
-    ))))
+    check(type_id, Some(id), pairs, Some(resource))
 }

@@ -17,6 +17,8 @@ pub struct Request {
     pub headers: Vec<(&'static str, String)>,
     /// The body of a POST to `_search`.
     pub form: Option<String>,
+    /// Any other body, with its media type.
+    pub body: Option<(&'static str, String)>,
 }
 
 /// Makes requests, the same ones for the same seed.
@@ -84,7 +86,8 @@ impl Generator {
         let mut headers = Vec::new();
         let (mut method, mut form) = ("GET", None);
         let references = self.references.clone();
-        let path = match self.below(20) {
+        let mut body = None;
+        let path = match self.below(26) {
             0 | 1 => self.one(&references).to_owned(),
             2 => format!("{}/_history", self.one(&references)),
             3 => format!("{}/_history/{}", self.one(&references), 1 + self.below(3)),
@@ -125,6 +128,40 @@ impl Generator {
                 method = if self.chance(50) { "DELETE" } else { "PUT" };
                 self.one(&references).to_owned()
             }
+            10 => {
+                // A patch as well.
+                method = "PATCH";
+                body = Some((
+                    "application/json-patch+json",
+                    r#"[{"op": "test", "path": "/status", "value": "final"}]"#.to_owned(),
+                ));
+                self.one(&references).to_owned()
+            }
+            11 | 12 => self.everything(),
+            13 => self.lastn(),
+            14 => self.docref(),
+            15 => {
+                let operation = ["$meta", "$validate", "$meta", "$everything"][self.below(4)];
+                format!("{}/{operation}", self.one(&references))
+            }
+            16 => {
+                // Reads as a batch has them.
+                method = "POST";
+                let urls = [
+                    self.everything(),
+                    self.lastn(),
+                    self.docref(),
+                    self.one(&references).to_owned(),
+                ];
+                let entries: Vec<Value> = urls
+                    .iter()
+                    .map(|url| serde_json::json!({"request": {"method": "GET", "url": url}}))
+                    .collect();
+                let batch = serde_json::json!({
+                    "resourceType": "Bundle", "type": "batch", "entry": entries});
+                body = Some(("application/fhir+json", batch.to_string()));
+                String::new()
+            }
             _ => {
                 let types = self.types.clone();
                 let type_name = self.one(&types).to_owned();
@@ -143,7 +180,76 @@ impl Generator {
             path,
             headers,
             form,
+            body,
         }
+    }
+
+    /// `$everything` of the patient or of the encounter.
+    fn everything(&mut self) -> String {
+        let mut parts = Vec::new();
+        if self.chance(60) {
+            parts.push(format!("_count={}", 1 + self.below(6)));
+        }
+        if self.chance(30) {
+            let types = self.types.clone();
+            let two = format!("{},{}", self.one(&types), self.one(&types));
+            parts.push(format!("_type={two}"));
+        }
+        for name in ["start", "end"] {
+            if self.chance(20) {
+                let date = self.one(&self.dates.clone()).to_owned();
+                parts.push(format!("{name}={}", escape(&date)));
+            }
+        }
+        if self.chance(10) {
+            parts.push("_since=2026-11-10T15:00:10Z".to_owned());
+        }
+        let of = [
+            "Patient/p",
+            "Patient/p",
+            "Patient",
+            "Encounter/e",
+            "Patient/q",
+        ][self.below(5)];
+        format!("{of}/$everything?{}", parts.join("&"))
+    }
+
+    fn lastn(&mut self) -> String {
+        let mut parts = Vec::new();
+        if self.chance(70) {
+            parts.push("patient=p".to_owned());
+        }
+        if self.chance(50) {
+            parts.push(format!("max={}", 1 + self.below(3)));
+        }
+        if self.chance(40) {
+            let codes = self.codes.clone();
+            parts.push(format!("code={}", escape(self.one(&codes))));
+        }
+        if self.chance(30) {
+            parts.push("category=laboratory".to_owned());
+        }
+        if self.chance(20) {
+            let date = self.one(&self.dates.clone()).to_owned();
+            parts.push(format!("date={}{}", self.prefix(), escape(&date)));
+        }
+        format!("Observation/$lastn?{}", parts.join("&"))
+    }
+
+    fn docref(&mut self) -> String {
+        let mut parts = vec!["patient=p".to_owned()];
+        if self.chance(40) {
+            let codes = self.codes.clone();
+            parts.push(format!("type={}", escape(self.one(&codes))));
+        }
+        if self.chance(20) {
+            let date = self.one(&self.dates.clone()).to_owned();
+            parts.push(format!("start={}", escape(&date)));
+        }
+        if self.chance(40) {
+            parts.push(format!("_count={}", 1 + self.below(3)));
+        }
+        format!("DocumentReference/$docref?{}", parts.join("&"))
     }
 
     /// A query on a type: parameters, modifiers, prefixes, chains, `_has`, results parameters.

@@ -1,0 +1,22 @@
+//! `[fhir]`: what the FHIR API does where the specification leaves a choice.
+
+use serde::{Deserialize, Serialize};
+
+/// Choices of the FHIR API.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fhir {
+    /// Whether `DELETE Type?criteria` takes one match or all of them.
+    pub conditional_delete: ConditionalDelete,
+    /// Whether each request that writes leaves a Provenance with its client.
+    pub provenance: bool,
+}
+
+/// What a conditional deletion takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConditionalDelete {
+    #[default]
+    Single,
+    Multiple,
+}

@@ -1,0 +1,268 @@
+//! `Patient/[id]/$everything` and `Encounter/[id]/$everything`: the record in pages, with the
+//! people, places and medications that it refers to (R4 Patient-everything, Encounter-everything).
+
+use std::fmt::Write as _;
+
+use crate::clock::{Millis, instant};
+use crate::fhir::date::PartialDate;
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::rest::bundle::writer::BundleWriter;
+use crate::rest::cursor::Cursor;
+use crate::rest::query::{self, Pairs};
+use crate::rest::reply::{Content, Reply};
+use crate::rest::session::Session;
+use crate::rest::view::View;
+use crate::rest::{RestError, read, search};
+use crate::store::{EverythingOf, EverythingQuery, RecordEntry};
+use crate::visibility::{Access, Visibility};
+
+/// Entries of a page unless `_count` says otherwise: who asks for everything wants more at once
+/// than who searches.
+const PAGE: u32 = 100;
+
+/// What comes along where the record refers to it.
+const REFERENCED: &[&str] = &[
+    "Device",
+    "HealthcareService",
+    "Location",
+    "Medication",
+    "Organization",
+    "Patient",
+    "Practitioner",
+    "PractitionerRole",
+    "Substance",
+];
+
+/// One page.
+pub(super) async fn page(
+    session: &Session,
+    of: EverythingOf<'_>,
+    pairs: &Pairs,
+) -> Result<Reply, RestError> {
+    query::only(
+        pairs,
+        &["start", "end", "_since", "_type", "_count", "_cursor"],
+    )?;
+    let (type_name, id) = of.address();
+    let own = definitions()
+        .type_id(type_name)
+        .ok_or(RestError::Internal)?;
+    session.require(own, Access::Read)?;
+    let asked = Asked::read(session, pairs)?;
+    let path = format!("{type_name}/{id}/$everything");
+    let what = format!("{path}?{}", asked.text);
+    let cursor = query::single(pairs, "_cursor")?
+        .map(|text| Cursor::open(session, &what, text))
+        .transpose()?;
+    let visibility = match cursor {
+        Some(cursor) => Visibility::of(
+            &session.viewer,
+            session.store.keys(),
+            session.visibility.now(),
+            cursor.instant,
+        ),
+        None => session.visibility.clone(),
+    };
+    // On every page: what has been withheld meanwhile is gone.
+    let within = Session {
+        visibility: visibility.clone(),
+        ..session.clone()
+    };
+    let head = read::fetch(&within, own, id, &Pairs::new()).await?;
+    let is_first = cursor.is_none();
+    let shows_head =
+        is_first && asked.wants(own) && asked.since.is_none_or(|since| head.updated >= since);
+    let types = asked.record_types(own);
+    let referenced = asked.referenced_types(own);
+    let query = EverythingQuery {
+        of,
+        types: &types,
+        referenced: &referenced,
+        since: asked.since,
+        care: asked.care,
+        count: asked.count,
+        after: cursor
+            .map(|cursor| {
+                let (type_id, doc, _) = cursor.after;
+                TypeId::try_from(type_id).map(|type_id| (type_id, doc))
+            })
+            .transpose()
+            .map_err(|_| RestError::bad_request("invalid", "The _cursor is damaged."))?,
+        head: shows_head.then_some(head.doc),
+    };
+    let found = session
+        .store
+        .everything(&visibility, search::NARROW, &query)
+        .await?;
+
+    let base = session.store.base();
+    let mut bundle = BundleWriter::new("searchset");
+    if is_first && !found.more {
+        let total = found.entries.len() + usize::from(shows_head);
+        bundle.total(i64::try_from(total).unwrap_or(i64::MAX));
+    }
+    let link = |cursor: Option<String>| {
+        let mut query = asked.text.clone();
+        if let Some(cursor) = cursor {
+            let _ = write!(query, "&_cursor={cursor}");
+        }
+        format!("{base}/{path}?{query}")
+    };
+    bundle.link("self", &link(None));
+    if found.more
+        && let Some(last) = found.entries.last()
+    {
+        let place = Cursor {
+            instant: visibility.instant(),
+            after: (last.type_id.into(), last.doc, 0),
+        };
+        bundle.link("next", &link(Some(place.seal(session, &what)?)));
+    }
+    let all = found.entries.iter().chain(&found.referenced);
+    bundle.reserve(head.body.len() + all.map(|entry| entry.body.len() + 128).sum::<usize>());
+    let head = shows_head.then_some(RecordEntry {
+        type_id: own,
+        id: id.to_owned(),
+        doc: head.doc,
+        body: head.body,
+    });
+    let view = query::view(pairs)?;
+    let matches = head.into_iter().chain(found.entries);
+    write(&mut bundle, base, &view, "match", matches)?;
+    write(&mut bundle, base, &view, "include", found.referenced)?;
+    Ok(Reply::ok(Content::Json(bundle.finish())))
+}
+
+/// Writes entries of one mode.
+pub(super) fn write(
+    bundle: &mut BundleWriter,
+    base: &str,
+    view: &View,
+    mode: &str,
+    entries: impl IntoIterator<Item = RecordEntry>,
+) -> Result<(), RestError> {
+    for entry in entries {
+        let type_name = definitions().type_name(entry.type_id);
+        let body = view.apply(entry.type_id, entry.body)?;
+        bundle.entry(|out| {
+            out.text("fullUrl", &format!("{base}/{type_name}/{}", entry.id));
+            out.raw("resource", &body);
+            out.object("search", |out| out.text("mode", mode));
+        });
+    }
+    Ok(())
+}
+
+/// The parameters, understood.
+#[derive(Debug)]
+struct Asked {
+    types: Option<Vec<TypeId>>,
+    since: Option<Millis>,
+    care: Option<(Millis, Millis)>,
+    count: u32,
+    /// The query of the links, without a cursor.
+    text: String,
+}
+
+impl Asked {
+    fn read(session: &Session, pairs: &Pairs) -> Result<Self, RestError> {
+        let mut text = String::new();
+        let day = |name: &str| -> Result<Option<(PartialDate, &str)>, RestError> {
+            query::single(pairs, name)?
+                .map(|value| {
+                    let date = PartialDate::parse_search(value).ok_or_else(|| {
+                        RestError::bad_request(
+                            "value",
+                            format!("{name} must be a date, such as 2026-11-10."),
+                        )
+                    })?;
+                    Ok((date, value))
+                })
+                .transpose()
+        };
+        let (start, end) = (day("start")?, day("end")?);
+        let care = match (&start, &end) {
+            (None, None) => None,
+            _ => Some((
+                start
+                    .as_ref()
+                    .map_or(Millis::MIN, |(date, _)| date.range().0),
+                end.as_ref().map_or(Millis::MAX, |(date, _)| date.range().1),
+            )),
+        };
+        for (name, date) in [("start", &start), ("end", &end)] {
+            if let Some((_, value)) = date {
+                let _ = write!(text, "{name}={}&", value.replace(['+', ' '], "%2B"));
+            }
+        }
+        let since = query::single(pairs, "_since")?
+            .map(|value| {
+                query::instant(value).ok_or_else(|| {
+                    RestError::bad_request(
+                        "value",
+                        "_since must be an instant, such as 2026-11-10T15:00:00Z.",
+                    )
+                })
+            })
+            .transpose()?;
+        if let Some(since) = since {
+            let _ = write!(text, "_since={}&", instant(since));
+        }
+        let names: Vec<&str> = pairs
+            .iter()
+            .filter(|(name, _)| name == "_type")
+            .flat_map(|(_, value)| value.split(','))
+            .filter(|name| !name.is_empty())
+            .collect();
+        let mut types = names
+            .iter()
+            .map(|name| {
+                definitions().type_id(name).ok_or_else(|| {
+                    RestError::bad_request("value", "_type lists names of resource types.")
+                })
+            })
+            .collect::<Result<Vec<TypeId>, _>>()?;
+        types.sort_unstable();
+        types.dedup();
+        if !types.is_empty() {
+            let _ = write!(text, "_type={}&", names.join(","));
+        }
+        let count = match query::single(pairs, "_count")? {
+            None => PAGE.min(session.limits.max_page),
+            Some(_) => query::count(pairs, &session.limits)?,
+        };
+        let _ = write!(text, "_count={count}");
+        Ok(Self {
+            types: (!types.is_empty()).then_some(types),
+            since,
+            care,
+            count,
+            text,
+        })
+    }
+
+    fn wants(&self, type_id: TypeId) -> bool {
+        self.types
+            .as_ref()
+            .is_none_or(|types| types.binary_search(&type_id).is_ok())
+    }
+
+    /// Types of the record. Who looked at it is part of it only where that is asked for.
+    fn record_types(&self, own: TypeId) -> Vec<TypeId> {
+        let log = definitions().type_id("AuditEvent");
+        definitions()
+            .types()
+            .map(|(type_id, _)| type_id)
+            .filter(|type_id| *type_id != own && self.wants(*type_id))
+            .filter(|type_id| self.types.is_some() || Some(*type_id) != log)
+            .collect()
+    }
+
+    fn referenced_types(&self, own: TypeId) -> Vec<TypeId> {
+        REFERENCED
+            .iter()
+            .filter_map(|name| definitions().type_id(name))
+            .filter(|type_id| *type_id != own && self.wants(*type_id))
+            .collect()
+    }
+}

@@ -1,0 +1,128 @@
+//! Conditions of conditional interactions, searched on the connection of the write.
+
+use std::collections::HashSet;
+
+use crate::fhir::definitions::TypeId;
+use crate::rest::query::{self, Pairs};
+use crate::rest::session::Session;
+use crate::rest::{RestError, search};
+use crate::store::{StoreError, Writer};
+
+/// Most resources that one conditional deletion takes.
+const MOST_DELETED: usize = 1000;
+
+/// Searches for conditions, on the connection of the write.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::rest) struct Lookup<'a> {
+    pub(super) session: &'a Session,
+    pub(super) writer: &'a Writer<'a>,
+    /// Addresses that this transaction deletes: no condition matches them any more.
+    pub(super) deleted: &'a HashSet<(TypeId, String)>,
+}
+
+impl<'a> Lookup<'a> {
+    /// Who looks.
+    pub(in crate::rest) fn session(&self) -> &'a Session {
+        self.session
+    }
+
+    /// The one id that matches `criteria` for this viewer, or none.
+    ///
+    /// # Errors
+    /// 412 when more than one does.
+    pub(in crate::rest) async fn find(
+        &self,
+        type_id: TypeId,
+        criteria: &str,
+    ) -> Result<Option<String>, RestError> {
+        let pairs = criteria_pairs(criteria)?;
+        let ids = search::find_ids(self.writer, self.session, type_id, &pairs).await?;
+        // Two are all that the search tells; with one of them deleted here there may be a third.
+        if ids.len() > 1 {
+            return Err(StoreError::MultipleMatches.into());
+        }
+        Ok(ids
+            .into_iter()
+            .find(|id| !self.deleted.contains(&(type_id, id.clone()))))
+    }
+
+    /// All ids that match `criteria` for this viewer.
+    ///
+    /// # Errors
+    /// 412 when they are more than one deletion takes.
+    pub(super) async fn find_all(
+        &self,
+        type_id: TypeId,
+        criteria: &str,
+    ) -> Result<Vec<String>, RestError> {
+        let pairs = criteria_pairs(criteria)?;
+        // The first two say whether there is anything to page through, and name what is unknown.
+        let some = search::find_ids(self.writer, self.session, type_id, &pairs).await?;
+        let ids = if some.len() < 2 {
+            some
+        } else {
+            search::all_ids(
+                &self.writer.store(),
+                &self.session.viewer,
+                type_id,
+                &pairs,
+                MOST_DELETED,
+            )
+            .await?
+            .ok_or_else(|| {
+                RestError::PreconditionFailed(format!(
+                    "The criteria match more than {MOST_DELETED} resources. Narrow them, and delete \
+                     in several steps."
+                ))
+            })?
+        };
+        Ok(ids
+            .into_iter()
+            .filter(|id| !self.deleted.contains(&(type_id, id.clone())))
+            .collect())
+    }
+}
+
+/// The pairs of a conditional interaction's criteria. None at all is refused: it would match
+/// everything.
+fn criteria_pairs(criteria: &str) -> Result<Pairs, RestError> {
+    let mut pairs = query::pairs(criteria)?;
+    pairs.retain(|(name, _)| !query::is_general(name));
+    if pairs.iter().all(|(_, value)| value.is_empty()) {
+        return Err(RestError::PreconditionFailed(
+            "A conditional interaction needs search criteria that are selective.".to_owned(),
+        ));
+    }
+    Ok(pairs)
+}
+
+/// One text for criteria that say the same in another order or encoding: what two writes of one
+/// transaction are compared by, and what writers that meet wait for.
+pub(super) fn criteria_key(criteria: &str) -> String {
+    let Ok(mut pairs) = query::pairs(criteria) else {
+        return criteria.to_owned();
+    };
+    pairs.retain(|(name, value)| !query::is_general(name) && !value.is_empty());
+    pairs.sort();
+    pairs.dedup();
+    pairs
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect::<Vec<_>>()
+        .join("\0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn criteria_that_say_the_same_have_one_key() {
+        let key = criteria_key("identifier=urn:x|1&birthdate=2000");
+        assert_eq!(
+            key,
+            criteria_key("birthdate=2000&identifier=urn%3Ax%7C1&_format=json")
+        );
+        assert_ne!(key, criteria_key("identifier=urn:x|2&birthdate=2000"));
+    }
+}

@@ -1,0 +1,286 @@
+//! All of one patient's record, or of one encounter, in pages (`$everything`): one statement along
+//! the patient column, one for what its resources refer to outside of it.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use sea_orm::{ConnectionTrait, QueryResult};
+
+use super::current::in_list;
+use super::{Narrow, Store, StoreError};
+use crate::clock::Millis;
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::sql::Sql;
+use crate::visibility::{Access, Visibility};
+
+/// Resources that one page may bring along.
+const MOST_REFERENCED: usize = 1_000;
+
+/// Whose record.
+#[derive(Clone, Copy, Debug)]
+pub enum EverythingOf<'a> {
+    Patient(&'a str),
+    Encounter(&'a str),
+}
+
+impl<'a> EverythingOf<'a> {
+    /// Type and id of the resource that it is about.
+    #[must_use]
+    pub fn address(self) -> (&'static str, &'a str) {
+        match self {
+            Self::Patient(id) => ("Patient", id),
+            Self::Encounter(id) => ("Encounter", id),
+        }
+    }
+}
+
+/// What of it.
+#[derive(Clone, Copy, Debug)]
+pub struct EverythingQuery<'a> {
+    pub of: EverythingOf<'a>,
+    /// Types of the record to show, sorted; without the type it is about.
+    pub types: &'a [TypeId],
+    /// Types to bring along where the record refers to them.
+    pub referenced: &'a [TypeId],
+    /// Only what was written at or after this instant.
+    pub since: Option<Millis>,
+    /// Only what has dates of care from here (inclusive) to there (exclusive), or none at all.
+    pub care: Option<(Millis, Millis)>,
+    pub count: u32,
+    /// Continue after this type and surrogate id.
+    pub after: Option<(TypeId, i64)>,
+    /// Surrogate id of the resource itself where it is part of this page.
+    pub head: Option<i64>,
+}
+
+/// A resource of the record.
+#[derive(Clone, Debug)]
+pub struct RecordEntry {
+    pub type_id: TypeId,
+    pub id: String,
+    /// Surrogate id, of the rendition that the viewer sees.
+    pub doc: i64,
+    pub body: Bytes,
+}
+
+/// A page of the record.
+#[derive(Clone, Debug)]
+pub struct RecordPage {
+    pub entries: Vec<RecordEntry>,
+    /// What the entries refer to outside of the record.
+    pub referenced: Vec<RecordEntry>,
+    pub more: bool,
+}
+
+impl Store {
+    /// One page. Whether the patient or encounter exists for the viewer is the caller's question.
+    pub async fn everything(
+        &self,
+        visibility: &Visibility,
+        narrow: Narrow,
+        query: &EverythingQuery<'_>,
+    ) -> Result<RecordPage, StoreError> {
+        let mut entries = match self.record_sql(visibility, narrow, query)? {
+            Some(sql) => self.entries(sql).await?,
+            None => Vec::new(),
+        };
+        let wanted = usize::try_from(query.count).unwrap_or(usize::MAX);
+        let more = entries.len() > wanted;
+        entries.truncate(wanted);
+        let mut sources: Vec<i64> = query.head.into_iter().collect();
+        sources.extend(entries.iter().map(|entry| entry.doc));
+        let referenced = match self.referenced_sql(visibility, narrow, query, &sources)? {
+            Some(sql) => self.entries(sql).await?,
+            None => Vec::new(),
+        };
+        let seen: HashSet<i64> = sources.into_iter().collect();
+        Ok(RecordPage {
+            referenced: referenced
+                .into_iter()
+                .filter(|entry| !seen.contains(&entry.doc))
+                .collect(),
+            entries,
+            more,
+        })
+    }
+
+    async fn entries(&self, sql: Sql) -> Result<Vec<RecordEntry>, StoreError> {
+        let statement = sql.statement(self.backend());
+        let rows = self.reader().query_all_raw(statement).await?;
+        rows.iter().map(entry).collect()
+    }
+
+    /// The statement of the record's own resources; None when no scope opens any of them.
+    pub(super) fn record_sql(
+        &self,
+        visibility: &Visibility,
+        narrow: Narrow,
+        query: &EverythingQuery<'_>,
+    ) -> Result<Option<Sql>, StoreError> {
+        let mut sql = Sql::default();
+        let (type_name, id) = query.of.address();
+        let key = sql.bind(self.keys().reference(type_name, id));
+        let mut from = "resource r".to_owned();
+        let mut all = vec!["r.deleted = 0".to_owned()];
+        match query.of {
+            EverythingOf::Patient(_) => all.push(format!("r.patient = {key}")),
+            // param >= 0: search parameters, not the links that only the store follows.
+            EverythingOf::Encounter(_) => {
+                from = format!(
+                    "(SELECT DISTINCT x.id AS id FROM idx_reference x \
+                     WHERE x.target = {key} AND x.param >= 0) p CROSS JOIN resource r"
+                );
+                all.push("r.id = p.id".to_owned());
+            }
+        }
+        let Some(ways) = self.visible_types(
+            visibility,
+            narrow,
+            query.types,
+            Access::Search,
+            &mut sql,
+            "r",
+        )?
+        else {
+            return Ok(None);
+        };
+        all.push(ways);
+        if let Some((type_id, doc)) = query.after {
+            let (type_id, doc) = (sql.bind(type_id), sql.bind(doc));
+            all.push(format!("(r.type, r.id) > ({type_id}, {doc})"));
+        }
+        if let Some(since) = query.since {
+            let since = sql.bind(since);
+            all.push(format!("r.updated >= {since}"));
+        }
+        if let Some((start, end)) = query.care {
+            // From the first date of care in a resource to its last. Birthdays are none.
+            let (start, end) = (sql.bind(start), sql.bind(end));
+            let birthdays: Vec<String> = ["Patient", "RelatedPerson", "Person"]
+                .into_iter()
+                .filter_map(|name| definitions().type_id(name))
+                .map(|type_id| type_id.to_string())
+                .collect();
+            let whose = match query.of {
+                EverythingOf::Patient(_) => format!("d.patient = {key}"),
+                EverythingOf::Encounter(_) => format!(
+                    "d.patient = (SELECT e.patient FROM resource e \
+                     WHERE e.key = {key} AND e.rendition = 0)"
+                ),
+            };
+            from.push_str(&format!(
+                " LEFT JOIN (SELECT d.id AS id, MIN(d.low) AS low, MAX(d.high) AS high \
+                 FROM idx_date d WHERE {whose} AND d.type NOT IN ({}) GROUP BY d.id) c \
+                 ON c.id = r.id",
+                birthdays.join(", ")
+            ));
+            all.push(format!(
+                "(c.id IS NULL OR (c.low < {end} AND c.high > {start}))"
+            ));
+        }
+        all.push(visibility.holds_predicate(&mut sql, "r.id"));
+        let limit = sql.bind(i64::from(query.count) + 1);
+        sql.text = format!(
+            "SELECT r.type, r.fhir_id, r.id, r.body FROM {from} WHERE {} \
+             ORDER BY r.type, r.id LIMIT {limit}",
+            all.join(" AND ")
+        );
+        Ok(Some(sql))
+    }
+
+    /// The statement of what these resources refer to.
+    fn referenced_sql(
+        &self,
+        visibility: &Visibility,
+        narrow: Narrow,
+        query: &EverythingQuery<'_>,
+        sources: &[i64],
+    ) -> Result<Option<Sql>, StoreError> {
+        if sources.is_empty() || query.referenced.is_empty() {
+            return Ok(None);
+        }
+        let mut sql = Sql::default();
+        let list = in_list(&mut sql, self.backend(), sources);
+        let Some(ways) = self.visible_types(
+            visibility,
+            narrow,
+            query.referenced,
+            Access::Search,
+            &mut sql,
+            "+r",
+        )?
+        else {
+            return Ok(None);
+        };
+        let types: Vec<String> = query.referenced.iter().map(ToString::to_string).collect();
+        let holds = visibility.holds_predicate(&mut sql, "r.id");
+        // A patient's own resources come by themselves.
+        let outside = match query.of {
+            EverythingOf::Patient(id) => {
+                let key = sql.bind(self.keys().reference("Patient", id));
+                format!(" AND +r.patient <> {key}")
+            }
+            EverythingOf::Encounter(_) => String::new(),
+        };
+        sql.text = format!(
+            "SELECT r.type, r.fhir_id, r.id, r.body FROM resource r \
+             WHERE r.key IN (SELECT x.target FROM idx_reference x \
+             WHERE x.id {list} AND x.param >= 0 AND x.target_type IN ({})) \
+             AND r.deleted = 0{outside} AND {ways} AND {holds} \
+             ORDER BY r.id LIMIT {MOST_REFERENCED}",
+            types.join(", ")
+        );
+        Ok(Some(sql))
+    }
+
+    /// The predicate under which rows of several types may be looked at; None when no scope opens
+    /// any. `row` may bear a `+` to keep its indexes out of the way. Holds are not in it.
+    pub(super) fn visible_types(
+        &self,
+        visibility: &Visibility,
+        narrow: Narrow,
+        types: &[TypeId],
+        access: Access,
+        sql: &mut Sql,
+        row: &str,
+    ) -> Result<Option<String>, StoreError> {
+        // The same predicate for every type unless scopes differ: one OR over groups of types.
+        let mut groups: Vec<(Vec<crate::visibility::Branch>, Vec<TypeId>)> = Vec::new();
+        for type_id in types {
+            let branches = visibility.branches(*type_id, access);
+            match groups.iter_mut().find(|(own, _)| {
+                *own == branches && branches.iter().all(|branch| branch.narrowing.is_none())
+            }) {
+                Some((_, members)) => members.push(*type_id),
+                None => groups.push((branches, vec![*type_id])),
+            }
+        }
+        let alias = row.trim_start_matches('+');
+        let mut ways = Vec::new();
+        for (branches, members) in &groups {
+            for branch in branches {
+                let list: Vec<String> = members.iter().map(ToString::to_string).collect();
+                let mut way = format!("{row}.type IN ({})", list.join(", "));
+                if let Some(patient) = Visibility::patient_predicate(branch, sql, row) {
+                    way.push_str(&format!(" AND {patient}"));
+                }
+                if let (Some(narrowing), Some(type_id)) = (&branch.narrowing, members.first()) {
+                    let narrowed = narrow(self.keys(), *type_id, narrowing, sql, alias)?;
+                    way.push_str(&format!(" AND ({narrowed})"));
+                }
+                ways.push(format!("({way})"));
+            }
+        }
+        Ok((!ways.is_empty()).then(|| format!("({})", ways.join(" OR "))))
+    }
+}
+
+pub(super) fn entry(row: &QueryResult) -> Result<RecordEntry, StoreError> {
+    let body: Option<Vec<u8>> = row.try_get_by_index(3)?;
+    Ok(RecordEntry {
+        type_id: row.try_get_by_index(0)?,
+        id: row.try_get_by_index(1)?,
+        doc: row.try_get_by_index(2)?,
+        body: body.ok_or(StoreError::Corrupt("resource body"))?.into(),
+    })
+}
