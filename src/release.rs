@@ -63,7 +63,10 @@ pub fn decide(facts: &Facts<'_>, now: Millis) -> Decision {
     for rule in facts.context.active() {
         match rule.predicate {
             // R00 is the presumption itself; R02 is kept by the types R01 may match.
-            Predicate::Always | Predicate::PsychotherapyAdjacent => {}
+            // R20 is kept by the authorization server: who may not act is no viewer.
+            Predicate::Always
+            | Predicate::PsychotherapyAdjacent
+            | Predicate::RepresentativeScope => {}
             Predicate::PsychotherapyNote => psychotherapy::apply(&mut case, rule),
             Predicate::SensitiveResult | Predicate::DiscussedFirst => {
                 results::apply(&mut case, rule);

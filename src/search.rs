@@ -285,6 +285,7 @@ pub fn narrow(
         patient: None,
         client_id: String::new(),
         client_device: None,
+        level: crate::visibility::level::Level::Full,
         scopes: Scopes::default(),
     };
     let visibility = Visibility::of(&nobody, keys, 0, 0);

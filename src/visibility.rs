@@ -4,12 +4,14 @@
 //! compartment, holds. It has one constructor, and no query over resources runs without one.
 //! A withheld resource is absent: the predicate is part of the query, never a filter over results.
 
+pub mod level;
 pub mod predicate;
 pub mod scope;
 
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::keys::Keys;
+use level::Level;
 use scope::{Context, Scopes};
 
 /// What kind of person or system asks.
@@ -102,6 +104,8 @@ pub struct Viewer {
     /// Id of the Device resource that stands for the client, where one does.
     pub client_device: Option<String>,
     pub scopes: Scopes,
+    /// How far a representative's authority reaches; whole for everybody else.
+    pub level: Level,
 }
 
 /// What exists for a viewer at an instant.
@@ -120,6 +124,7 @@ pub struct Visibility {
     patient: Option<i64>,
     patient_id: Option<String>,
     scopes: Scopes,
+    level: Level,
 }
 
 /// One way in which a viewer may see resources of a type.
@@ -187,6 +192,7 @@ impl Visibility {
                 .map(|id| keys.reference("Patient", id)),
             patient_id: viewer.patient.clone(),
             scopes: viewer.scopes.clone(),
+            level: viewer.level,
         }
     }
 
@@ -204,7 +210,10 @@ impl Visibility {
                 Context::Patient => true,
                 Context::User => self.class.is_patient_side(),
             };
-            let patient = if bound && !is_about_nobody(type_id) {
+            let patient = if !self.level.reaches(type_id) {
+                // A type beyond the authority answers like one of which there is nothing.
+                Some(NOBODY)
+            } else if bound && !is_about_nobody(type_id) {
                 // A patient scope without a patient in context opens nothing.
                 let Some(patient) = self.patient else {
                     continue;
@@ -276,6 +285,9 @@ impl Visibility {
         self.audiences.is_some()
     }
 }
+
+/// The key of no patient.
+const NOBODY: i64 = -1;
 
 /// What a request wants to do with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -45,7 +45,8 @@ struct Add {
     /// Id of the Patient whose record the account opens; with --role representative, once for each.
     #[arg(long, value_name = "ID")]
     patient: Vec<String>,
-    /// Id of the RelatedPerson that a representative is, one for each --patient, in their order.
+    /// Id of the RelatedPerson that a representative is, one for each --patient, in their order. Not
+    /// needed where the record names only one.
     #[arg(long, value_name = "ID")]
     related_person: Vec<String>,
     /// Id of the Practitioner that a clinician or member of staff is.
@@ -119,15 +120,18 @@ impl Add {
             bail!("give one --related-person for each --patient");
         }
         let mut related = self.related_person.into_iter();
-        let records = self
-            .patient
-            .into_iter()
-            .map(|patient| NewRecord {
+        let mut records = Vec::new();
+        for patient in self.patient {
+            let mut related_person = related.next();
+            if related_person.is_none() && matches!(self.role, RoleName::Representative) {
+                related_person = Some(only_related(store, &patient).await?);
+            }
+            records.push(NewRecord {
                 patient,
-                related_person: related.next(),
+                related_person,
                 name: String::new(),
-            })
-            .collect();
+            });
+        }
         let new = NewUser {
             username: self.username,
             name: self.name,
@@ -139,6 +143,21 @@ impl Add {
         let added = users::add(store, new).await?;
         super::print(&serde_json::to_string_pretty(&added)?)?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The one RelatedPerson of a patient's record.
+async fn only_related(store: &Store, patient: &str) -> anyhow::Result<String> {
+    let mut known = users::related_to(store, patient).await?;
+    match (known.pop(), known.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (None, _) => bail!(
+            "The record of Patient/{patient} has no RelatedPerson. Write the one that this representative is, or name it with --related-person"
+        ),
+        (Some(last), false) => bail!(
+            "The record of Patient/{patient} has several RelatedPersons. Say which one this is: --related-person {} (or {last})",
+            known.join(", ")
+        ),
     }
 }
 

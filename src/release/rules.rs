@@ -64,6 +64,8 @@ pub(crate) enum Predicate {
     /// As `SensitiveResult`, until the result was discussed and the patient asked for it.
     DiscussedFirst,
     MinorConsentedService,
+    /// Kept where a representative's token becomes a viewer: it is about who asks, not about what.
+    RepresentativeScope,
     Segmentation,
 }
 
@@ -82,6 +84,7 @@ impl Predicate {
             "representative-suspended" => Self::RepresentativeSuspended,
             "discussed-first" => Self::DiscussedFirst,
             "minor-consented-service" => Self::MinorConsentedService,
+            "representative-scope" => Self::RepresentativeScope,
             "segmentation" => Self::Segmentation,
             _ => return None,
         })
@@ -89,14 +92,13 @@ impl Predicate {
 }
 
 /// Predicates that rules in the files already name and the engine does not have yet.
-const PLANNED: [&str; 10] = [
+const PLANNED: [&str; 9] = [
     "inmate-copy",
     "confidential-source",
     "self-pay",
     "part2",
     "sud-counseling-note",
     "minor-law-silent",
-    "representative-scope",
     "security-incident",
     "care-access",
     "business-days",

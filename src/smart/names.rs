@@ -61,6 +61,7 @@ async fn of_patient(
         patient: Some(patient.to_owned()),
         client_id: String::new(),
         client_device: None,
+        level: crate::visibility::level::Level::Full,
         scopes,
     };
     let store = state.store();

@@ -1,5 +1,8 @@
-//! Whether somebody who acts for a patient still may: `RelatedPerson.active` and `period`
-//! (release-contract.md, "Proxy"; 45 CFR 164.502(g)(1)-(2), authority that ended is none).
+//! Whether somebody who acts for a patient still may, and how far: `RelatedPerson.active` and `period`,
+//! and the permit Consent (release-contract.md, "Proxy"; 45 CFR 164.502(g)(1)-(2), authority that ended
+//! is none).
+
+mod permit;
 
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
@@ -10,24 +13,27 @@ use crate::fhir::date;
 use crate::sql::Sql;
 use crate::store::StoreError;
 use crate::visibility::ViewerClass;
+use crate::visibility::level::Level;
 
-/// False for a representative whose RelatedPerson is not in the store, was deleted, is about another
-/// patient, is inactive, or is outside its period now. Everybody else may.
+/// How far somebody's authority reaches now: everybody's who acts for themselves, wholly. None for a
+/// representative whose RelatedPerson is not in the store, was deleted, is about another patient, is
+/// inactive, or is outside its period now, and for one to whom a permit was given of which none is in
+/// force any more (R20-REP-SCOPE).
 ///
 /// `connection`: the reader, or the transaction in whose course it is asked.
-pub(super) async fn may_act(
+pub(super) async fn authority(
     state: &SmartState,
     connection: &impl ConnectionTrait,
     class: &str,
     person: Option<&str>,
     patient: Option<&str>,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Level>, StoreError> {
     if class != ViewerClass::Representative.name() {
-        return Ok(true);
+        return Ok(Some(Level::Full));
     }
     let id = person.and_then(|person| person.strip_prefix("RelatedPerson/"));
     let (Some(id), Some(patient)) = (id, patient) else {
-        return Ok(false);
+        return Ok(None);
     };
     let store = state.store();
     let mut select = Sql::default();
@@ -36,12 +42,18 @@ pub(super) async fn may_act(
     let row = connection
         .query_one_raw(select.statement(store.backend()))
         .await?;
-    let Some(row) = row else { return Ok(false) };
+    let Some(row) = row else { return Ok(None) };
     let body: Option<Vec<u8>> = row.try_get_by_index(0)?;
-    let Some(body) = body else { return Ok(false) };
+    let Some(body) = body else { return Ok(None) };
     let related: Value =
         serde_json::from_slice(&body).map_err(|_| StoreError::Corrupt("RelatedPerson"))?;
-    Ok(is_about(&related, patient, store.base()) && is_in_force(&related, state.now()))
+    if !is_about(&related, patient, store.base()) || !is_in_force(&related, state.now()) {
+        return Ok(None);
+    }
+    if !store.policy().has_rule(permit::RULE) {
+        return Ok(Some(Level::Full));
+    }
+    permit::level(state, connection, id, patient).await
 }
 
 /// Whether whoever gave a grant may still act for its patient.
@@ -51,7 +63,8 @@ pub(super) async fn may_give(
     grant: &grant::Model,
 ) -> Result<bool, StoreError> {
     let (person, patient) = (grant.person.as_deref(), grant.patient.as_deref());
-    may_act(state, connection, &grant.class, person, patient).await
+    let reach = authority(state, connection, &grant.class, person, patient).await?;
+    Ok(reach.is_some())
 }
 
 /// The records that an account may open now: its own, and those of patients for whom its holder may
@@ -69,7 +82,9 @@ pub(super) async fn records(
             .as_ref()
             .map(|id| format!("RelatedPerson/{id}"));
         if person.is_none()
-            || may_act(state, reader, class, person.as_deref(), Some(&own.patient)).await?
+            || authority(state, reader, class, person.as_deref(), Some(&own.patient))
+                .await?
+                .is_some()
         {
             open.push(own);
         }

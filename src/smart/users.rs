@@ -12,6 +12,8 @@ use uuid::Uuid;
 use super::entities::{account, grant, record, session};
 use super::password::{self, PasswordError};
 use super::{attempts, generation};
+use crate::fhir::definitions::definitions;
+use crate::sql::Sql;
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
 
@@ -200,6 +202,23 @@ pub async fn add(store: &Store, new: NewUser) -> Result<RegisteredUser, UserErro
         practitioner: new.practitioner,
         patients: new.records.into_iter().map(|own| own.patient).collect(),
     })
+}
+
+/// Ids of the RelatedPersons of a patient (id).
+pub async fn related_to(store: &Store, patient: &str) -> Result<Vec<String>, UserError> {
+    let related = definitions().type_id("RelatedPerson").unwrap_or(-1);
+    let mut select = Sql::default();
+    let key = select.bind(store.keys().reference("Patient", patient));
+    select.text = format!(
+        "SELECT fhir_id FROM resource WHERE patient = {key} AND type = {related} \
+         AND rendition = 0 AND deleted = 0 ORDER BY id"
+    );
+    let rows = store
+        .reader()
+        .query_all_raw(select.statement(store.backend()))
+        .await?;
+    let ids = rows.iter().map(|row| row.try_get_by_index(0));
+    Ok(ids.collect::<Result<_, _>>()?)
 }
 
 /// Lets an account open one more record.

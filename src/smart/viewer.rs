@@ -15,6 +15,7 @@ use super::{SmartState, generation, representative, secret};
 use crate::clock::Millis;
 use crate::sql::Sql;
 use crate::store::StoreError;
+use crate::visibility::level::Level;
 use crate::visibility::scope::Scopes;
 use crate::visibility::{Viewer, ViewerClass};
 
@@ -42,6 +43,8 @@ pub(super) struct Live {
     pub(super) created: Millis,
     pub(super) expires: Millis,
     pub(super) launch: Option<LaunchContext>,
+    /// How far a representative's authority reaches.
+    pub(super) level: Level,
 }
 
 /// The token of an `Authorization: Bearer` header.
@@ -127,6 +130,7 @@ fn viewer(live: Live) -> Result<Viewer, AuthError> {
         client_device: Some(live.client_id.clone()),
         client_id: live.client_id,
         scopes: Scopes::parse(&live.scope),
+        level: live.level,
     })
 }
 
@@ -174,8 +178,10 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
         created: row.try_get_by_index(6)?,
         expires: row.try_get_by_index(7)?,
         launch: launch::of_text(context.as_deref()),
+        level: Level::Full,
     };
     let (person, patient) = (live.person.as_deref(), live.patient.as_deref());
-    let may = representative::may_act(state, store.reader(), &live.class, person, patient).await?;
-    Ok(may.then_some(live))
+    let reader = store.reader();
+    let reach = representative::authority(state, reader, &live.class, person, patient).await?;
+    Ok(reach.map(|level| Live { level, ..live }))
 }

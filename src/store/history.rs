@@ -202,7 +202,7 @@ pub(super) fn pack(body: &[u8]) -> Result<Vec<u8>, StoreError> {
 }
 
 /// The bytes of an old version as they left.
-pub(super) fn expand(packed: &[u8]) -> Result<Bytes, StoreError> {
+pub fn expand(packed: &[u8]) -> Result<Bytes, StoreError> {
     zstd::stream::decode_all(packed)
         .map(Bytes::from)
         .map_err(|_| StoreError::Corrupt("history body"))

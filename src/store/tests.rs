@@ -77,6 +77,7 @@ pub(super) fn viewer(class: ViewerClass, patient: Option<&str>) -> Viewer {
         patient: patient.map(str::to_owned),
         client_id: "test".to_owned(),
         client_device: None,
+        level: crate::visibility::level::Level::Full,
         scopes: Scopes::parse(if patient.is_some() {
             "patient/*.rs"
         } else {

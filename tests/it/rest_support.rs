@@ -87,6 +87,7 @@ impl Authenticator for Spelt {
                 patient,
                 client_id: "test".to_owned(),
                 client_device: None,
+                level: candor::visibility::level::Level::Full,
                 scopes: Scopes::parse(scopes),
             })
         })

@@ -84,6 +84,7 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
             )
             .await;
     }
+    levels(worlds, report).await;
     type Change = fn(&mut Value, &mut Value);
     let ends: [(&str, Change); 4] = [
         ("the RelatedPerson is inactive", |person, _| {
@@ -123,6 +124,70 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
             })
             .await;
     }
+}
+
+async fn levels(worlds: &Worlds, report: &mut Report) {
+    // Level, then who of appointment, immunization, coverage and laboratory result is there.
+    let rows = [
+        ("full", [true, true, true, true]),
+        ("full-messaging", [true, true, true, true]),
+        ("limited", [true, true, true, false]),
+        ("billing", [false, false, true, false]),
+    ];
+    for (level, there) in rows {
+        report
+            .case("release", &format!("R20 the level `{level}`"), async {
+                let case = format!("r20-{level}");
+                let (world, chart) = worlds
+                    .chart_with("US", &case, |chart| {
+                        vec![
+                            chart.related_person("sam"),
+                            chart.permit("permit", "sam", level),
+                        ]
+                    })
+                    .await?;
+                let all = [
+                    json!({"resourceType": "Appointment", "id": chart.id("app"),
+                        "status": "booked",
+                        "participant": [{"actor": chart.subject(), "status": "accepted"}]}),
+                    json!({"resourceType": "Immunization", "id": chart.id("imm"),
+                        "status": "completed", "patient": chart.subject(),
+                        "vaccineCode": {"text": "Tetanus"}, "occurrenceDateTime": "2026-11-01"}),
+                    json!({"resourceType": "Coverage", "id": chart.id("cov"), "status": "active",
+                        "beneficiary": chart.subject(), "payor": [{"display": "Plan"}]}),
+                    chart.observation("lab", "718-7", 9.0),
+                ];
+                world.put_all(&all).await?;
+                let sam = chart.representative("sam");
+                for (resource, there) in all.iter().zip(there) {
+                    world.expect(&sam, resource, there).await?;
+                    world.expect(&chart.patient(), resource, true).await?;
+                }
+                Ok(())
+            })
+            .await;
+    }
+    report
+        .case(
+            "release",
+            "R20 a deleted permit is none; a deleted directive is no permit",
+            async {
+                let (world, chart) = worlds
+                    .chart_with("US", "r20-gone", |chart| chart.proxy("sam").into())
+                    .await?;
+                let note = chart.note("note", "11506-3");
+                let deny = chart.deny("deny", &chart.to("RelatedPerson", "sam"));
+                world.put_all(&[note.clone(), deny.clone()]).await?;
+                let sam = chart.representative("sam");
+                world.expect(&sam, &note, false).await?;
+                world.delete(&deny).await?;
+                world.expect(&sam, &note, true).await?;
+                let [_, permit] = chart.proxy("sam");
+                world.delete(&permit).await?;
+                concealed(&world, &sam, &[&note]).await
+            },
+        )
+        .await;
 }
 
 /// Nothing is there: an app whose token or sign-in ended with the authority counts as well.

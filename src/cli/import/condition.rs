@@ -54,6 +54,7 @@ fn importer() -> Viewer {
         patient: None,
         client_id: "import".to_owned(),
         client_device: None,
+        level: crate::visibility::level::Level::Full,
         scopes: Scopes::parse("system/*.rs"),
     }
 }

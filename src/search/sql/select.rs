@@ -187,6 +187,7 @@ mod tests {
             patient: Some("p".to_owned()),
             client_id: "app".to_owned(),
             client_device: None,
+            level: crate::visibility::level::Level::Full,
             scopes: Scopes::parse(
                 "patient/Observation.rs?_lastUpdated=gt2020 patient/Observation.rs?category:not=x",
             ),

@@ -59,6 +59,7 @@ pub fn viewer(class: ViewerClass, patient: Option<&str>, scopes: &str) -> Viewer
         patient: patient.map(str::to_owned),
         client_id: "app".to_owned(),
         client_device: None,
+        level: crate::visibility::level::Level::Full,
         scopes: Scopes::parse(scopes),
     }
 }
