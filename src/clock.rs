@@ -16,7 +16,14 @@ pub const FOREVER: Millis = i64::MAX;
 ///
 /// Cheap to clone; all clones tell the same time.
 #[derive(Clone, Debug, Default)]
-pub struct Clock(Option<Arc<AtomicI64>>);
+pub struct Clock(Option<Arc<Fixed>>);
+
+/// Where a test put the clock, and how far it was ever moved forward.
+#[derive(Debug)]
+struct Fixed {
+    now: AtomicI64,
+    forward: AtomicI64,
+}
 
 impl Clock {
     /// The machine's clock.
@@ -28,7 +35,10 @@ impl Clock {
     /// A clock that starts at `now` and stands still until [`Clock::set`].
     #[must_use]
     pub fn test(now: Millis) -> Self {
-        Self(Some(Arc::new(AtomicI64::new(now))))
+        Self(Some(Arc::new(Fixed {
+            now: AtomicI64::new(now),
+            forward: AtomicI64::new(0),
+        })))
     }
 
     /// Milliseconds since the epoch.
@@ -39,7 +49,7 @@ impl Clock {
     )]
     pub fn now(&self) -> Millis {
         match &self.0 {
-            Some(fixed) => fixed.load(Ordering::SeqCst),
+            Some(fixed) => fixed.now.load(Ordering::SeqCst),
             None => Timestamp::now().as_millisecond(),
         }
     }
@@ -48,9 +58,20 @@ impl Clock {
     #[must_use]
     pub fn set(&self, now: Millis) -> bool {
         self.0.as_ref().is_some_and(|fixed| {
-            fixed.store(now, Ordering::SeqCst);
+            let before = fixed.now.swap(now, Ordering::SeqCst);
+            let forward = now.saturating_sub(before).max(0);
+            fixed.forward.fetch_add(forward, Ordering::SeqCst);
             true
         })
+    }
+
+    /// A time that only grows, for what waits: it passes while a test clock stands still, leaps when
+    /// one is put forward, and is not turned back with it.
+    #[must_use]
+    pub fn pace(&self) -> Millis {
+        let forward = self.0.as_ref();
+        let forward = forward.map_or(0, |fixed| fixed.forward.load(Ordering::SeqCst));
+        machine_now().saturating_add(forward)
     }
 
     /// Whether [`Clock::set`] works.

@@ -202,6 +202,11 @@ impl SmartState {
         self.0.store.clock().now()
     }
 
+    /// The time that those who guess wait by.
+    fn pace(&self) -> Millis {
+        self.0.store.clock().pace()
+    }
+
     fn issuer(&self) -> &str {
         &self.0.config.public_url
     }

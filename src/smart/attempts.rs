@@ -56,7 +56,7 @@ pub(super) async fn begin(
     let throttle = state.throttle();
     let is_known = is_known(state, jar, caller, &name, account.as_deref()).await?
         && i64::from(throttle.failures(Kind::Person, &name, caller)) < MOST_FAILURES;
-    if let Err(wait) = throttle.reserve(Kind::Person, &name, caller, is_known, state.now()) {
+    if let Err(wait) = throttle.reserve(Kind::Person, &name, caller, is_known, state.pace()) {
         return Ok(Err(Refusal::Wait(wait)));
     }
     let counted = Try {
@@ -91,7 +91,7 @@ impl Try {
         };
         let now = state.now();
         let throttle = state.throttle();
-        throttle.succeeded(Kind::Person, &self.name, self.caller, now);
+        throttle.succeeded(Kind::Person, &self.name, self.caller, state.pace());
         let (jar, device) = sessions::known_device(state, jar);
         let mut set = Sql::default();
         let (name, of) = (

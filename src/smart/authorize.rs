@@ -288,7 +288,7 @@ async fn authorize(
         fresh_after = fresh_after.max(now.saturating_sub(seconds.max(0).saturating_mul(SECOND)));
     }
     // Each is a row that anybody can have written.
-    if session.is_none() && !state.throttle().spend_request(caller, now) {
+    if session.is_none() && !state.throttle().spend_request(caller, state.pace()) {
         return Err(PageError::Busy.into());
     }
     let row = request::Model {

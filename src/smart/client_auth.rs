@@ -77,20 +77,20 @@ pub(super) async fn authenticate(
         (None, None) => params.get("client_id")?.unwrap_or_default().to_owned(),
     };
     let throttle = state.throttle();
-    if let Some(wait) = throttle.wait(Kind::Client, &name, caller, state.now()) {
+    if let Some(wait) = throttle.wait(Kind::Client, &name, caller, state.pace()) {
         return Err(ClientAuthError::Throttled((wait + SECOND - 1) / SECOND));
     }
     let outcome = prove(state, basic, params).await;
     match &outcome {
         Ok(found) if found.method != Method::None => {
-            throttle.succeeded(Kind::Client, &name, caller, state.now());
+            throttle.succeeded(Kind::Client, &name, caller, state.pace());
         }
         // What cannot be a guess at a secret or key is no failure: a client with a wrong clock, or one
         // that sends an assertion twice, slows nobody down.
         Err(
             ClientAuthError::Refused { .. }
             | ClientAuthError::Assertion(AssertionError::Signature | AssertionError::Client),
-        ) => throttle.failed(Kind::Client, &name, caller, state.now()),
+        ) => throttle.failed(Kind::Client, &name, caller, state.pace()),
         _ => {}
     }
     outcome
