@@ -100,3 +100,19 @@ pub fn instant(at: Millis) -> String {
         Err(_) => "9999-12-31T23:59:59.999Z".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_not_kept_waiting_by_a_clock_that_is_turned_back() {
+        let clock = Clock::test(1_000_000);
+        let begun = clock.pace();
+        assert!(clock.set(4_600_000));
+        let later = clock.pace();
+        assert!(later - begun >= 3_600_000);
+        assert!(clock.set(0));
+        assert!(clock.pace() >= later);
+    }
+}
