@@ -110,7 +110,16 @@ impl Store {
                 .max_connections(options.connections)
                 .acquire_timeout(Duration::from_secs(10))
                 .test_before_acquire(false)
-                .sqlx_logging(false);
+                .sqlx_logging(false)
+                .map_sqlx_postgres_opts(|postgres| {
+                    postgres.statement_cache_capacity(500).options([
+                        // Types and parameters are literals, so a generic plan is as sharp as one
+                        // for these values, and making that costs more than running it.
+                        ("plan_cache_mode", "force_generic_plan"),
+                        ("jit", "off"),
+                        ("random_page_cost", "1.1"),
+                    ])
+                });
             let pool = Database::connect(connect).await?;
             (pool.clone(), pool)
         };

@@ -46,4 +46,5 @@ mod smart_sign_in;
 mod smart_support;
 mod support;
 mod twin;
+mod two_servers;
 mod xml_round_trip;

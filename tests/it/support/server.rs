@@ -104,6 +104,17 @@ impl TestServer {
         patient: Option<&str>,
         scope: &str,
     ) -> String {
+        self.client_and_token(class, person, patient, scope).await.1
+    }
+
+    /// [`TestServer::token`] with the id of the public client that holds it.
+    pub async fn client_and_token(
+        &self,
+        class: ViewerClass,
+        person: Option<&str>,
+        patient: Option<&str>,
+        scope: &str,
+    ) -> (String, String) {
         let client_id = format!("test-{}", uuid::Uuid::new_v4().simple());
         let client = NewClient {
             client_id: Some(client_id.clone()),
@@ -127,7 +138,20 @@ impl TestServer {
             life: 365 * 86_400_000,
         };
         let smart = self.app().smart().await.unwrap();
-        direct::issue(&smart, &grant).await.unwrap()
+        let token = direct::issue(&smart, &grant).await.unwrap();
+        (client_id, token)
+    }
+
+    /// One more server on the same database, under the same public URL and with a clock of its own;
+    /// its address.
+    pub async fn second(&self) -> (Server, String) {
+        let mut config = Config::clone(&self.app().config);
+        config.public_url = Some(self.url(""));
+        config.bind = "127.0.0.1:0".parse().unwrap();
+        let clock = Clock::test(self.clock().now());
+        let server = Server::start(config, clock).await.unwrap();
+        let address = format!("http://{}/fhir/r4", server.address());
+        (server, address)
     }
 
     /// `GET` under the FHIR base: status and body.

@@ -1,0 +1,105 @@
+//! Two servers on one database: what one of them is told, the other knows with its next request.
+
+use candor::visibility::ViewerClass;
+use serde_json::{Value, json};
+
+use crate::support::each_database;
+
+each_database! {
+    async fn a_write_a_hold_and_a_revocation_are_seen_by_the_other_server_at_once(server: TestServer) {
+        let (second, other) = server.second().await;
+        let system = server.system_token().await;
+        let put = async |resource: Value| {
+            let path = format!(
+                "{}/{}",
+                resource["resourceType"].as_str().unwrap(),
+                resource["id"].as_str().unwrap()
+            );
+            let answer = server
+                .client()
+                .put(server.fhir(&path))
+                .bearer_auth(&system)
+                .json(&resource)
+                .send()
+                .await
+                .unwrap();
+            assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+        };
+        put(json!({"resourceType": "Patient", "id": "p"})).await;
+        put(json!({"resourceType": "Practitioner", "id": "md",
+            "qualification": [{"code": {"text": "Doctor of Medicine"}}]}))
+        .await;
+        put(json!({"resourceType": "Encounter", "id": "visit", "status": "finished",
+            "class": {"code": "AMB"}, "subject": {"reference": "Patient/p"},
+            "participant": [{"individual": {"reference": "Practitioner/md"}}]}))
+        .await;
+        let (client, token) = server
+            .client_and_token(
+                ViewerClass::Patient,
+                Some("Patient/p"),
+                Some("p"),
+                "launch/patient patient/*.rs",
+            )
+            .await;
+        let there = async || {
+            let answer = server
+                .client()
+                .get(format!("{other}/Observation/o"))
+                .bearer_auth(&token)
+                .send()
+                .await
+                .unwrap();
+            answer.status().as_u16()
+        };
+        for round in 0..5 {
+            assert_eq!(there().await, if round == 0 { 404 } else { 200 });
+            put(json!({"resourceType": "Observation", "id": "o", "status": "final",
+                "code": {"text": "Hemoglobin"}, "subject": {"reference": "Patient/p"},
+                "valueString": round.to_string()}))
+            .await;
+            assert_eq!(there().await, 200, "a write, round {round}");
+            put(hold("in-progress")).await;
+            assert_eq!(there().await, 404, "a hold, round {round}");
+            put(hold("cancelled")).await;
+            assert_eq!(there().await, 200, "a hold that was cancelled, round {round}");
+        }
+        let revoked = server
+            .client()
+            .post(server.url("/auth/revoke"))
+            .form(&[("token", &token), ("client_id", &client)])
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(revoked.status(), 200);
+        assert_eq!(there().await, 401, "a token that was revoked");
+        second.stop().await.unwrap();
+    }
+}
+
+/// A hold with everything that makes it valid (release-contract.md, "Hold").
+fn hold(status: &str) -> Value {
+    const CB: &str = "https://candor.example/fhir/CodeSystem";
+    let input = |code: &str, name: &str, value: Value| {
+        let mut input = json!({"type": {"coding": [
+            {"system": format!("{CB}/hold-input"), "code": code}]}});
+        input[name] = value;
+        input
+    };
+    json!({
+        "resourceType": "Task", "id": "hold", "status": status, "intent": "order",
+        "code": {"coding": [{"system": format!("{CB}/release-task"), "code": "release-hold"}]},
+        "reasonCode": {"coding": [{"system": format!("{CB}/release-basis"), "code": "harm-self"}]},
+        "focus": {"reference": "Observation/o"}, "for": {"reference": "Patient/p"},
+        "requester": {"reference": "Practitioner/md"}, "authoredOn": "2026-11-10T15:00:00Z",
+        "restriction": {"period": {"end": "2026-12-01T15:00:00Z"}},
+        "input": [
+            input("harm-standard", "valueCode", json!("life-or-physical-safety")),
+            input("facts", "valueString", json!(
+                "Documented suicide plan tied to this result; attempt on 2026-10-02.")),
+            input("less-restrictive-considered", "valueString", json!("Same-day visit offered.")),
+            input("relationship", "valueReference", json!({"reference": "Encounter/visit"})),
+            input("case-by-case", "valueBoolean", json!(true)),
+            input("reassess-at", "valueDateTime", json!("2026-11-20T15:00:00Z")),
+        ],
+    })
+}
