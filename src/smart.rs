@@ -217,6 +217,8 @@ impl SmartState {
     /// The time that those who guess wait by.
     fn pace(&self) -> Millis {
         self.0.store.clock().pace()
+    }
+
     /// When this server started.
     fn started(&self) -> Millis {
         self.0.started
