@@ -22,7 +22,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::clock::{Clock, Millis};
-use crate::config::{Config, Release};
+use crate::config::{Config, Registration, Release};
 use crate::observe;
 use crate::release::PackSwitch;
 use crate::smart::{self, SmartConfig, SmartState};
@@ -137,6 +137,8 @@ impl App {
         config
             .client_address_header
             .clone_from(&own.client_address_header);
+        config.facilities.clone_from(&own.facilities);
+        config.registration_is_open = own.registration == Registration::Open;
         config.access_token_life = Millis::from(own.access_token_minutes) * 60_000;
         config.refresh_token_life = Millis::from(own.refresh_token_days) * 86_400_000;
         config.session_idle = Millis::from(own.session_idle_minutes) * 60_000;

@@ -91,6 +91,36 @@ pub struct Smart {
     pub refresh_token_days: u32,
     /// A browser that does nothing for this long is signed out.
     pub session_idle_minutes: u32,
+    /// Whether apps may register themselves.
+    pub registration: Registration,
+    /// The hospitals and clinics behind this server, as the public list has them.
+    pub facilities: Vec<Facility>,
+}
+
+/// Whether apps may register themselves (RFC 7591).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Operators register apps.
+    #[default]
+    Off,
+    /// Anybody does, unverified: for sandboxes.
+    Open,
+}
+
+/// A hospital or clinic, for the public list of service base URLs (45 CFR 170.404(b)(2)).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Facility {
+    pub name: String,
+    pub website: Option<String>,
+    /// `http://hl7.org/fhir/sid/us-npi` for an NPI.
+    pub identifier_system: Option<String>,
+    pub identifier: Option<String>,
+    pub line: Option<String>,
+    pub city: Option<String>,
+    pub state: Option<String>,
+    pub postal_code: Option<String>,
 }
 
 /// What one request may cost.
@@ -142,6 +172,8 @@ impl Default for Smart {
             access_token_minutes: 60,
             refresh_token_days: 90,
             session_idle_minutes: 15,
+            registration: Registration::Off,
+            facilities: Vec::new(),
         }
     }
 }
@@ -188,6 +220,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ),
     ("CANDOR_CONDITIONAL_DELETE", "fhir.conditional_delete"),
     ("CANDOR_PROVENANCE", "fhir.provenance"),
+    ("CANDOR_REGISTRATION", "smart.registration"),
     ("CANDOR_BODY_MEGABYTES", "limits.body_megabytes"),
     ("CANDOR_REQUEST_SECONDS", "limits.request_seconds"),
     ("CANDOR_SHUTDOWN_SECONDS", "limits.shutdown_seconds"),
@@ -372,6 +405,25 @@ impl Smart {
         ] {
             in_range("smart", key, value, most, problems);
         }
+        for (at, facility) in self.facilities.iter().enumerate() {
+            let key = format!("smart.facilities.{at}");
+            if facility.name.trim().is_empty() {
+                problems.push(format!(
+                    "{key}.name: say what the hospital or clinic is called."
+                ));
+            }
+            if facility.identifier.is_some() != facility.identifier_system.is_some() {
+                problems.push(format!(
+                    "{key}: identifier and identifier_system go together, as in http://hl7.org/fhir/sid/us-npi and 1234567893."
+                ));
+            }
+            let has_address = facility.city.is_some() && facility.state.is_some();
+            if !has_address {
+                problems.push(format!(
+                    "{key}: give city and state; the public list must say where it is."
+                ));
+            }
+        }
     }
 }
 
@@ -511,6 +563,18 @@ mod tests {
             assert!(message.contains(part), "{part}: {message}");
         }
         assert!(!message.contains("hunter2"), "{message}");
+    }
+
+    #[test]
+    fn a_facility_says_what_and_where_it_is() {
+        let whole = "[[smart.facilities]]\nname = 'Mercy'\ncity = 'Paris'\nstate = 'KY'\n";
+        assert_eq!(load(whole, &[]).unwrap().smart.facilities.len(), 1);
+        let message = load("[[smart.facilities]]\nidentifier = '1'", &[]).unwrap_err();
+        for part in ["facilities.0.name", "identifier_system", "city and state"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        let open = load("", &[("CANDOR_REGISTRATION", "open")]).unwrap();
+        assert_eq!(open.smart.registration, Registration::Open);
     }
 
     #[test]

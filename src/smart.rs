@@ -14,6 +14,7 @@ pub mod direct;
 pub mod entities;
 pub mod jwks;
 pub mod password;
+pub mod registrations;
 pub mod scopes;
 pub mod secret;
 pub mod sessions;
@@ -24,6 +25,7 @@ mod apps;
 mod assertion;
 mod attempts;
 mod authorize;
+mod brands;
 mod client_auth;
 mod consent;
 mod discovery;
@@ -39,6 +41,7 @@ mod names;
 mod pages;
 mod params;
 mod record;
+mod register;
 mod release_policy;
 mod representative;
 mod revoke;
@@ -63,6 +66,7 @@ use tower_http::cors::{Any, CorsLayer};
 use url::Url;
 
 use crate::clock::Millis;
+use crate::config::Facility;
 use crate::store::{Store, StoreError};
 use jwks::{JwksError, KeyFetcher};
 use signing::{SigningError, SigningKeys};
@@ -103,6 +107,10 @@ pub struct SmartConfig {
     /// How long a token's viewer is remembered, zero for not at all. What any process on the database
     /// revokes works at once, whatever the time.
     pub viewer_cache: Millis,
+    /// The hospitals and clinics behind this server. Empty: one, of the brand's name.
+    pub facilities: Vec<Facility>,
+    /// Whether apps may register themselves: sandboxes.
+    pub registration_is_open: bool,
     /// Whether clients' keys may be fetched from loopback, over plain http: tests and demonstrations.
     pub allow_loopback_jwks: bool,
     /// Header in which a trusted proxy puts the caller's address, `x-forwarded-for`. Its last entry
@@ -125,6 +133,8 @@ impl SmartConfig {
             session_idle: 15 * MINUTE,
             session_life: 12 * 60 * MINUTE,
             viewer_cache: MINUTE,
+            facilities: Vec::new(),
+            registration_is_open: false,
             allow_loopback_jwks: false,
             client_address_header: None,
         }
@@ -158,6 +168,7 @@ struct Inner {
     signing: ArcSwap<SigningKeys>,
     fetcher: KeyFetcher,
     throttle: Throttle,
+    started: Millis,
     viewers: ViewerCache,
 }
 
@@ -178,6 +189,7 @@ impl SmartState {
             viewers: ViewerCache::new(Duration::from_millis(
                 config.viewer_cache.try_into().unwrap_or_default(),
             )),
+            started: store.clock().now(),
             store,
             config,
             signing: ArcSwap::from_pointee(signing),
@@ -205,6 +217,11 @@ impl SmartState {
     /// The time that those who guess wait by.
     fn pace(&self) -> Millis {
         self.0.store.clock().pace()
+    }
+
+    /// When this server started.
+    fn started(&self) -> Millis {
+        self.0.started
     }
 
     fn issuer(&self) -> &str {
@@ -306,7 +323,12 @@ pub fn router(state: SmartState) -> Router {
         .strip_prefix(state.0.root.as_str())
         .unwrap_or(&fhir_path)
         .to_owned();
-    let api = Router::new()
+    let mut api = Router::new();
+    if state.config().registration_is_open {
+        api = api.route("/auth/register", post(register::post));
+    }
+    let api = api
+        .route(brands::PATH, get(brands::get))
         .route(
             &format!("{fhir_path}/.well-known/smart-configuration"),
             get(discovery::smart_configuration),

@@ -5,6 +5,7 @@ mod authorize;
 mod backend;
 mod discovery;
 mod introspect;
+mod launch;
 mod refresh;
 mod scopes;
 mod token;
@@ -30,6 +31,7 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
     token::run(worlds, report).await;
     refresh::run(worlds, report).await;
     introspect::run(worlds, report).await;
+    launch::run(worlds, report).await;
     scopes::run(worlds, report).await;
     backend::run(worlds, report).await;
 }

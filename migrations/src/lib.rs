@@ -31,6 +31,7 @@ impl MigratorTrait for Migrator {
             step!("0010_authorization"),
             step!("0011_launch"),
             step!("0012_logout"),
+            step!("0013_registration"),
             step!("0030_old_versions"),
         ]
     }

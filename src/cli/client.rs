@@ -5,9 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::config::Config;
 use crate::smart::clients::{self, ClientKeys, ClientKind, ClientOptions, NewClient};
+use crate::smart::registrations::{self, Origin};
 use crate::smart::signing::SigningAlg;
 use crate::store::Store;
 use crate::visibility::ViewerClass;
@@ -23,6 +26,8 @@ pub struct Client {
 enum Command {
     /// Register an app or a system. Prints JSON with its client_id and, once, any secret.
     Add(Box<Add>),
+    /// Print all clients as JSON, with when each asked, was verified and was enabled (milliseconds).
+    List,
     /// Shut a client out: its tokens are refused from the next request on.
     Disable(Named),
     /// Let it in again.
@@ -66,6 +71,9 @@ struct Add {
     /// Where people may be sent after it signed them out; once for each URI.
     #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
     post_logout_redirect_uris: Vec<String>,
+    /// The day on which its makers asked to be registered, as in 2026-11-20; today when absent.
+    #[arg(long, value_name = "DAY")]
+    received: Option<Date>,
     /// Whom a backend speaks for, as in Organization/123.
     #[arg(long, value_name = "REFERENCE")]
     person: Option<String>,
@@ -84,9 +92,11 @@ impl Client {
     /// # Errors
     /// What is wrong with the client, in words; or that the database failed.
     pub async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        let zone = config.time_zone();
         let store = super::store(config).await?;
         let done = match self.command {
-            Command::Add(add) => add.run(&store).await,
+            Command::Add(add) => add.run(&store, &zone).await,
+            Command::List => list(&store).await,
             Command::Disable(named) => named.set_disabled(&store, true).await,
             Command::Enable(named) => named.set_disabled(&store, false).await,
         };
@@ -105,7 +115,14 @@ impl Named {
 }
 
 impl Add {
-    async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
+    async fn run(self, store: &Store, zone: &TimeZone) -> anyhow::Result<ExitCode> {
+        let received = match self.received {
+            Some(day) => Some(day.to_zoned(zone.clone())?.timestamp().as_millisecond()),
+            None => None,
+        };
+        if received.is_some_and(|at| at > store.clock().now()) {
+            bail!("--received is in the future");
+        }
         let keys = self.jwks.as_deref().map(keys).transpose()?;
         let new = NewClient {
             client_id: self.client_id,
@@ -123,6 +140,8 @@ impl Add {
             options: ClientOptions {
                 id_token_alg: self.id_token_alg,
                 post_logout_redirect_uris: self.post_logout_redirect_uris,
+                origin: Origin::Operator,
+                received,
             },
         };
         let added = clients::add(store, new).await?;
@@ -138,6 +157,12 @@ fn keys(text: &str) -> anyhow::Result<ClientKeys> {
     let set = std::fs::read_to_string(Path::new(text))
         .with_context(|| format!("--jwks {text} is neither a URL nor a file that can be read"))?;
     Ok(ClientKeys::Value(set))
+}
+
+async fn list(store: &Store) -> anyhow::Result<ExitCode> {
+    let listed = registrations::list(store).await?;
+    super::print(&serde_json::to_string_pretty(&listed)?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn signing_alg(text: &str) -> Result<SigningAlg, String> {

@@ -13,7 +13,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use super::SmartState;
 use super::entities::account;
-use super::throttle::Kind;
+use super::throttle::{Kind, network};
 use super::{secret, sessions, users};
 use crate::clock::Millis;
 use crate::sql::Sql;
@@ -222,10 +222,5 @@ fn keyed(state: &SmartState, text: &str) -> Vec<u8> {
 }
 
 fn keyed_address(state: &SmartState, address: IpAddr) -> Vec<u8> {
-    // One IPv6 customer has a whole /64.
-    let text = match address {
-        IpAddr::V6(six) => format!("address {:x}", u128::from(six) >> 64),
-        IpAddr::V4(four) => format!("address {four}"),
-    };
-    keyed(state, &text)
+    keyed(state, &format!("address {:x}", network(address)))
 }

@@ -12,9 +12,11 @@ use url::{Host, Url};
 
 use super::entities::client;
 use super::jwks::{JwksError, KeySet};
+use super::registrations::{self, Origin};
 use super::scopes::ScopeList;
 use super::signing::SigningAlg;
 use super::{generation, secret};
+use crate::clock::Millis;
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
 
@@ -84,6 +86,9 @@ pub struct ClientOptions {
     pub id_token_alg: SigningAlg,
     /// Where people may be sent after the client signed them out.
     pub post_logout_redirect_uris: Vec<String>,
+    pub origin: Origin,
+    /// When its makers asked; now when absent. Milliseconds.
+    pub received: Option<Millis>,
 }
 
 /// What to print, once: the secret is not kept.
@@ -198,6 +203,9 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
     client::Entity::insert(row)
         .exec_without_returning(tx.connection())
         .await?;
+    let now = store.clock().now();
+    let (origin, received) = (new.options.origin, new.options.received);
+    registrations::record(tx.connection(), &client_id, origin, received, now).await?;
     tx.commit().await?;
     tracing::info!(client_id, kind = new.kind.name(), "client registered");
     Ok(RegisteredClient {

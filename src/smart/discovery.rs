@@ -4,10 +4,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use super::SmartState;
 use super::json::Json;
 use super::scopes::{IDENTITY, catalogue};
 use super::token::unavailable;
+use super::{SmartState, brands};
 
 /// `GET {fhir}/.well-known/smart-configuration` (SMART App Launch 2.2, "Conformance").
 pub(super) async fn smart_configuration(State(state): State<SmartState>) -> Json {
@@ -33,6 +33,8 @@ pub(super) async fn smart_configuration(State(state): State<SmartState>) -> Json
         "permission-v2",
     ]);
     configuration["management_endpoint"] = json!(state.url("/apps"));
+    configuration["user_access_brand_bundle"] = json!(state.url(brands::PATH));
+    configuration["user_access_brand_identifier"] = brands::identifier(&state);
     Json(configuration)
 }
 
@@ -67,7 +69,7 @@ fn common(state: &SmartState) -> Value {
         "none"
     ]);
     let algorithms = json!(["RS384", "ES384"]);
-    json!({
+    let mut configuration = json!({
         "issuer": state.issuer(),
         "jwks_uri": state.url("/auth/jwks"),
         "authorization_endpoint": state.url("/auth/authorize"),
@@ -87,7 +89,11 @@ fn common(state: &SmartState) -> Value {
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "authorization_response_iss_parameter_supported": true,
-    })
+    });
+    if state.config().registration_is_open {
+        configuration["registration_endpoint"] = json!(state.url("/auth/register"));
+    }
+    configuration
 }
 
 fn scopes() -> Vec<String> {

@@ -1,4 +1,5 @@
-//! The tables of `migrations/sql/0002_accounts.sql`, column by column. What they mean is said there.
+//! The tables of `migrations/sql/0002_accounts.sql` and what later files add, column by column. What they
+//! mean is said there.
 
 /// An OAuth client: an app or a backend.
 pub mod client {
@@ -22,6 +23,27 @@ pub mod client {
         pub created: i64,
         pub disabled: Option<i64>,
         pub post_logout_redirect_uris: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The clock of a client's registration.
+pub mod registration {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "client_registration")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub client_id: String,
+        pub origin: String,
+        pub received: i64,
+        pub verified: Option<i64>,
+        pub enabled: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

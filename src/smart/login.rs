@@ -67,6 +67,8 @@ pub(super) async fn get(
 async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Response, PageError> {
     let session = sessions::load(state, &jar).await?;
     let id = params.first("request").unwrap_or_default();
+    // Somebody else may be signed in than the one for whom an EHR opened the app.
+    let mut known = session.as_ref();
     let app = match id {
         "" if session.is_some() => return Ok(see_other(&state.path("/apps"))),
         "" => String::new(),
@@ -76,19 +78,22 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
             if step != "/login" {
                 return Ok(see_other(&state.path(&format!("{step}?request={id}"))));
             }
+            known = known.filter(|session| is_meant(&request, &session.account.id));
             app_name(state, &request).await?
         }
     };
+    let again = known.is_some();
+    let username = known
+        .map(|session| session.account.username.clone())
+        .unwrap_or_default();
     let (jar, form) = sessions::anonymous_form(state, jar);
     let template = LoginPage {
         frame: Frame::new(state, None),
         form,
         request: id.to_owned(),
         app,
-        again: session.is_some(),
-        username: session
-            .map(|session| session.account.username)
-            .unwrap_or_default(),
+        again,
+        username,
         problem: String::new(),
         idle_minutes: state.config().session_idle / (60 * SECOND),
     };
@@ -173,10 +178,7 @@ async fn sign_in(
         }
         Some(Refusal::Wait(wait)) => {
             let seconds = (wait + SECOND - 1) / SECOND;
-            let problem = format!(
-                "Too many tries. Please wait {seconds} seconds, then try again. Nobody else is \
-                 kept from signing in."
-            );
+            let problem = format!("Too many tries. Please wait {seconds} seconds, then try again.");
             (StatusCode::TOO_MANY_REQUESTS, problem, Some(seconds))
         }
         None if is_somebody_else => {

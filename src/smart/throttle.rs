@@ -173,7 +173,10 @@ impl Throttle {
         now: Millis,
     ) -> Option<Millis> {
         let key = self.key(kind, name, address);
-        let of_name = counts.names.get(&key).map(|count| count.until);
+        let of_name = counts
+            .names
+            .get(&key)
+            .and_then(|count| remaining(count, LONGEST_WAIT, now));
         let is_known = is_known
             || counts
                 .proven
@@ -183,11 +186,8 @@ impl Throttle {
             .addresses
             .get(&self.key(kind, "", address))
             .filter(|_| !is_known && address.is_some())
-            .map(|count| count.until);
-        of_name
-            .max(of_address)
-            .map(|until| until.saturating_sub(now))
-            .filter(|wait| *wait > 0)
+            .and_then(|count| remaining(count, LONGEST_WAIT_AT_ADDRESS, now));
+        of_name.max(of_address)
     }
 
     fn count_in(
@@ -239,12 +239,16 @@ impl Throttle {
     }
 
     fn key(&self, kind: Kind, name: &str, address: Option<IpAddr>) -> u64 {
-        // One IPv6 customer has a whole /64.
-        let address = address.map(|address| match address {
-            IpAddr::V6(six) => u128::from(six) >> 64 << 64,
-            IpAddr::V4(four) => u128::from(u32::from(four)),
-        });
-        self.hasher.hash_one((kind, name, address))
+        self.hasher.hash_one((kind, name, address.map(network)))
+    }
+}
+
+/// What counts as one address: one IPv6 customer has a whole /64, and an IPv4 address stays itself on a
+/// socket that takes both.
+pub(super) fn network(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V6(six) => u128::from(six) >> 64 << 64,
+        IpAddr::V4(four) => u128::from(u32::from(four)),
     }
 }
 
@@ -261,18 +265,32 @@ impl Count {
 fn add(count: &mut Count, free: u32, longest: Millis, now: Millis) {
     count.failures = count.failures.saturating_add(1);
     count.last = now;
-    count.until = now.saturating_add(wait_after(count.failures, free, longest));
+    count.until = match wait_after(count.failures, free, longest) {
+        0 => 0,
+        wait => now.saturating_add(wait),
+    };
+}
+
+/// How long to wait still. Where the clock was set back, nobody waits for what has not happened yet.
+fn remaining(count: &Count, longest: Millis, now: Millis) -> Option<Millis> {
+    let wait = count.until.saturating_sub(now);
+    let is_past = count.last <= now.saturating_add(longest);
+    (is_past && wait > 0).then_some(wait.min(longest))
 }
 
 fn take_back(count: &mut Count, free: u32, longest: Millis) {
     count.failures = count.failures.saturating_sub(1);
-    let wait = wait_after(count.failures, free, longest);
-    count.until = count.until.min(count.last.saturating_add(wait));
+    count.until = match wait_after(count.failures, free, longest) {
+        0 => 0,
+        wait => count.until.min(count.last.saturating_add(wait)),
+    };
 }
 
 /// Forgets one failure for each `step` that has passed; the rest of a step stays.
 fn drain(count: &mut Count, step: Millis, now: Millis) {
-    let steps = now.saturating_sub(count.last).max(0) / step;
+    // A clock that was set back drains from there on.
+    count.last = count.last.min(now);
+    let steps = now.saturating_sub(count.last) / step;
     count.failures = count
         .failures
         .saturating_sub(u32::try_from(steps).unwrap_or(u32::MAX));
@@ -356,6 +374,37 @@ mod tests {
         assert_eq!(throttle.wait(PERSON, "fresh", attacker(), later), None);
         throttle.failed(PERSON, "other", attacker(), later);
         assert_eq!(throttle.wait(PERSON, "fresh", attacker(), later), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_nobody_waiting() {
+        let throttle = Throttle::default();
+        let later = 90 * 24 * 60 * 60 * 1000;
+        assert_eq!(
+            throttle.reserve(PERSON, "ana", attacker(), false, later),
+            Ok(())
+        );
+        assert_eq!(throttle.wait(PERSON, "ana", attacker(), 0), None);
+        throttle.succeeded(PERSON, "ana", attacker(), later);
+        for _ in 0..80 {
+            throttle.failed(PERSON, "ben", attacker(), later);
+        }
+        assert_eq!(throttle.wait(PERSON, "ben", attacker(), 0), None);
+        assert_eq!(throttle.wait(PERSON, "fresh", attacker(), 0), None);
+        let wait = throttle.wait(PERSON, "ben", attacker(), later - 60_000);
+        assert_eq!(wait, Some(LONGEST_WAIT));
+        while throttle.spend_request(attacker(), later) {}
+        assert!(!throttle.spend_request(attacker(), 0));
+        assert!(throttle.spend_request(attacker(), REQUEST_DRAINED_AFTER));
+    }
+
+    #[test]
+    fn an_address_is_a_customer() {
+        let network = |text: &str| network(text.parse().unwrap());
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("::ffff:192.0.2.1"), network("::ffff:192.0.2.2"));
     }
 
     #[test]

@@ -430,6 +430,39 @@ async fn left_for(chromium: &Chromium, redirect: &str) -> Url {
     panic!("the browser did not set out for {redirect}");
 }
 
+/// An app asks to sign somebody out; the person says yes, and the browser goes back to the app.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signing_out_for_an_app_leads_back_to_it() {
+    let Some(tools) = Tools::find() else { return };
+    let hospital = Hospital::open(Database::Sqlite).await;
+    let server = AppServer::start(&tools).await;
+    let redirect = server.url("/callback.html");
+    let app = OauthApp::register(&hospital, "Ledger", &redirect).await;
+    browse(&tools, Scripts::On, async |chromium| {
+        let login = format!("{}/login", hospital.origin);
+        let apps = format!("{}/apps", hospital.origin);
+        chromium.client.goto(&login).await.unwrap();
+        sign_in(chromium, USERNAME, PASSWORD).await;
+        chromium.wait_for_address(&apps).await;
+        let mut out = Url::parse(&format!("{}/auth/end-session", hospital.origin)).unwrap();
+        out.query_pairs_mut()
+            .append_pair("client_id", &app.client_id)
+            .append_pair("post_logout_redirect_uri", &redirect)
+            .append_pair("state", "s-1");
+        chromium.client.goto(out.as_str()).await.unwrap();
+        assert!(chromium.text("main").await.contains("Ledger"));
+        judge(chromium, &tools, "end-session").await;
+        chromium.press("main form button").await;
+        let back = chromium.wait_for_address(&format!("{redirect}?")).await;
+        assert_eq!(query(&back, "state").as_deref(), Some("s-1"));
+        chromium.client.goto(&apps).await.unwrap();
+        chromium.wait_for_address(&login).await;
+        kept_to_itself(chromium, &hospital.origin, &[&server.origin]).await;
+    })
+    .await;
+    hospital.close().await;
+}
+
 /// The other pages that a person may come to.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_pages_are_accessible() {

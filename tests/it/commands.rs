@@ -195,3 +195,41 @@ fn a_configuration_that_cannot_be_used_says_why() {
         "{words}"
     );
 }
+
+#[tokio::test]
+async fn keys_are_rotated_and_clients_listed_with_their_clock() {
+    let database = TestDatabase::create(Database::Sqlite).await;
+    let url = &database.url;
+    let json = |output: Output| -> Value {
+        assert!(output.status.success(), "{}", words(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let first = json(run(url, &["keys", "rotate"], ""));
+    let second = json(run(url, &["keys", "rotate"], ""));
+    assert_eq!(first["made"].as_array().unwrap().len(), 2);
+    assert_eq!(second["retired"].as_array().unwrap().len(), 2);
+    let add = [
+        "client",
+        "add",
+        "--name",
+        "App",
+        "--scope",
+        "openid patient/*.rs",
+        "--type",
+        "public",
+        "--redirect-uri",
+        "https://app.example/cb",
+        "--id-token-alg",
+        "ES384",
+        "--received",
+    ];
+    let added = json(run(url, &[&add[..], &["2026-01-05"]].concat(), ""));
+    let listed = json(run(url, &["client", "list"], ""));
+    assert_eq!(listed[0]["client_id"], added["client_id"]);
+    assert_eq!(listed[0]["origin"], "operator");
+    // The beginning of that day in New York.
+    assert_eq!(listed[0]["received"], 1_767_589_200_000_i64);
+    assert!(listed[0]["verified"].as_i64() > listed[0]["received"].as_i64());
+    let late = run(url, &[&add[..], &["2999-01-01"]].concat(), "");
+    assert!(words(&late).contains("in the future"), "{}", words(&late));
+}

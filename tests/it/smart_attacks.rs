@@ -489,11 +489,13 @@ async fn what_a_request_may_cost_is_bounded(server: Server) {
         let answer = request.header("x-forwarded-for", address).send().await;
         answer.unwrap().status().as_u16()
     };
-    let mut last = 0;
-    for _ in 0..=300 {
-        last = ask("198.51.100.7").await;
+    let mut admitted = 0;
+    while ask("198.51.100.7").await == 303 {
+        admitted += 1;
+        assert!(admitted < 1000, "no end to it");
     }
-    assert_eq!(last, 429);
+    // One more for each second that it took.
+    assert!(admitted >= 300, "{admitted}");
     assert_eq!(ask("198.51.100.8").await, 303);
 }
 

@@ -13,6 +13,7 @@ const PLACES: &[(&str, &str)] = &[
     ("POST", "/auth/introspect"),
     ("POST", "/auth/revoke"),
     ("POST", "/auth/launch"),
+    ("POST", "/auth/register"),
     ("POST", "/auth/userinfo"),
     ("GET", "/auth/userinfo"),
     ("GET", "/auth/authorize"),

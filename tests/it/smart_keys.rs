@@ -26,6 +26,7 @@ async fn register(server: &Server, id_token_alg: SigningAlg) -> RegisteredClient
         options: ClientOptions {
             id_token_alg,
             post_logout_redirect_uris: vec![GOODBYE.to_owned()],
+            ..ClientOptions::default()
         },
     };
     clients::add(&server.store, new).await.unwrap()

@@ -211,6 +211,7 @@ async fn a_launch_is_for_one_app_one_person_five_minutes_and_once(server: Server
     let second = world.launch(json!({})).await;
     let page = busy.open(world.start(&second, SCOPE).url.as_str()).await.page();
     assert_eq!(page.url.path(), "/login");
+    assert!(!page.body.contains("signed in already") && !page.body.contains(&stranger.username));
     // Once, and for five minutes.
     assert_eq!(refused(&world.start(&launch, SCOPE)).await, "invalid_request");
     let late = world.launch(json!({})).await;

@@ -56,7 +56,8 @@ async fn guesses_at_the_same_moment_are_counted_each(server: Server) {
     for one in tries {
         looked_at += usize::from(one.await.unwrap() == 400);
     }
-    assert_eq!(looked_at, 6);
+    // One more, should it take longer than the first wait.
+    assert!((6..=7).contains(&looked_at), "{looked_at}");
 }
 
 async fn no_spelling_of_a_name_is_a_fresh_start(server: Server) {
@@ -64,7 +65,7 @@ async fn no_spelling_of_a_name_is_a_fresh_start(server: Server) {
     let loud = user.username.to_uppercase();
     let wide = user.username.replace('a', "\u{ff41}");
     let mut last = 0;
-    for name in [&user.username, &loud, &wide].iter().cycle().take(7) {
+    for name in [&user.username, &loud, &wide].iter().cycle().take(9) {
         last = try_from(server, "198.51.100.1", name, "no").await;
     }
     assert_eq!(last, 429);
@@ -113,12 +114,16 @@ async fn a_stranger_at_a_shared_address_does_not_keep_others_out(server: Server)
     assert_eq!(try_from(server, ward, &user.username, PASSWORD).await, 303);
     let browser = Browser::new(server);
     let mut guess = form(server, &browser, "x", "no").await;
-    let mut last = 0;
-    for at in 0..52 {
+    let mut waits = 0;
+    for at in 0..61 {
         guess.set("username", &format!("somebody-{at}"));
-        last = post(server, &browser, &guess, ward).await;
+        if post(server, &browser, &guess, ward).await == 429 {
+            waits += 1;
+            server.advance(16_000);
+        }
     }
-    assert_eq!(last, 429);
+    assert!(waits >= 3, "{waits}");
+    assert_eq!(post(server, &browser, &guess, ward).await, 429);
     assert_eq!(try_from(server, ward, &user.username, PASSWORD).await, 303);
     let newcomer = server.add_patient().await;
     assert_eq!(try_from(server, ward, &newcomer.username, PASSWORD).await, 429);

@@ -88,6 +88,7 @@ impl Server {
         .unwrap();
         let mut config = SmartConfig::new(&public);
         config.allow_loopback_jwks = true;
+        config.registration_is_open = true;
         config.client_address_header = Some("x-forwarded-for".to_owned());
         let state = SmartState::new(store.clone(), config).await.unwrap();
         let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();

@@ -7,8 +7,14 @@ use serde_json::Value;
 use crate::report::Report;
 use crate::worlds::Worlds;
 
-const CAPABILITIES: [&str; 11] = [
+const CAPABILITIES: [&str; 17] = [
+    "launch-ehr",
     "launch-standalone",
+    "context-banner",
+    "context-style",
+    "context-ehr-patient",
+    "context-ehr-encounter",
+    "permission-user",
     "client-public",
     "client-confidential-symmetric",
     "client-confidential-asymmetric",

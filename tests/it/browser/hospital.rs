@@ -102,7 +102,8 @@ impl Hospital {
             "client", "add", "--name", name, "--type", "public", "--scope", scope,
         ];
         for uri in redirect_uris {
-            arguments.extend(["--redirect-uri", uri]);
+            // Where people come back to, however they left.
+            arguments.extend(["--redirect-uri", uri, "--post-logout-redirect-uri", uri]);
         }
         let printed: Value = serde_json::from_str(&self.run(&arguments, "").await).unwrap();
         printed["client_id"].as_str().unwrap().to_owned()
