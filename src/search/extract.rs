@@ -109,6 +109,9 @@ pub fn of_type_key(keys: &Keys, type_code: &str, value: &str) -> i64 {
     keys.text(&format!("{type_code}|{value}"))
 }
 
+/// The words of a full text query, as they stand in the index.
+pub use text::words;
+
 /// Whether a reference parameter finds canonical URLs.
 #[must_use]
 pub fn finds_canonicals(type_id: TypeId, param: &SearchParam) -> bool {

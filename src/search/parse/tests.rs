@@ -133,7 +133,7 @@ fn what_is_not_understood_is_refused() {
         ("Patient", "name:sounds=x"),
         ("Patient", "birthdate=yesterday"),
         ("Patient", "birthdate:exact=2026"),
-        ("Patient", "gender:in=http://x"),
+        ("Patient", "gender:near=http://x"),
         ("Patient", "_text=x"),
         ("Patient", "_contained=true"),
         ("Patient", "name=a,,b"),
