@@ -68,7 +68,7 @@ each_api! {
             (&format!("Observation?code=http://loinc.org|718-7,{list}"), "o"),
         ]).await;
         let includes = "&_revinclude=Provenance:target".to_owned()
-            + &"&_include:iterate=Observation:*".repeat(1);
+            + "&_include:iterate=Observation:*";
         assert_eq!(included(api, &format!("Observation?_id={list}{includes}")).await, "p v");
     }
 

@@ -22,9 +22,11 @@ pub struct Query {
     pub order: Option<Order>,
 }
 
+type KeyOf = Box<dyn Fn(&World, &Value) -> Option<Key>>;
+
 pub struct Order {
     pub descending: bool,
-    pub key: Box<dyn Fn(&World, &Value) -> Option<Key>>,
+    pub key: KeyOf,
 }
 
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
