@@ -9,6 +9,7 @@ mod plan;
 mod reference;
 mod rows;
 mod text;
+pub mod units;
 mod values;
 
 #[cfg(test)]
@@ -383,6 +384,7 @@ impl Sink for Rows<'_> {
 
     fn quantity(&mut self, low: f64, high: f64, system: &str, code: &str) {
         self.found += 1;
+        let (is_ucum, unit) = (system == units::UCUM, code);
         let (code, system) = (self.scope.unit(code), self.scope.keys.system(system));
         self.out.quantities.push(QuantityRow {
             param: self.param,
@@ -391,6 +393,15 @@ impl Sink for Rows<'_> {
             code,
             system,
         });
+        if is_ucum && let Some(canonical) = units::canonical(unit) {
+            self.out.quantities.push(QuantityRow {
+                param: self.param,
+                low: canonical.convert(low),
+                high: canonical.convert(high),
+                code: canonical.code(self.scope.keys),
+                system: units::Canonical::system(self.scope.keys),
+            });
+        }
     }
 
     fn uri(&mut self, uri: &str) {

@@ -9,7 +9,7 @@ use crate::fhir::definitions::{TypeId, definitions};
 use crate::keys::Keys;
 use crate::search::extract::{
     CompositeRow, DateRow, IndexRows, NumberRow, QuantityRow, ReferenceRow, StringRow, TokenRow,
-    UriRow, normalize,
+    UriRow, normalize, units,
 };
 use crate::search::{SearchError, SearchRequest, SearchResult, search};
 use crate::sql::Sql;
@@ -141,6 +141,15 @@ impl<'k> Rows<'k> {
             code: self.keys.code(unit),
             system: self.keys.system(system),
         });
+        if let Some(canonical) = units::canonical(unit).filter(|_| system == units::UCUM) {
+            self.rows.quantities.push(QuantityRow {
+                param: self.param(code),
+                low: canonical.convert(value),
+                high: canonical.convert(value),
+                code: canonical.code(self.keys),
+                system: units::Canonical::system(self.keys),
+            });
+        }
         self
     }
 
