@@ -7,6 +7,7 @@
 mod compartment;
 pub mod cursor;
 pub mod error;
+pub mod explain;
 pub mod extract;
 pub mod include;
 pub mod parse;
@@ -15,6 +16,7 @@ pub mod query;
 pub mod run;
 pub mod sort;
 pub mod sql;
+mod terminology;
 #[cfg(test)]
 mod tests;
 pub mod walk;
@@ -141,8 +143,9 @@ pub async fn search(
     };
     let mut conditions = compartment;
     conditions.append(&mut query.conditions);
-    let plan = context.plan(&types, conditions)?;
     let reader = store.reader();
+    terminology::resolve(&context, reader, &mut conditions).await?;
+    let plan = context.plan(&types, conditions)?;
     let mut result = SearchResult {
         entries: Vec::new(),
         total: None,
@@ -224,6 +227,7 @@ pub async fn count(
         compartment: mut conditions,
     } = prepare(store, request)?;
     conditions.extend(query.conditions);
+    terminology::resolve(&context, store.reader(), &mut conditions).await?;
     let plan = context.plan(&types, conditions)?;
     context.count(store.reader(), &plan).await
 }
@@ -242,7 +246,7 @@ pub async fn find_ids<C: ConnectionTrait>(
     type_id: TypeId,
     pairs: &[(String, String)],
 ) -> Result<Vec<(String, i64)>, SearchError> {
-    let (types, query) = parse::parse(Some(type_id), pairs, true, store.base())?;
+    let (types, mut query) = parse::parse(Some(type_id), pairs, true, store.base())?;
     if query.conditions.is_empty() {
         return Err(SearchError::invalid(Issue::error(
             "invalid",
@@ -253,6 +257,7 @@ pub async fn find_ids<C: ConnectionTrait>(
         keys: store.keys(),
         visibility,
     };
+    terminology::resolve(&context, connection, &mut query.conditions).await?;
     let plan = context.plan(&types, query.conditions)?;
     context.first(connection, &plan, 2).await
 }

@@ -11,6 +11,17 @@ const MANY: usize = 200;
 pub struct Sql {
     pub text: String,
     pub values: Vec<Value>,
+    /// Full text queries, in the words of both engines.
+    engines: Vec<Words>,
+}
+
+#[derive(Clone, Debug)]
+struct Words {
+    /// Of the bound value.
+    place: usize,
+    column: &'static str,
+    fts5: String,
+    tsquery: String,
 }
 
 impl Sql {
@@ -22,7 +33,7 @@ impl Sql {
     pub fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
-            values: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -55,6 +66,19 @@ impl Sql {
         format!("({})", list.join(", "))
     }
 
+    /// Takes a full text query in the words of FTS5 and of PostgreSQL and returns a SELECT of the
+    /// surrogate ids that it finds in a column of `idx_text`.
+    pub fn bind_words(&mut self, column: &'static str, fts5: String, tsquery: String) -> String {
+        self.bind("");
+        self.engines.push(Words {
+            place: self.values.len(),
+            column,
+            fts5,
+            tsquery,
+        });
+        format!("{{words {}}}", self.engines.len())
+    }
+
     /// The finished statement for a database.
     #[must_use]
     pub fn statement(mut self, backend: DbBackend) -> Statement {
@@ -76,6 +100,26 @@ impl Sql {
                     self.text = self.text.replace(&own, &elements);
                     *value = json_list(list).into();
                 }
+            }
+            for (number, words) in (1..).zip(std::mem::take(&mut self.engines)) {
+                let own = format!("{{words {number}}}");
+                let (true, Some(value)) = (
+                    self.text.contains(&own),
+                    self.values.get_mut(words.place - 1),
+                ) else {
+                    continue;
+                };
+                let (place, column) = (words.place, words.column);
+                let found = if is_postgres {
+                    *value = words.tsquery.into();
+                    format!(
+                        "SELECT w.id FROM idx_text w WHERE w.{column} @@ CAST(${place} AS TEXT)::tsquery"
+                    )
+                } else {
+                    *value = words.fts5.into();
+                    format!("SELECT rowid FROM idx_text WHERE idx_text MATCH ${place}")
+                };
+                self.text = self.text.replace(&own, &found);
             }
             let text_id = if is_postgres { "id" } else { "rowid" };
             self.text = self.text.replace(Self::TEXT_ID, text_id);

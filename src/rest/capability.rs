@@ -193,7 +193,7 @@ fn resources(limits: &Limits) -> Vec<Value> {
             }
             let own: Vec<Value> = params
                 .iter()
-                .filter(|param| !is_general(param))
+                .filter(|param| !is_general(param) && param.kind != ParamKind::Special)
                 .map(param)
                 .collect();
             if !own.is_empty() {
@@ -237,16 +237,28 @@ fn is_general(param: &SearchParam) -> bool {
     param.code.starts_with('_')
 }
 
-/// Parameters of every type, told once.
+/// Parameters of every type, told once. Of the special ones those that are answered.
 fn general_params() -> Vec<Value> {
     let all = definitions();
-    all.type_id("Patient")
+    let answered = |one: &&SearchParam| {
+        one.kind != ParamKind::Special
+            || matches!(one.code.as_str(), "_content" | "_filter" | "_text")
+    };
+    let mut params: Vec<Value> = all
+        .type_id("Patient")
         .map(|patient| all.search_params(patient))
         .unwrap_or_default()
         .iter()
         .filter(|one| is_general(one))
+        .filter(answered)
         .map(param)
-        .collect()
+        .collect();
+    params.push(json!({
+        "name": "_list",
+        "type": "special",
+        "documentation": "The id of a List: the resources that stand in it.",
+    }));
+    params
 }
 
 fn param(param: &SearchParam) -> Value {
@@ -298,6 +310,14 @@ mod tests {
             patient["supportedProfile"],
             json!(["http://hl7.org/fhir/us/core/StructureDefinition/us-core-patient"])
         );
+        // What would be refused is not promised.
+        let all = statement.to_string();
+        for refused in ["\"near\"", "\"_query\"", "patient-extensions-Patient-age"] {
+            assert!(!all.contains(refused), "{refused}");
+        }
+        for answered in ["\"_filter\"", "\"_text\"", "\"_content\"", "\"_list\""] {
+            assert!(all.contains(answered), "{answered}");
+        }
         let text = patient.to_string();
         assert!(text.contains("Provenance:target"));
         assert!(text.contains("\"birthdate\""));

@@ -82,11 +82,19 @@ pub(super) async fn search_with(
         return Err(RestError::NotFound);
     }
     let all = pairs;
-    let pairs: Vec<(String, String)> = all
+    let mut pairs: Vec<(String, String)> = all
         .iter()
         .filter(|(name, _)| name != "_format" && name != "_pretty")
         .cloned()
         .collect();
+    // For whom plans are not, there is no such parameter.
+    let explains = search::explain::may(&session.viewer)
+        && pairs
+            .iter()
+            .any(|(name, value)| name == "_explain" && value == "true");
+    if explains {
+        pairs.retain(|(name, _)| name != "_explain");
+    }
     let request = SearchRequest {
         type_id: place.type_id,
         pairs: &pairs,
@@ -95,6 +103,10 @@ pub(super) async fn search_with(
             .map(|(type_id, id)| (definitions().type_name(type_id), id)),
         strict: prefer.strict,
     };
+    if explains {
+        let plan = search::explain::explain(&session.store, &session.viewer, &request).await?;
+        return Ok(Reply::ok(Content::Resource(plan)));
+    }
     let result = search::search(&session.store, &session.viewer, &request).await?;
 
     let base = session.store.base();

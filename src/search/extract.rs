@@ -9,6 +9,7 @@ mod plan;
 mod reference;
 mod rows;
 mod text;
+pub mod units;
 mod values;
 
 #[cfg(test)]
@@ -108,6 +109,9 @@ pub fn finds_identifiers(type_id: TypeId, param: &SearchParam) -> bool {
 pub fn of_type_key(keys: &Keys, type_code: &str, value: &str) -> i64 {
     keys.text(&format!("{type_code}|{value}"))
 }
+
+/// The words of a full text query, as they stand in the index.
+pub use text::words;
 
 /// Whether a reference parameter finds canonical URLs.
 #[must_use]
@@ -380,6 +384,7 @@ impl Sink for Rows<'_> {
 
     fn quantity(&mut self, low: f64, high: f64, system: &str, code: &str) {
         self.found += 1;
+        let (is_ucum, unit) = (system == units::UCUM, code);
         let (code, system) = (self.scope.unit(code), self.scope.keys.system(system));
         self.out.quantities.push(QuantityRow {
             param: self.param,
@@ -388,6 +393,15 @@ impl Sink for Rows<'_> {
             code,
             system,
         });
+        if is_ucum && let Some(canonical) = units::canonical(unit) {
+            self.out.quantities.push(QuantityRow {
+                param: self.param,
+                low: canonical.convert(low),
+                high: canonical.convert(high),
+                code: canonical.code(self.scope.keys),
+                system: units::Canonical::system(self.scope.keys),
+            });
+        }
     }
 
     fn uri(&mut self, uri: &str) {

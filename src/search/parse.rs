@@ -3,6 +3,7 @@
 //! not understood is refused with 400.
 
 pub mod date;
+mod filter;
 pub mod include;
 pub mod limit;
 mod list;
@@ -13,6 +14,7 @@ pub mod split;
 #[cfg(test)]
 mod tests;
 pub mod value;
+mod words;
 
 use super::error::SearchError;
 use super::query::{Condition, Param, Prefix, Query, SpanTest, Types};
@@ -157,8 +159,21 @@ pub fn narrowing(type_id: TypeId, query: &str) -> Result<Vec<Condition>, Problem
     let mut conditions = Vec::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let condition = reader.condition(&[type_id], &name, &value)?;
-        if matches!(condition, Condition::Chain { .. } | Condition::Has { .. }) {
-            return Err(Problem::unsupported("a scope cannot hold a chain"));
+        // What looks at other resources depends on who asks.
+        if matches!(
+            condition,
+            Condition::Chain { .. }
+                | Condition::Has { .. }
+                | Condition::Hierarchy { .. }
+                | Condition::ValueSet { .. }
+                | Condition::Subsumed { .. }
+                | Condition::Any(_)
+                | Condition::All(_)
+                | Condition::Not(_)
+        ) {
+            return Err(Problem::unsupported(
+                "a scope cannot hold a chain, a hierarchy, a value set or '_filter'",
+            ));
         }
         // `ap` depends on the time of asking; what a scope opens does not.
         let approximate = |tests: &[SpanTest]| tests.iter().any(|t| t.prefix == Prefix::Ap);
@@ -227,8 +242,11 @@ impl<'a> Reader<'a> {
         if let Some(rest) = name.strip_prefix("_has:") {
             return self.has(types, rest, raw);
         }
-        if name == "_list" {
-            return self.list(raw);
+        match name {
+            "_list" => return self.list(raw),
+            "_filter" => return self.filter(types, raw),
+            "_text" | "_content" => return self.words(name, raw),
+            _ => {}
         }
         if let Some((head, rest)) = name.split_once('.') {
             return self.chain(types, head, rest, raw);
@@ -342,6 +360,11 @@ impl<'a> Reader<'a> {
             param: Param(param),
             condition,
         })
+    }
+
+    /// Counts one more value.
+    fn count_value(&mut self, name: &str) -> Result<(), Problem> {
+        self.pieces(name, "x").map(|_| ())
     }
 
     fn deeper(&mut self) -> Result<(), Problem> {

@@ -54,7 +54,8 @@ pub fn plan(
     conditions: Vec<Condition>,
 ) -> Result<Plan, Forbidden> {
     let mut plan = open(visibility, access, types)?;
-    plan.conditions.extend(conditions);
+    plan.conditions
+        .extend(conditions.into_iter().flat_map(flat));
     if let Types::One(type_id) = plan.types {
         plan.conditions = plan
             .conditions
@@ -74,6 +75,14 @@ pub fn plan(
     let pinned = plan.pin.is_some();
     driver::choose(&mut plan, pinned);
     Ok(plan)
+}
+
+/// `_filter=a and b` is two conditions, each of which may lead.
+fn flat(condition: Condition) -> Vec<Condition> {
+    match condition {
+        Condition::All(all) => all.into_iter().flat_map(flat).collect(),
+        other => vec![other],
+    }
 }
 
 /// A plan over what is visible, without further conditions and without a driver.

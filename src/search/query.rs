@@ -129,6 +129,55 @@ pub enum Condition {
     /// At least one holds.
     Any(Vec<Condition>),
     Compartment(Compartment),
+    /// All hold.
+    All(Vec<Condition>),
+    Not(Box<Condition>),
+    /// `:in`, `:not-in`: becomes a list of codes before the search is planned.
+    ValueSet {
+        param: Param,
+        /// URLs or ids of stored value sets.
+        sets: Vec<String>,
+        not: bool,
+    },
+    /// `:below`, `:above` of tokens: becomes a list of codes before the search is planned.
+    Subsumed {
+        param: Param,
+        /// System and code.
+        values: Vec<(String, String)>,
+        is_up: bool,
+    },
+    /// `:below`, `:above` of references.
+    Hierarchy {
+        param: Param,
+        of: Hierarchy,
+    },
+    /// `_text` (of the narrative) and `_content`.
+    Text {
+        narrative: bool,
+        /// Alternatives, each of terms that all hold.
+        any: Vec<Vec<Term>>,
+    },
+}
+
+/// A word, or words that follow each other, in full text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// It must not be there.
+    pub not: bool,
+    /// Folded; never empty.
+    pub words: Vec<String>,
+    /// The last word is the beginning of one.
+    pub is_prefix: bool,
+}
+
+/// A resource and all below or above it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hierarchy {
+    pub type_id: TypeId,
+    pub id: String,
+    /// The parameter of that type whose references make the hierarchy.
+    pub part_of: Param,
+    pub is_up: bool,
 }
 
 /// The compartment of a resource.
@@ -183,6 +232,10 @@ pub enum StringMode {
     Exact,
     /// Folded, from the start of any word.
     Words,
+    /// Folded, the whole of it.
+    Is,
+    /// Folded, to the end.
+    Ends,
 }
 
 /// How a uri parameter compares.
@@ -205,6 +258,8 @@ pub enum Prefix {
     Sa,
     Eb,
     Ap,
+    /// Overlaps (`_filter` alone).
+    Po,
 }
 
 /// A prefix and the time span that the value stands for: ms, low inclusive, high exclusive.

@@ -1,6 +1,7 @@
 //! `_sort`: the keys of a match as SQL, and the rows after a cursor.
 
 use super::cursor::SortValue;
+use super::extract::units::Canonical;
 use super::parse::Reader;
 use super::plan::{self, Forbidden};
 use super::query::{Param, Sort, SortBy, Types};
@@ -133,11 +134,14 @@ pub fn key(
         }
     };
     let missing = kind.missing(descending);
-    // Some rows of tokens are for other purposes.
-    let has_text = if table == "idx_token" {
-        format!(" AND {alias}.text <> ''")
-    } else {
-        String::new()
+    // Some rows are for other purposes.
+    let its_own = match table {
+        "idx_token" => format!(" AND {alias}.text <> ''"),
+        "idx_quantity" => {
+            let canonical = lower.sql.bind(Canonical::system(lower.keys));
+            format!(" AND {alias}.system <> {canonical}")
+        }
+        _ => String::new(),
     };
     let by_id = matches!(table, "idx_string" | "idx_uri");
     // Without an index by id: all values of the type (of the known patient), joined; for a few
@@ -156,14 +160,14 @@ pub fn key(
         };
         let expression = format!(
             "COALESCE((SELECT {best}({alias}.{column}) FROM {table} {alias} WHERE {reach}\
-             {alias}.id = c.id AND {alias}.param = {}{has_text}), {missing})",
+             {alias}.id = c.id AND {alias}.param = {}{its_own}), {missing})",
             param.id
         );
         return Ok(with(expression, None, kind));
     }
     let join = format!(
         " LEFT JOIN (SELECT {alias}.id AS id, {best}({alias}.{column}) AS v FROM {table} {alias} \
-         WHERE {} AND {alias}.param = {}{}{has_text} GROUP BY {alias}.id) j{number} ON j{number}.id = c.id",
+         WHERE {} AND {alias}.param = {}{}{its_own} GROUP BY {alias}.id) j{number} ON j{number}.id = c.id",
         selection.row.any_type(&alias),
         param.id,
         selection.row.and_pin(&alias),

@@ -11,6 +11,7 @@ mod compartment;
 pub mod composite;
 pub mod date;
 pub mod has;
+mod hierarchy;
 pub mod id;
 pub mod last_updated;
 pub mod missing;
@@ -19,6 +20,7 @@ pub mod quantity;
 pub mod reference;
 pub mod select;
 pub mod string;
+mod text;
 pub mod token;
 pub mod uri;
 pub mod visible;
@@ -177,6 +179,18 @@ impl<'a> Lower<'a> {
             Condition::PatientIs(condition) => self.patient_is_probe(condition, row)?,
             Condition::Exists(type_id, id) => self.exists(*type_id, id)?,
             Condition::Compartment(of) => self.compartment_probe(of, row),
+            Condition::Hierarchy { param, of } => self.hierarchy_probe(param.0, of, row)?,
+            Condition::Text { narrative, any } => self.text_probe(*narrative, any, row),
+            Condition::Not(condition) => format!("NOT {}", bracketed(&self.probe(condition, row)?)),
+            Condition::All(conditions) => {
+                let mut all = Vec::with_capacity(conditions.len());
+                for condition in conditions {
+                    all.push(self.probe(condition, row)?);
+                }
+                format!("({})", all.join(" AND "))
+            }
+            // They are lists of codes by now, except where there is nobody to look them up.
+            Condition::ValueSet { .. } | Condition::Subsumed { .. } => NEVER.to_owned(),
             Condition::Any(conditions) => {
                 let mut any = Vec::with_capacity(conditions.len());
                 for condition in conditions {
@@ -224,6 +238,8 @@ impl<'a> Lower<'a> {
             Condition::Chain { param, .. } if canonical::refers(row, param.0) => return Ok(None),
             Condition::Chain { param, links } => self.chain_source(param.0, links, row)?,
             Condition::Compartment(of) => self.compartment_source(of, row),
+            Condition::Hierarchy { param, of } => self.hierarchy_source(*param, of, row)?,
+            Condition::Text { narrative, any } => self.text_source(*narrative, any, row),
             Condition::Has { source, param, .. } if finds_canonicals(*source, param.0) => {
                 return Ok(None);
             }
@@ -235,6 +251,10 @@ impl<'a> Lower<'a> {
             _ => return Ok(None),
         }))
     }
+}
+
+fn bracketed(test: &str) -> String {
+    format!("({test})")
 }
 
 /// Alternatives in parentheses; no alternative never holds.

@@ -193,7 +193,6 @@ mod tests {
     use sea_orm::{ConnectionTrait, DbBackend};
 
     use crate::fhir::definitions::definitions;
-    use crate::sql::Sql;
     use crate::store::Narrow;
     use crate::store::tests::{fixtures, viewer};
     use crate::visibility::{ViewerClass, Visibility};
@@ -214,10 +213,8 @@ mod tests {
             ] {
                 let visibility = Visibility::of(&viewer, store.keys(), 0, 0);
                 let read = store.read_sql(&visibility, narrow, type_id, "1").unwrap();
-                let explain = Sql {
-                    text: format!("EXPLAIN QUERY PLAN {}", read.text),
-                    values: read.values,
-                };
+                let mut explain = read.clone();
+                explain.text = format!("EXPLAIN QUERY PLAN {}", read.text);
                 let steps = store
                     .reader()
                     .query_all_raw(explain.statement(store.backend()))

@@ -29,6 +29,7 @@ mod rest_provenance;
 mod rest_record;
 mod rest_search;
 mod rest_search_links;
+mod rest_search_terms;
 mod rest_search_values;
 mod rest_served;
 mod rest_support;

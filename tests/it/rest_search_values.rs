@@ -68,7 +68,7 @@ each_api! {
             (&format!("Observation?code=http://loinc.org|718-7,{list}"), "o"),
         ]).await;
         let includes = "&_revinclude=Provenance:target".to_owned()
-            + &"&_include:iterate=Observation:*".repeat(1);
+            + "&_include:iterate=Observation:*";
         assert_eq!(included(api, &format!("Observation?_id={list}{includes}")).await, "p v");
     }
 
@@ -213,6 +213,39 @@ each_api! {
             ("Observation?value-quantity=lt12", ""),
             ("Observation?value-quantity:missing=false", "o"),
         ]).await;
+    }
+
+    async fn quantities_convert_among_units(api: &Api) {
+        let weighs = |id: &str, value: f64, unit: &str| {
+            let mut one = an_observation(id, "p");
+            one["valueQuantity"] = json!({"value": value, "unit": unit,
+                "system": "http://unitsofmeasure.org", "code": unit});
+            one
+        };
+        put_all(api, &[
+            a_patient("p"), weighs("mg", 5.0, "mg"), weighs("g", 0.005, "g"), weighs("kg", 2.0, "kg"),
+            weighs("warm", 98.6, "[degF]"), weighs("odd", 7.0, "{score}"), an_observation("plain", "p"),
+        ]).await;
+        let ucum = "http://unitsofmeasure.org|";
+        let cases = [
+            (format!("5|{ucum}mg"), "g mg"),
+            (format!("0.005|{ucum}g"), "g mg"),
+            (format!("gt1|{ucum}g"), "kg"),
+            (format!("lt1|{ucum}kg"), "g mg"),
+            (format!("37|{ucum}Cel"), "warm"),
+            (format!("7|{ucum}{{score}}"), "odd"),
+            // Without a system the unit is a word.
+            ("5||mg".to_owned(), "mg"),
+            // Without a unit the number is the one that was written.
+            ("lt1".to_owned(), "g"),
+            ("5".to_owned(), "mg"),
+        ];
+        for (value, wanted) in cases {
+            let path = format!("Observation?value-quantity={}", value.replace('|', "%7C").replace('{', "%7B").replace('}', "%7D"));
+            assert_eq!(found(api, SYSTEM, &path).await, wanted, "{path}");
+        }
+        let sorted = api.get(SYSTEM, "Observation?_sort=value-quantity").await.is(200).json();
+        assert_eq!(sorted["entry"][0]["resource"]["id"], "g");
     }
 
     async fn any_parameter_sorts(api: &Api) {

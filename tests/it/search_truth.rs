@@ -1,6 +1,7 @@
 //! Search against a brute-force reading of the JSON: what each parameter finds is said here a second
 //! time, by hand, from FHIR R4's own pages, without the server's tables, index or SQL.
 
+mod more;
 mod params;
 mod queries;
 mod values;

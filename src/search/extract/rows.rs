@@ -53,7 +53,8 @@ pub struct NumberRow {
 }
 
 /// A quantity; `code` is of its unit code, or of its human unit where there is no code; one more
-/// row with the human unit (system 0) where both exist and differ. 0 without any unit. Ends as in
+/// row with the human unit (system 0) where both exist and differ, and one more with the
+/// [canonical unit](super::units) of a UCUM code. 0 without any unit. Ends as in
 /// [`NumberRow`]. `idx_quantity`.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct QuantityRow {

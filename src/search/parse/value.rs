@@ -6,8 +6,8 @@ use super::{Problem, Reader, date, limit, number};
 use crate::fhir::definitions::{ParamKind, SearchParam, TypeId, definitions};
 use crate::search::extract::finds_identifiers;
 use crate::search::query::{
-    CodeTest, ComponentTest, Condition, Param, QuantityTest, StringMode, SystemTest, Target,
-    TokenTest, UriMode,
+    CodeTest, ComponentTest, Condition, Hierarchy, Param, QuantityTest, StringMode, SystemTest,
+    Target, TokenTest, UriMode,
 };
 
 /// The condition of `code[:modifier]=raw` on a parameter that the type has.
@@ -102,6 +102,7 @@ pub fn condition(
 }
 
 const TOKEN: &str = "code, system|code, |code or system| (a '|' inside a value is written \\|)";
+const SUBSUMED: &str = "system|code";
 const OF_TYPE: &str = "system|code|value: the identifier's type, then its value";
 const QUANTITY: &str =
     "number, number|system|code or number||code, with an optional prefix (eq, ne, gt, lt, ...)";
@@ -163,6 +164,27 @@ fn token_condition(
     let not = match modifier {
         None => false,
         Some("not") => true,
+        Some(modifier @ ("in" | "not-in")) => {
+            return Ok(Condition::ValueSet {
+                param,
+                sets: texts(&param.code, pieces)?,
+                not: modifier == "not-in",
+            });
+        }
+        Some(modifier @ ("above" | "below")) => {
+            let values = each(pieces, &param.code, SUBSUMED, |piece| match token(piece)? {
+                TokenTest {
+                    system: SystemTest::Is(system),
+                    code: Some(CodeTest::Is(code)),
+                } => Some((system, code)),
+                _ => None,
+            })?;
+            return Ok(Condition::Subsumed {
+                param,
+                values,
+                is_up: modifier == "above",
+            });
+        }
         Some("text") => return strings(param, StringMode::Words, pieces),
         Some("of-type") if types.iter().any(|own| finds_identifiers(*own, param.0)) => {
             let values = each(pieces, &param.code, OF_TYPE, of_type)?;
@@ -219,7 +241,7 @@ fn of_type(piece: &str) -> Option<TokenTest> {
 }
 
 /// `number`, `number|system|code` or `number||code`.
-fn quantity(piece: &str) -> Option<QuantityTest> {
+pub fn quantity(piece: &str) -> Option<QuantityTest> {
     let (amount, system, unit) = match *split(piece, '|').as_slice() {
         [amount] => (amount, "", ""),
         [amount, system, unit] => (amount, system, unit),
@@ -254,6 +276,9 @@ fn reference_condition(
                 not: false,
             });
         }
+        Some(modifier @ ("above" | "below")) => {
+            return hierarchy(reader, types, param, modifier == "above", pieces);
+        }
         Some(other) => match definitions().type_id(other) {
             Some(only) => Some(only),
             None => return Err(Problem::modifier(name, other)),
@@ -283,6 +308,67 @@ fn reference_condition(
         values: urls,
     };
     Ok(Condition::Any(vec![references, canonicals]))
+}
+
+/// `:below` and `:above`: a canonical with a part of its version, a URL by its path, or a resource
+/// in a hierarchy of its type.
+fn hierarchy(
+    reader: &Reader<'_>,
+    types: &[TypeId],
+    param: Param,
+    is_up: bool,
+    pieces: &[&str],
+) -> Result<Condition, Problem> {
+    let name = param.code.as_str();
+    let mut any = Vec::new();
+    for piece in pieces {
+        let text = unescape(piece);
+        let targets = reader
+            .targets(types, param.0, None, &text)
+            .ok_or_else(|| Problem::value(name, piece, REFERENCE))?;
+        for target in targets {
+            match target {
+                Target::Url(url) => any.push(Condition::Uri {
+                    param,
+                    mode: if is_up {
+                        UriMode::Above
+                    } else {
+                        UriMode::Below
+                    },
+                    values: vec![url],
+                }),
+                Target::Local(type_id, id) => {
+                    let part_of = ["partof", "part-of"]
+                        .iter()
+                        .find_map(|code| definitions().search_param(type_id, code))
+                        .filter(|part_of| part_of.targets.contains(&type_id));
+                    if let Some(part_of) = part_of {
+                        any.push(Condition::Hierarchy {
+                            param,
+                            of: Hierarchy {
+                                type_id,
+                                id,
+                                part_of: Param(part_of),
+                                is_up,
+                            },
+                        });
+                    }
+                }
+            }
+        }
+    }
+    if any.is_empty() {
+        return Err(Problem::unsupported(format!(
+            "'{name}' refers to no type with a hierarchy (part of) that ':above' and ':below' follow"
+        )));
+    }
+    Ok(match any.pop() {
+        Some(one) if any.is_empty() => one,
+        last => {
+            any.extend(last);
+            Condition::Any(any)
+        }
+    })
 }
 
 fn composite(

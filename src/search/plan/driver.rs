@@ -49,6 +49,8 @@ pub fn rank(condition: &Condition, pinned: bool) -> u32 {
     let unless_pinned = |rank| if pinned { 0 } else { rank };
     match condition {
         Condition::Id(_) => 1_000,
+        Condition::Text { .. } => unless_pinned(400),
+        Condition::Hierarchy { .. } => unless_pinned(420),
         Condition::Compartment(_) => unless_pinned(SELECTIVE + 50),
         Condition::Reference { param, values } => {
             let rank = if HUBS.contains(&param.code.as_str()) {
@@ -90,10 +92,10 @@ pub fn rank(condition: &Condition, pinned: bool) -> u32 {
         Condition::String { mode, values, .. } => {
             let shortest = values.iter().map(|v| v.chars().count()).min().unwrap_or(0);
             let rank = match mode {
-                StringMode::Exact => 650,
+                StringMode::Exact | StringMode::Is => 650,
                 StringMode::Prefix if shortest >= 3 => SELECTIVE,
                 StringMode::Prefix => 300,
-                StringMode::Contains | StringMode::Words => 90,
+                StringMode::Contains | StringMode::Words | StringMode::Ends => 90,
             };
             unless_pinned(fewer(rank, values.len()))
         }
@@ -122,7 +124,11 @@ pub fn rank(condition: &Condition, pinned: bool) -> u32 {
         | Condition::PatientIs(_)
         | Condition::Exists(..)
         | Condition::Missing { .. }
-        | Condition::Any(_) => 0,
+        | Condition::Any(_)
+        | Condition::All(_)
+        | Condition::Not(_)
+        | Condition::ValueSet { .. }
+        | Condition::Subsumed { .. } => 0,
     }
 }
 

@@ -108,7 +108,9 @@ impl Lower<'_> {
                     Prefix::Ne => format!("({low} < {from} OR {high} > {to})"),
                     Prefix::Ge => format!("({low} >= {from} OR {high} > {to})"),
                     Prefix::Le => format!("({low} < {to} AND ({low} < {from} OR {high} <= {to}))"),
-                    Prefix::Ap => format!("({low} < {to} AND {high} > {from})"),
+                    Prefix::Ap | Prefix::Po => {
+                        format!("({low} < {to} AND {high} > {from})")
+                    }
                     _ => format!("({low} >= {from} AND {low} < {to} AND {high} <= {to})"),
                 }
             }

@@ -45,7 +45,7 @@ impl Lower<'_> {
             Prefix::Ge => format!("{column} >= {}", bind(from)),
             Prefix::Lt | Prefix::Eb => format!("{column} < {}", bind(from)),
             Prefix::Le => format!("{column} < {}", bind(to)),
-            Prefix::Eq | Prefix::Ap => {
+            Prefix::Eq | Prefix::Ap | Prefix::Po => {
                 format!("({column} >= {} AND {column} < {})", bind(from), bind(to))
             }
             Prefix::Ne => format!("({column} < {} OR {column} >= {})", bind(from), bind(to)),

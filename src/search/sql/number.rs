@@ -62,7 +62,7 @@ impl Lower<'_> {
                 let (from, to) = (bind(test.low), bind(test.high));
                 format!("({low} < {from} OR {high} >= {to})")
             }
-            Prefix::Ap => {
+            Prefix::Ap | Prefix::Po => {
                 let (from, to) = (bind(test.low), bind(test.high));
                 format!("({low} <= {to} AND {high} >= {from})")
             }

@@ -2,7 +2,8 @@
 
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
-use crate::search::query::QuantityTest;
+use crate::search::extract::units::{Canonical, UCUM, canonical};
+use crate::search::query::{NumberTest, QuantityTest, SystemTest};
 
 impl Lower<'_> {
     pub(super) fn quantity_probe(
@@ -39,7 +40,15 @@ impl Lower<'_> {
         let tests: Vec<String> = values
             .iter()
             .map(|value| {
+                if let Some(test) = self.canonical_test(t, value) {
+                    return test;
+                }
                 let mut all = vec![self.number_test(&low, &high, &value.number)];
+                if value.unit.is_none() && value.system == SystemTest::Any {
+                    // Numbers without a unit are those that were written.
+                    let canonical = self.sql.bind(Canonical::system(self.keys));
+                    all.push(format!("{t}.system <> {canonical}"));
+                }
                 if let Some(unit) = &value.unit {
                     let code = self.sql.bind(self.keys.code(unit));
                     all.push(format!("{t}.code = {code}"));
@@ -49,5 +58,25 @@ impl Lower<'_> {
             })
             .collect();
         either(&tests)
+    }
+
+    /// A UCUM unit finds every unit that converts to it.
+    fn canonical_test(&mut self, t: &str, value: &QuantityTest) -> Option<String> {
+        let (SystemTest::Is(system), Some(unit)) = (&value.system, &value.unit) else {
+            return None;
+        };
+        let canonical = canonical(unit).filter(|_| system == UCUM)?;
+        let number = NumberTest {
+            prefix: value.number.prefix,
+            value: canonical.convert(value.number.value),
+            low: canonical.convert(value.number.low),
+            high: canonical.convert(value.number.high),
+        };
+        let number = self.number_test(&format!("{t}.low"), &format!("{t}.high"), &number);
+        let code = self.sql.bind(canonical.code(self.keys));
+        let system = self.sql.bind(Canonical::system(self.keys));
+        Some(format!(
+            "({number} AND {t}.code = {code} AND {t}.system = {system})"
+        ))
     }
 }

@@ -70,6 +70,15 @@ impl Lower<'_> {
                         let sought = like_escape(&(norm + &more));
                         self.like(t, &format!("%{sought}%"))
                     }
+                    StringMode::Is => {
+                        let norm = self.sql.bind(norm);
+                        let more = self.sql.bind(more);
+                        format!("({t}.norm = {norm} AND {t}.more = {more})")
+                    }
+                    StringMode::Ends => {
+                        let pattern = self.sql.bind(format!("%{}", like_escape(&(norm + &more))));
+                        format!("{t}.norm || {t}.more LIKE {pattern} ESCAPE '!'")
+                    }
                     StringMode::Words => {
                         let sought = like_escape(&(norm + &more));
                         let mut any = vec![self.like(t, &format!("{sought}%"))];

@@ -51,6 +51,16 @@ impl Lower<'_> {
                     // Canonicals with a version have a row without it.
                     tests.push(format!("{column} = {exact}"));
                 }
+                // Of a canonical it is the version that is above or below: `1.2` has `1` above it.
+                UriMode::Below if value.contains('|') => {
+                    let exact = self.sql.bind(value.as_str());
+                    tests.push(format!("{column} = {exact}"));
+                    tests.push(self.begins_with(&column, &format!("{value}.")));
+                }
+                UriMode::Above if value.contains('|') => {
+                    let above = self.equals(versions(value));
+                    tests.push(format!("{column} {above}"));
+                }
                 UriMode::Below => {
                     let stem = value.trim_end_matches('/');
                     let exact = self.equals([stem, value.as_str()]);
@@ -82,6 +92,16 @@ fn ancestors(uri: &str) -> Vec<String> {
     all
 }
 
+/// A canonical with its version and with every shorter one.
+fn versions(canonical: &str) -> Vec<String> {
+    let start = canonical.find('|').unwrap_or(canonical.len());
+    let mut all = vec![canonical.to_owned()];
+    for (at, _) in canonical.match_indices('.').filter(|(at, _)| *at > start) {
+        all.extend(canonical.get(..at).map(str::to_owned));
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -97,5 +117,9 @@ mod tests {
             ]
         );
         assert_eq!(super::ancestors("urn:oid:1.2"), ["urn:oid:1.2"]);
+        assert_eq!(
+            super::versions("http://a.b/c|1.2.3"),
+            ["http://a.b/c|1.2.3", "http://a.b/c|1", "http://a.b/c|1.2"]
+        );
     }
 }

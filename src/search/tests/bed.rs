@@ -9,7 +9,7 @@ use crate::fhir::definitions::{TypeId, definitions};
 use crate::keys::Keys;
 use crate::search::extract::{
     CompositeRow, DateRow, IndexRows, NumberRow, QuantityRow, ReferenceRow, StringRow, TokenRow,
-    UriRow, normalize,
+    UriRow, fold, is_folded, normalize, units,
 };
 use crate::search::{SearchError, SearchRequest, SearchResult, search};
 use crate::sql::Sql;
@@ -96,9 +96,15 @@ impl<'k> Rows<'k> {
     }
 
     pub fn token(mut self, code: &str, system: &str, value: &str) -> Self {
+        let param = definitions().search_param(self.type_id, code).unwrap();
+        let spelled = if is_folded(self.type_id, param) {
+            fold(value)
+        } else {
+            value.into()
+        };
         self.rows.tokens.push(TokenRow {
-            param: self.param(code),
-            code: self.keys.code(value),
+            param: param.id,
+            code: self.keys.code(&spelled),
             system: self.keys.system(system),
             text: value.to_owned(),
         });
@@ -141,6 +147,15 @@ impl<'k> Rows<'k> {
             code: self.keys.code(unit),
             system: self.keys.system(system),
         });
+        if let Some(canonical) = units::canonical(unit).filter(|_| system == units::UCUM) {
+            self.rows.quantities.push(QuantityRow {
+                param: self.param(code),
+                low: canonical.convert(value),
+                high: canonical.convert(value),
+                code: canonical.code(self.keys),
+                system: units::Canonical::system(self.keys),
+            });
+        }
         self
     }
 

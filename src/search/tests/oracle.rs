@@ -111,7 +111,9 @@ fn holds(condition: &Condition, doc: &Doc, world: &[&Doc], eyes: &Eyes<'_>) -> b
                     StringMode::Prefix => row.norm.starts_with(&normalize(value)),
                     StringMode::Contains => row.norm.contains(&normalize(value)),
                     StringMode::Exact => row.exact == *value,
-                    StringMode::Words => panic!("not in the test's vocabulary"),
+                    StringMode::Words | StringMode::Is | StringMode::Ends => {
+                        panic!("not in the test's vocabulary")
+                    }
                 })
             }),
         Condition::Date { param, values } => rows
@@ -214,7 +216,7 @@ fn span(test: &SpanTest, low: i64, high: i64) -> bool {
         Prefix::Le => low < test.low || contains || high <= test.high,
         Prefix::Sa => low >= test.high,
         Prefix::Eb => high <= test.low,
-        Prefix::Ap => panic!("not in the test's vocabulary"),
+        Prefix::Ap | Prefix::Po => panic!("not in the test's vocabulary"),
     }
 }
 
@@ -227,6 +229,6 @@ fn number(test: &NumberTest, value: f64) -> bool {
         Prefix::Lt | Prefix::Eb => value < test.value,
         Prefix::Ge => value >= test.value,
         Prefix::Le => value <= test.value,
-        Prefix::Ap => panic!("not in the test's vocabulary"),
+        Prefix::Ap | Prefix::Po => panic!("not in the test's vocabulary"),
     }
 }

@@ -10,7 +10,7 @@ use super::values::{
 };
 use super::{World, address};
 
-type Test = Box<dyn Fn(&World, &Value) -> bool>;
+pub type Test = Box<dyn Fn(&World, &Value) -> bool>;
 
 /// A query and its meaning.
 pub struct Query {
@@ -22,9 +22,11 @@ pub struct Query {
     pub order: Option<Order>,
 }
 
+type KeyOf = Box<dyn Fn(&World, &Value) -> Option<Key>>;
+
 pub struct Order {
     pub descending: bool,
-    pub key: Box<dyn Fn(&World, &Value) -> Option<Key>>,
+    pub key: KeyOf,
 }
 
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
@@ -49,7 +51,7 @@ pub fn value(text: &str) -> String {
     escape(&escaped)
 }
 
-fn query(
+pub fn query(
     type_name: &'static str,
     what: &'static str,
     rest: String,
@@ -65,7 +67,7 @@ fn query(
 }
 
 /// Up to three different ones: the first, one in the middle, the last.
-fn some<T: Ord + Clone>(all: BTreeSet<T>) -> Vec<T> {
+pub fn some<T: Ord + Clone>(all: BTreeSet<T>) -> Vec<T> {
     let all: Vec<T> = all.into_iter().collect();
     let mut picked: Vec<T> = [0, all.len() / 2, all.len().saturating_sub(1)]
         .iter()
@@ -75,7 +77,7 @@ fn some<T: Ord + Clone>(all: BTreeSet<T>) -> Vec<T> {
     picked
 }
 
-fn values_of<'w>(world: &'w World, param: &Param) -> Vec<&'w Value> {
+pub fn values_of<'w>(world: &'w World, param: &Param) -> Vec<&'w Value> {
     let (type_name, paths) = (param.type_name, param.paths);
     world
         .of(type_name)
@@ -98,10 +100,12 @@ pub fn all(world: &World) -> Vec<Query> {
         sorted(*param, &mut all);
     }
     combined(world, &mut all);
+    super::more::filters(world, &mut all);
+    super::more::words(world, &mut all);
     all
 }
 
-fn has_token(resource: &Value, paths: &str, system: Option<&str>, code: &str) -> bool {
+pub fn has_token(resource: &Value, paths: &str, system: Option<&str>, code: &str) -> bool {
     at(resource, paths)
         .into_iter()
         .flat_map(tokens)

@@ -279,7 +279,82 @@ impl Generator {
         if self.chance(25) {
             parts.push(self.include(type_name));
         }
+        if self.chance(6) {
+            parts.push(format!("_list={}", self.id()));
+        }
+        if self.chance(10) {
+            let name = if self.chance(50) { "_text" } else { "_content" };
+            let words = self.words_of_text();
+            parts.push(format!("{name}={}", escape(&words)));
+        }
+        if self.chance(12) {
+            let filter = self.filter(type_name, 2);
+            parts.push(format!("_filter={}", escape(&filter)));
+        }
+        if self.chance(3) {
+            parts.push("_explain=true".to_owned());
+        }
         parts.join("&")
+    }
+
+    fn id(&mut self) -> String {
+        let reference = self.one(&self.references.clone()).to_owned();
+        reference.split('/').nth(1).unwrap_or("x").to_owned()
+    }
+
+    /// Words for full text, sometimes in quotes, sometimes the beginning of one.
+    fn words_of_text(&mut self) -> String {
+        let text = self.one(&self.words.clone()).to_owned();
+        let word = text
+            .split(|c: char| !c.is_alphanumeric())
+            .find(|word| !word.is_empty())
+            .unwrap_or("x")
+            .to_owned();
+        match self.below(4) {
+            0 => format!("\"{text}\""),
+            1 => format!("{}*", word.chars().take(3).collect::<String>()),
+            2 => format!("{word} OR {}", self.one(&self.words.clone())),
+            _ => word,
+        }
+    }
+
+    /// Comparisons joined with `and`, `or` and `not`.
+    fn filter(&mut self, type_name: &str, depth: usize) -> String {
+        if depth > 0 && self.chance(50) {
+            let (a, b) = (
+                self.filter(type_name, depth - 1),
+                self.filter(type_name, depth - 1),
+            );
+            return match self.below(3) {
+                0 => format!("({a}) and ({b})"),
+                1 => format!("({a}) or ({b})"),
+                _ => format!("not ({a})"),
+            };
+        }
+        let params = self.params(type_name);
+        let Some(param) = params.get(self.below(params.len())) else {
+            return "_id eq x".to_owned();
+        };
+        if self.chance(15) {
+            return format!("{} pr {}", param.code, self.chance(50));
+        }
+        let operators: &[&str] = match param.kind {
+            ParamKind::Date => &["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "po"],
+            ParamKind::Number | ParamKind::Quantity => &["eq", "ne", "gt", "lt", "ge", "le"],
+            ParamKind::String => &["eq", "ne", "co", "sw", "ew"],
+            ParamKind::Token => &["eq", "ne", "co", "sw"],
+            _ => &["eq", "ne"],
+        };
+        let operator = operators[self.below(operators.len())];
+        let value = match param.kind {
+            ParamKind::Token => self.one(&self.codes.clone()).to_owned(),
+            ParamKind::Date => self.one(&self.dates.clone()).to_owned(),
+            ParamKind::Number | ParamKind::Quantity => self.one(&self.numbers.clone()).to_owned(),
+            ParamKind::String => self.one(&self.words.clone()).to_owned(),
+            ParamKind::Uri => self.one(&self.urls.clone()).to_owned(),
+            _ => self.one(&self.references.clone()).to_owned(),
+        };
+        format!("{} {operator} \"{}\"", param.code, value.replace('"', ""))
     }
 
     fn params(&self, type_name: &str) -> Vec<&'static SearchParam> {
@@ -328,6 +403,13 @@ impl Generator {
         let modifier = match param.kind {
             ParamKind::Token if self.chance(12) => ":not",
             ParamKind::Token if self.chance(5) => ":text",
+            ParamKind::Token if self.chance(5) => ":below",
+            ParamKind::Token if self.chance(3) => {
+                return format!("{name}:in={}", self.id());
+            }
+            ParamKind::Reference if self.chance(8) => ":below",
+            ParamKind::Reference if self.chance(8) => ":above",
+            ParamKind::Reference if self.chance(5) => ":identifier",
             ParamKind::String if self.chance(20) => ":contains",
             ParamKind::String if self.chance(20) => ":exact",
             _ => "",
@@ -420,7 +502,6 @@ impl Generator {
         keys.extend(
             self.params(type_name)
                 .into_iter()
-                .filter(|param| !matches!(param.kind, ParamKind::Composite))
                 .map(|param| param.code.clone()),
         );
         let key = self.one(&keys).to_owned();
