@@ -10,6 +10,8 @@ pub struct Fhir {
     pub conditional_delete: ConditionalDelete,
     /// Whether each request that writes leaves a Provenance with its client.
     pub provenance: bool,
+    /// Whether every access leaves an AuditEvent.
+    pub audit: bool,
 }
 
 /// What a conditional deletion takes.

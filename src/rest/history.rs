@@ -98,6 +98,8 @@ pub(super) async fn history(
         bundle.link("next", &format!("{base}/{path}?_cursor={sealed}{own}"));
     }
     let view = query::view(pairs)?;
+    let seen = page.entries.iter();
+    session.touch(seen.map(|entry| (entry.type_id, &*entry.id)));
     for entry in page.entries {
         let address = format!("{}/{}", definitions().type_name(entry.type_id), entry.id);
         let status = match entry.method {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::RestError;
+use super::audit::Touched;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::store::{Origin, Store};
 use crate::visibility::{Access, Viewer, Visibility};
@@ -54,6 +55,8 @@ pub struct Session {
     pub visibility: Visibility,
     pub limits: Arc<Limits>,
     pub origin: Origin,
+    /// What the audit log is to know of this request; none where there is no log.
+    pub touched: Option<Touched>,
     /// `X-Provenance`, checked.
     pub provenance: Option<Arc<Value>>,
 }
@@ -76,7 +79,20 @@ impl Session {
             visibility,
             limits,
             origin,
+            touched: None,
             provenance: None,
+        }
+    }
+
+    /// Notes resources for the audit log.
+    pub(super) fn touch<'i>(&self, resources: impl IntoIterator<Item = (TypeId, &'i str)>) {
+        if let Some(touched) = &self.touched {
+            let keys = self.store.keys();
+            touched.add(
+                resources
+                    .into_iter()
+                    .map(|(type_id, id)| keys.reference(definitions().type_name(type_id), id)),
+            );
         }
     }
 

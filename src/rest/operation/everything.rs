@@ -120,6 +120,12 @@ pub(super) async fn page(
     }
     let all = found.entries.iter().chain(&found.referenced);
     bundle.reserve(head.body.len() + all.map(|entry| entry.body.len() + 128).sum::<usize>());
+    session.touch(
+        found
+            .entries
+            .iter()
+            .map(|entry| (entry.type_id, &*entry.id)),
+    );
     let head = shows_head.then_some(RecordEntry {
         type_id: own,
         id: id.to_owned(),
