@@ -194,6 +194,7 @@ async fn no_access_is_lost_when_the_server_stops() {
         scope: "patient/*.rs".to_owned(),
         class: ViewerClass::System,
         person: None,
+        options: candor::smart::clients::ClientOptions::default(),
     };
     candor::smart::clients::add(&store, client).await.unwrap();
     let smart = server.app().smart().await.unwrap();
