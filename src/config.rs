@@ -187,6 +187,7 @@ const VARIABLES: &[(&str, &str)] = &[
         "smart.client_address_header",
     ),
     ("CANDOR_CONDITIONAL_DELETE", "fhir.conditional_delete"),
+    ("CANDOR_CHECK_REFERENCES", "fhir.check_references"),
     ("CANDOR_PROVENANCE", "fhir.provenance"),
     ("CANDOR_AUDIT", "fhir.audit"),
     ("CANDOR_BODY_MEGABYTES", "limits.body_megabytes"),

@@ -53,6 +53,7 @@ pub(super) fn router(
             config::ConditionalDelete::Multiple => ConditionalDelete::Multiple,
         },
         provenance: app.config.fhir.provenance,
+        check_references: app.config.fhir.check_references,
         ..Limits::default()
     };
     let tokens = std::sync::Arc::new(Tokens(smart.clone()));

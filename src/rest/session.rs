@@ -23,6 +23,8 @@ pub struct Limits {
     pub conditional_delete: ConditionalDelete,
     /// Whether each request that writes leaves a Provenance of this server's making.
     pub provenance: bool,
+    /// Whether a reference must name something that exists for whoever writes it.
+    pub check_references: bool,
 }
 
 /// What a conditional deletion may take (`CapabilityStatement.rest.resource.conditionalDelete`).
@@ -43,6 +45,7 @@ impl Default for Limits {
             max_page: 1000,
             conditional_delete: ConditionalDelete::Single,
             provenance: false,
+            check_references: false,
         }
     }
 }

@@ -219,6 +219,7 @@ pub(super) async fn execute<'s>(
     if let Some(references) = references {
         steps.refer(&writer, references).await?;
     }
+    steps.check_references(&writer).await?;
     let Steps { ops, addresses, .. } = steps;
 
     let touched: Vec<(usize, TypeId, String, Method)> = ops

@@ -235,6 +235,8 @@ async fn no_access_is_lost_when_the_server_stops() {
             &candor::store::HistoryQuery {
                 scope: candor::store::HistoryScope::System,
                 since: None,
+                at: None,
+                types: &[],
                 count: 1000,
                 after: None,
             },

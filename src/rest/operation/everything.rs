@@ -214,23 +214,12 @@ impl Asked {
         if let Some(since) = since {
             let _ = write!(text, "_since={}&", instant(since));
         }
-        let names: Vec<&str> = pairs
-            .iter()
-            .filter(|(name, _)| name == "_type")
-            .flat_map(|(_, value)| value.split(','))
-            .filter(|name| !name.is_empty())
-            .collect();
-        let mut types = names
-            .iter()
-            .map(|name| {
-                definitions().type_id(name).ok_or_else(|| {
-                    RestError::bad_request("value", "_type lists names of resource types.")
-                })
-            })
-            .collect::<Result<Vec<TypeId>, _>>()?;
-        types.sort_unstable();
-        types.dedup();
+        let types = query::types(pairs)?;
         if !types.is_empty() {
+            let names: Vec<&str> = types
+                .iter()
+                .map(|type_id| definitions().type_name(*type_id))
+                .collect();
             let _ = write!(text, "_type={}&", names.join(","));
         }
         let count = match query::single(pairs, "_count")? {
