@@ -25,6 +25,7 @@ use crate::clock::{Clock, Millis};
 use crate::config::{Config, Registration, Release};
 use crate::observe;
 use crate::release::PackSwitch;
+use crate::rest::{AuditLog, AuditWriter};
 use crate::smart::{self, SmartConfig, SmartState};
 use crate::store::{PolicySettings, Store, StoreOptions};
 
@@ -151,7 +152,7 @@ impl App {
     }
 
     /// The whole router, guards and all.
-    pub fn router(&self, smart: SmartState) -> Router {
+    pub fn router(&self, smart: SmartState, audit: Option<AuditLog>) -> Router {
         let body_limit = usize::try_from(self.config.limits.body_megabytes)
             .unwrap_or(usize::MAX)
             .saturating_mul(1 << 20);
@@ -165,7 +166,7 @@ impl App {
         router
             .fallback(guards::unknown_route)
             .with_state(self.clone())
-            .merge(api::router(self, &smart, body_limit))
+            .merge(api::router(self, &smart, body_limit, audit))
             .merge(smart::router(smart))
             .layer(
                 // The first is outermost.
@@ -209,6 +210,7 @@ pub struct Server {
     address: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    audit: Option<AuditWriter>,
     upkeep: JoinHandle<()>,
 }
 
@@ -255,7 +257,13 @@ impl Server {
         let app = App::open(Arc::new(config), public_url, clock).await?;
         let smart = app.smart().await?;
         let store = app.store.clone();
-        let router = app.router(smart.clone());
+        let (log, audit) = if app.config.fhir.audit {
+            let (log, writer) = AuditLog::start(app.store.clone());
+            (Some(log), Some(writer))
+        } else {
+            (None, None)
+        };
+        let router = app.router(smart.clone(), log);
         let stop = CancellationToken::new();
         let patience = Duration::from_secs(app.config.limits.shutdown_seconds.into());
         let serving = tokio::spawn(listener::serve(listener, router, stop.clone(), patience));
@@ -264,6 +272,7 @@ impl Server {
             address,
             stop,
             serving,
+            audit,
             upkeep: tokio::spawn(upkeep(smart, store)),
         })
     }
@@ -289,6 +298,9 @@ impl Server {
         self.stop.cancel();
         self.upkeep.abort();
         self.serving.await?;
+        if let Some(audit) = self.audit {
+            audit.stop().await;
+        }
         self.app.store.close().await?;
         Ok(())
     }

@@ -219,8 +219,10 @@ const VARIABLES: &[(&str, &str)] = &[
         "smart.client_address_header",
     ),
     ("CANDOR_CONDITIONAL_DELETE", "fhir.conditional_delete"),
+    ("CANDOR_CHECK_REFERENCES", "fhir.check_references"),
     ("CANDOR_PROVENANCE", "fhir.provenance"),
     ("CANDOR_REGISTRATION", "smart.registration"),
+    ("CANDOR_AUDIT", "fhir.audit"),
     ("CANDOR_BODY_MEGABYTES", "limits.body_megabytes"),
     ("CANDOR_REQUEST_SECONDS", "limits.request_seconds"),
     ("CANDOR_SHUTDOWN_SECONDS", "limits.shutdown_seconds"),
@@ -514,8 +516,8 @@ mod tests {
                     "CANDOR_CLIENT_ADDRESS_HEADER",
                     "smart.client_address_header",
                 ),
-                ("CANDOR_CONDITIONAL_DELETE", "fhir.conditional_delete"),
-                ("CANDOR_PROVENANCE", "fhir.provenance"),
+                ("CANDOR_CONDITIONAL_DELETE", "multiple"),
+                ("CANDOR_AUDIT", "true"),
                 ("CANDOR_BODY_MEGABYTES", "5"),
                 ("CANDOR_TEST_POSTGRES", "x"),
                 ("HOME", "/root"),
@@ -528,6 +530,14 @@ mod tests {
         assert_eq!(
             (config.limits.connections, config.limits.body_megabytes),
             (3, 5)
+        );
+        assert_eq!(
+            (
+                config.fhir.conditional_delete,
+                config.fhir.audit,
+                config.fhir.provenance
+            ),
+            (ConditionalDelete::Multiple, true, false)
         );
         assert_eq!(config.database_url, "sqlite://candor.db");
         assert_eq!(config.public_url(config.bind), "http://127.0.0.1:9000");

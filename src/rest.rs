@@ -4,6 +4,7 @@
 //! interaction does the rest without HTTP; [`error`] and [`reply`] make the answer. Withheld means
 //! absent: nothing in this module knows what is withheld, the store's queries do.
 
+pub mod audit;
 pub mod auth;
 mod binary;
 pub mod bundle;
@@ -42,11 +43,13 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use tower_http::cors::{AllowMethods, Any, CorsLayer};
 
+pub use audit::{AuditLog, AuditWriter};
 pub use auth::{AuthError, AuthFuture, Authenticator};
 pub use capability::OauthUris;
 pub use error::RestError;
 pub use session::{ConditionalDelete, Limits, Session};
 
+use audit::Touched;
 use get::GetRequest;
 use negotiate::{Format, Prefer, Return, Sent, Wanted};
 use patch::Patch;
@@ -58,6 +61,7 @@ use update::Conditions;
 use write::Target;
 
 use crate::store::{Origin, Store};
+use crate::visibility::Viewer;
 
 /// What the API needs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -67,6 +71,7 @@ pub struct RestState {
     limits: Arc<Limits>,
     oauth: Arc<OauthUris>,
     metadata: Arc<OnceLock<Bytes>>,
+    audit: Option<AuditLog>,
 }
 
 impl RestState {
@@ -84,7 +89,14 @@ impl RestState {
             limits: Arc::new(limits),
             oauth: Arc::new(oauth),
             metadata: Arc::default(),
+            audit: None,
         }
+    }
+
+    /// The same, with every access handed over to this log.
+    #[must_use]
+    pub fn with_audit(self, audit: Option<AuditLog>) -> Self {
+        Self { audit, ..self }
     }
 
     /// The CapabilityStatement: the same for everybody, made once.
@@ -169,6 +181,7 @@ async fn dispatch(State(state): State<RestState>, request: Request) -> Response<
         format: Format::Json,
         pretty: false,
     };
+    let mut log = Noted::default();
     let result = match query::pairs(parts.uri.query().unwrap_or("")) {
         Ok(pairs) => {
             let call = Call {
@@ -178,10 +191,27 @@ async fn dispatch(State(state): State<RestState>, request: Request) -> Response<
                 route,
                 pairs,
             };
-            call.answer(body, &mut shape).await
+            call.answer(body, &mut shape, &mut log).await
         }
         Err(error) => Err(error),
     };
+    if let (Some(audit), Some(viewer)) = (&state.audit, log.viewer) {
+        let status = match &result {
+            Ok(reply) => reply.status,
+            Err(error) => error.status(),
+        };
+        let what = audit::what(route);
+        let access = audit::Access {
+            at: state.store.clock().now(),
+            interaction: interaction(&parts.method, route),
+            viewer,
+            status,
+            query: what.is_none().then_some(log.query),
+            what,
+            touched: Vec::new(),
+        };
+        audit.note(access, &log.touched).await;
+    }
     let is_public = result.is_ok() && route == Route::Metadata;
     let mut response = result
         .and_then(|reply| reply.into_response(state.store.base(), shape, &parts.method))
@@ -198,6 +228,15 @@ async fn dispatch(State(state): State<RestState>, request: Request) -> Response<
     response
 }
 
+/// What the audit log is told of a request.
+#[derive(Debug, Default)]
+struct Noted {
+    /// None: nobody was let in.
+    viewer: Option<Arc<Viewer>>,
+    query: String,
+    touched: Touched,
+}
+
 /// One request with what is known of it before anybody is asked who sent it.
 struct Call<'c> {
     state: &'c RestState,
@@ -208,7 +247,12 @@ struct Call<'c> {
 }
 
 impl Call<'_> {
-    async fn answer(self, body: Body, shape: &mut Shape) -> Result<Reply, RestError> {
+    async fn answer(
+        self,
+        body: Body,
+        shape: &mut Shape,
+        log: &mut Noted,
+    ) -> Result<Reply, RestError> {
         let headers = &self.parts.headers;
         let is_read = matches!(self.parts.method, Method::GET | Method::HEAD);
         shape.pretty = query::pretty(&self.pairs);
@@ -236,6 +280,11 @@ impl Call<'_> {
             self.state.limits.clone(),
             Origin::Api,
         );
+        if self.state.audit.is_some() {
+            log.viewer = Some(session.viewer.clone());
+            log.query = audit::query(self.path, &self.pairs);
+            session.touched = Some(log.touched.clone());
+        }
         if !is_read && let Some(header) = text(headers, "x-provenance") {
             let sent = write::provenance::sent(&session, header)?;
             session.provenance = Some(Arc::new(sent));

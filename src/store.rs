@@ -24,6 +24,7 @@ mod record;
 mod records;
 mod rows;
 pub mod standing;
+pub mod subjects;
 mod surrogate;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,8 @@ use tower_http::compression::CompressionLayer;
 use super::{App, FHIR_PATH};
 use crate::config;
 use crate::rest::{
-    self, AuthError, AuthFuture, Authenticator, ConditionalDelete, Limits, OauthUris, RestState,
+    self, AuditLog, AuthError, AuthFuture, Authenticator, ConditionalDelete, Limits, OauthUris,
+    RestState,
 };
 use crate::smart::{self, SmartState};
 
@@ -32,7 +33,12 @@ impl Authenticator for Tokens {
 }
 
 /// Everything under [`FHIR_PATH`] but what the authorization server answers there itself.
-pub(super) fn router(app: &App, smart: &SmartState, body_limit: usize) -> Router {
+pub(super) fn router(
+    app: &App,
+    smart: &SmartState,
+    body_limit: usize,
+    audit: Option<AuditLog>,
+) -> Router {
     let at = |path: &str| format!("{}{path}", app.public_url);
     let oauth = OauthUris {
         authorize: at("/auth/authorize"),
@@ -47,10 +53,11 @@ pub(super) fn router(app: &App, smart: &SmartState, body_limit: usize) -> Router
             config::ConditionalDelete::Multiple => ConditionalDelete::Multiple,
         },
         provenance: app.config.fhir.provenance,
+        check_references: app.config.fhir.check_references,
         ..Limits::default()
     };
     let tokens = std::sync::Arc::new(Tokens(smart.clone()));
-    let state = RestState::new(app.store.clone(), tokens, limits, oauth);
+    let state = RestState::new(app.store.clone(), tokens, limits, oauth).with_audit(audit);
     // Compressed here and not around the pages: a secret that is compressed beside a stranger's text
     // can be guessed from the length (BREACH).
     let api = ServiceBuilder::new()

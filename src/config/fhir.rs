@@ -8,8 +8,12 @@ use serde::{Deserialize, Serialize};
 pub struct Fhir {
     /// Whether `DELETE Type?criteria` takes one match or all of them.
     pub conditional_delete: ConditionalDelete,
+    /// Whether a reference must name something that exists for whoever writes it.
+    pub check_references: bool,
     /// Whether each request that writes leaves a Provenance with its client.
     pub provenance: bool,
+    /// Whether every access leaves an AuditEvent.
+    pub audit: bool,
 }
 
 /// What a conditional deletion takes.

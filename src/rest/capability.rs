@@ -177,7 +177,11 @@ fn resources(limits: &Limits) -> Vec<Value> {
                 ConditionalDelete::Multiple => "multiple",
             }
             .into();
-            resource["referencePolicy"] = json!(["literal", "logical"]);
+            resource["referencePolicy"] = if limits.check_references {
+                json!(["literal", "logical", "enforced"])
+            } else {
+                json!(["literal", "logical"])
+            };
             let params = all.search_params(type_id);
             let includes: Vec<String> = params
                 .iter()

@@ -10,6 +10,7 @@ use super::route;
 use super::session::Session;
 use super::{RestError, search};
 use crate::clock::{Millis, instant};
+use crate::fhir::date::PartialDate;
 use crate::fhir::definitions::definitions;
 use crate::store::{HistoryQuery, HistoryScope, Method};
 use crate::visibility::{Access, Visibility};
@@ -20,7 +21,13 @@ pub(super) async fn history(
     scope: HistoryScope<'_>,
     pairs: &Pairs,
 ) -> Result<Reply, RestError> {
-    query::only(pairs, &["_count", "_since", "_cursor"])?;
+    let is_system = matches!(scope, HistoryScope::System);
+    let known: &[&str] = if is_system {
+        &["_count", "_since", "_at", "_type", "_cursor"]
+    } else {
+        &["_count", "_since", "_at", "_cursor"]
+    };
+    query::only(pairs, known)?;
     match scope {
         HistoryScope::Instance(type_id, id) => {
             session.require(type_id, Access::Read)?;
@@ -42,8 +49,18 @@ pub(super) async fn history(
     }
     let count = query::count(pairs, &session.limits)?;
     let since = since(pairs)?;
+    let at = at(pairs)?;
+    let types = query::types(pairs)?;
     let path = path(scope);
-    let what = format!("{path}?_since={}", since.unwrap_or(Millis::MIN));
+    let names: Vec<&str> = types
+        .iter()
+        .map(|type_id| definitions().type_name(*type_id))
+        .collect();
+    let what = format!(
+        "{path}?_since={}&_at={at:?}&_type={}",
+        since.unwrap_or(Millis::MIN),
+        names.join(",")
+    );
     let cursor = query::single(pairs, "_cursor")?
         .map(|text| Cursor::open(session, &what, text))
         .transpose()?;
@@ -64,6 +81,8 @@ pub(super) async fn history(
             &HistoryQuery {
                 scope,
                 since,
+                at: at.as_ref().map(|(range, _)| *range),
+                types: &types,
                 count,
                 after: cursor.map(|cursor| cursor.after),
             },
@@ -74,6 +93,12 @@ pub(super) async fn history(
     let mut own = String::new();
     if let Some(since) = since {
         let _ = write!(own, "&_since={}", instant(since));
+    }
+    if let Some((_, text)) = &at {
+        let _ = write!(own, "&_at={}", text.replace(['+', ' '], "%2B"));
+    }
+    if !names.is_empty() {
+        let _ = write!(own, "&_type={}", names.join(","));
     }
     let _ = write!(own, "&_count={count}");
     for (name, value) in pairs.iter().filter(|(name, _)| query::is_general(name)) {
@@ -98,6 +123,8 @@ pub(super) async fn history(
         bundle.link("next", &format!("{base}/{path}?_cursor={sealed}{own}"));
     }
     let view = query::view(pairs)?;
+    let seen = page.entries.iter();
+    session.touch(seen.map(|entry| (entry.type_id, &*entry.id)));
     for entry in page.entries {
         let address = format!("{}/{}", definitions().type_name(entry.type_id), entry.id);
         let status = match entry.method {
@@ -151,6 +178,21 @@ fn since(pairs: &Pairs) -> Result<Option<Millis>, RestError> {
                     "_since must be an instant, such as 2026-11-10T15:00:00Z.",
                 )
             })
+        })
+        .transpose()
+}
+
+/// `_at`: the time that is meant, and how it was written.
+fn at(pairs: &Pairs) -> Result<Option<((Millis, Millis), &str)>, RestError> {
+    query::single(pairs, "_at")?
+        .map(|text| {
+            let date = PartialDate::parse_search(text).ok_or_else(|| {
+                RestError::bad_request(
+                    "value",
+                    "_at must be a date or a time, such as 2026-11-10 or 2026-11-10T15:00:00Z.",
+                )
+            })?;
+            Ok((date.range(), text))
         })
         .transpose()
 }

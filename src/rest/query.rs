@@ -7,6 +7,7 @@ use super::RestError;
 use super::session::Limits;
 use super::view::View;
 use crate::clock::Millis;
+use crate::fhir::definitions::{TypeId, definitions};
 
 /// A decoded query, in order; keys repeat.
 pub type Pairs = Vec<(String, String)>;
@@ -112,6 +113,24 @@ pub(super) fn count(pairs: &Pairs, limits: &Limits) -> Result<u32, RestError> {
             "_count must be a whole number.",
         )),
     }
+}
+
+/// `_type`: names of resource types, in order and each once; empty where it is not given.
+pub(super) fn types(pairs: &Pairs) -> Result<Vec<TypeId>, RestError> {
+    let mut types = pairs
+        .iter()
+        .filter(|(name, _)| name == "_type")
+        .flat_map(|(_, value)| value.split(','))
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            definitions().type_id(name).ok_or_else(|| {
+                RestError::bad_request("value", "_type lists names of resource types.")
+            })
+        })
+        .collect::<Result<Vec<TypeId>, _>>()?;
+    types.sort_unstable();
+    types.dedup();
+    Ok(types)
 }
 
 /// Whether a parameter of a read, vread or history is known to it.

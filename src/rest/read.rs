@@ -57,10 +57,12 @@ pub(super) async fn fetch(
     if !route::is_id(id) {
         return Err(RestError::NotFound);
     }
-    Ok(session
+    let stored = session
         .store
         .read(&session.visibility, search::NARROW, type_id, id)
-        .await?)
+        .await?;
+    session.touch([(type_id, id)]);
+    Ok(stored)
 }
 
 /// `GET [type]/[id]/_history/[vid]`.
@@ -82,6 +84,7 @@ pub(super) async fn vread(
         .store
         .vread(&session.visibility, search::NARROW, type_id, id, version)
         .await?;
+    session.touch([(type_id, id)]);
     answer(session, stored, pairs, freshness)
 }
 

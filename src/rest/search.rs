@@ -134,6 +134,8 @@ pub(super) async fn search_with(
             .map(|entry| entry.body.len() + 128)
             .sum(),
     );
+    let seen = result.entries.iter();
+    session.touch(seen.map(|entry| (entry.type_id, &*entry.fhir_id)));
     let view = View::of_search(&result.view);
     for entry in result.entries {
         let type_name = definitions().type_name(entry.type_id);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::RestError;
+use super::audit::Touched;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::store::{Origin, Store};
 use crate::visibility::{Access, Viewer, Visibility};
@@ -22,6 +23,8 @@ pub struct Limits {
     pub conditional_delete: ConditionalDelete,
     /// Whether each request that writes leaves a Provenance of this server's making.
     pub provenance: bool,
+    /// Whether a reference must name something that exists for whoever writes it.
+    pub check_references: bool,
 }
 
 /// What a conditional deletion may take (`CapabilityStatement.rest.resource.conditionalDelete`).
@@ -42,6 +45,7 @@ impl Default for Limits {
             max_page: 1000,
             conditional_delete: ConditionalDelete::Single,
             provenance: false,
+            check_references: false,
         }
     }
 }
@@ -54,6 +58,8 @@ pub struct Session {
     pub visibility: Visibility,
     pub limits: Arc<Limits>,
     pub origin: Origin,
+    /// What the audit log is to know of this request; none where there is no log.
+    pub touched: Option<Touched>,
     /// `X-Provenance`, checked.
     pub provenance: Option<Arc<Value>>,
 }
@@ -76,7 +82,20 @@ impl Session {
             visibility,
             limits,
             origin,
+            touched: None,
             provenance: None,
+        }
+    }
+
+    /// Notes resources for the audit log.
+    pub(super) fn touch<'i>(&self, resources: impl IntoIterator<Item = (TypeId, &'i str)>) {
+        if let Some(touched) = &self.touched {
+            let keys = self.store.keys();
+            touched.add(
+                resources
+                    .into_iter()
+                    .map(|(type_id, id)| keys.reference(definitions().type_name(type_id), id)),
+            );
         }
     }
 

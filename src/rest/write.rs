@@ -176,6 +176,7 @@ impl Written<'_> {
     /// [`Written::commit`].
     pub(super) fn session(&self, session: &Session) -> Session {
         Session {
+            touched: session.touched.clone(),
             provenance: session.provenance.clone(),
             ..Session::new(
                 self.writer.store(),
@@ -218,6 +219,7 @@ pub(super) async fn execute<'s>(
     if let Some(references) = references {
         steps.refer(&writer, references).await?;
     }
+    steps.check_references(&writer).await?;
     let Steps { ops, addresses, .. } = steps;
 
     let touched: Vec<(usize, TypeId, String, Method)> = ops
@@ -257,6 +259,8 @@ pub(super) async fn execute<'s>(
         }
     }
     provenance::write(session, &mut writer, &wrote, &outcomes).await?;
+    let changed = outcomes.iter().filter(|outcome| outcome.version > 0);
+    session.touch(changed.map(|outcome| (outcome.type_id, &*outcome.id)));
     let mut outcomes: Vec<Option<Outcome>> = outcomes.into_iter().map(Some).collect();
     let mut done = Vec::with_capacity(resolved.len());
     for step in resolved {

@@ -23,6 +23,11 @@ pub struct HistoryQuery<'a> {
     pub scope: HistoryScope<'a>,
     /// `_since`: only versions created at or after this instant.
     pub since: Option<Millis>,
+    /// `_at`: only versions that were current at some time from here (inclusive) to there
+    /// (exclusive).
+    pub at: Option<(Millis, Millis)>,
+    /// `_type` of the whole system's history; empty: every type.
+    pub types: &'a [TypeId],
     /// At most this many entries.
     pub count: u32,
     /// Continue after this (updated, surrogate id, version).
@@ -68,6 +73,7 @@ impl Store {
                 .types()
                 .map(|(type_id, _)| type_id)
                 .filter(|type_id| visibility.allows(*type_id, Access::Search))
+                .filter(|type_id| query.types.is_empty() || query.types.contains(type_id))
                 .collect(),
         };
         let mut sql = Sql::default();
@@ -127,6 +133,19 @@ impl Store {
         let holds = visibility.holds_predicate(&mut sql, "r.id");
         let open = visibility.old_version_predicate(&mut sql, "v", "r");
         let mut window = String::new();
+        let mut until = "NULL".to_owned();
+        if let Some((low, high)) = query.at {
+            // Until the next version that exists for the viewer.
+            let next = visibility.old_version_predicate(&mut sql, "n", "r");
+            until = format!(
+                "COALESCE((SELECT MIN(n.updated) FROM history n WHERE n.doc = v.doc \
+                 AND n.version > v.version AND {next}), r.updated)"
+            );
+            let (low, high) = (sql.bind(low), sql.bind(high));
+            window.push_str(&format!(
+                " AND x.updated < {high} AND (x.until IS NULL OR x.until > {low})"
+            ));
+        }
         if let Some(since) = query.since {
             let since = sql.bind(since);
             window.push_str(&format!(" AND x.updated >= {since}"));
@@ -143,11 +162,11 @@ impl Store {
         let count = sql.bind(i64::from(query.count) + 1);
         sql.text = format!(
             "SELECT x.type, x.fhir_id, x.version, x.updated, x.method, x.body, x.id, x.packed FROM (\
-             SELECT r.type, r.fhir_id, r.version, r.updated, r.method, r.body, r.id, 0 AS packed \
-             FROM resource r WHERE ({ways}) AND {holds}{limits} \
+             SELECT r.type, r.fhir_id, r.version, r.updated, r.method, r.body, r.id, 0 AS packed, \
+             CAST(NULL AS BIGINT) AS until FROM resource r WHERE ({ways}) AND {holds}{limits} \
              UNION ALL \
-             SELECT r.type, r.fhir_id, v.version, v.updated, v.method, v.body, r.id, 1 AS packed \
-             FROM resource r JOIN history v ON v.doc = r.id \
+             SELECT r.type, r.fhir_id, v.version, v.updated, v.method, v.body, r.id, 1 AS packed, \
+             CAST({until} AS BIGINT) AS until FROM resource r JOIN history v ON v.doc = r.id \
              WHERE r.rendition = 0 AND ({whole}) AND {holds} AND {open}{limits}) x \
              WHERE 1 = 1{window} \
              ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}"
@@ -159,12 +178,13 @@ impl Store {
         let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
         let is_instance = matches!(query.scope, HistoryScope::Instance(..));
         if entries.is_empty() && query.after.is_none() && is_instance {
-            if query.since.is_none() {
+            if query.since.is_none() && query.at.is_none() {
                 return Err(StoreError::NotFound);
             }
-            // Nothing since then, or nothing at all?
+            // Nothing at that time, or nothing at all?
             let any = HistoryQuery {
                 since: None,
+                at: None,
                 count: 1,
                 ..*query
             };

@@ -392,6 +392,8 @@ async fn what_was_filed_under_another_patient_stays_theirs() {
         let query = super::HistoryQuery {
             scope: super::HistoryScope::Instance(type_id, "o"),
             since: None,
+            at: None,
+            types: &[],
             count: 10,
             after: None,
         };

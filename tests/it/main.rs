@@ -16,6 +16,7 @@ mod guards;
 mod hostile_parsers;
 mod import;
 mod rest_access;
+mod rest_audit;
 mod rest_binary;
 mod rest_bundle;
 mod rest_capability;

@@ -304,3 +304,70 @@ async fn a_conditional_delete_of_several_postgres() {
         deletes_all(Database::Postgres).await;
     }
 }
+
+/// A server that wants references to lead somewhere.
+async fn checks_references(database: Database) {
+    let limits = Limits {
+        check_references: true,
+        ..Limits::default()
+    };
+    let api = Api::with(database, limits).await;
+    let (code, _, at) = api.put(SYSTEM, &an_observation("o", "p")).await.issue(422);
+    assert_eq!(
+        (code.as_str(), at.as_str()),
+        ("not-found", "Observation.subject.reference")
+    );
+    let entry = |resource: Value| {
+        let url = format!(
+            "{}/{}",
+            resource["resourceType"].as_str().unwrap(),
+            resource["id"].as_str().unwrap()
+        );
+        json!({"request": {"method": "PUT", "url": url}, "resource": resource})
+    };
+    let bundle = |entries: &[Value]| json!({"resourceType": "Bundle", "type": "transaction", "entry": entries});
+    // What comes along exists; what goes does not.
+    let both = bundle(&[entry(an_observation("o", "p")), entry(a_patient("p"))]);
+    api.post(SYSTEM, "", &both).await.is(200);
+    let parting = bundle(&[
+        entry(an_observation("o2", "p")),
+        json!({"request": {"method": "DELETE", "url": "Patient/p"}}),
+    ]);
+    let (_, _, at) = api.post(SYSTEM, "", &parting).await.issue(422);
+    assert_eq!(at, "Bundle.entry[0].resource.subject.reference");
+    // Withheld is as unknown.
+    api.put(SYSTEM, &crate::rest_support::a_psychologist())
+        .await
+        .is(201);
+    api.put(
+        SYSTEM,
+        &crate::rest_support::a_psychotherapy_note("psy-note", "p"),
+    )
+    .await
+    .is(201);
+    let of = |id: &str| {
+        let mut list = json!({"resourceType": "List", "status": "current", "mode": "working",
+            "subject": {"reference": "Patient/p"}});
+        list["entry"] = json!([{"item": {"reference": format!("DocumentReference/{id}")}}]);
+        list
+    };
+    let clinician = crate::rest_support::CLINICIAN;
+    let held = api.post(clinician, "List", &of("psy-note")).await;
+    let unknown = api.post(clinician, "List", &of("unknown")).await;
+    assert_eq!((held.status, &held.body), (unknown.status, &unknown.body));
+    unknown.issue(422);
+    api.post(SYSTEM, "List", &of("psy-note")).await.is(201);
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn references_that_are_checked_sqlite() {
+    checks_references(Database::Sqlite).await;
+}
+
+#[tokio::test]
+async fn references_that_are_checked_postgres() {
+    if Database::Postgres.is_there() {
+        checks_references(Database::Postgres).await;
+    }
+}

@@ -294,6 +294,49 @@ each_api! {
         assert_eq!(system["entry"].as_array().unwrap().len(), 2);
     }
 
+    async fn history_knows_what_was_current_when(api: &Api) {
+        // Versions at 15:00:00, 15:00:10 and 15:00:20.
+        for gender in ["female", "male", "other"] {
+            let mut resource = a_patient("p");
+            resource["gender"] = gender.into();
+            api.put(SYSTEM, &resource).await;
+            api.pass(10_000);
+        }
+        api.put(SYSTEM, &an_observation("o", "p")).await.is(201);
+        let versions = |path: String| async move {
+            let found = api.get(SYSTEM, &path).await.is(200).json();
+            let entries = found["entry"].as_array().cloned().unwrap_or_default();
+            entries
+                .iter()
+                .map(|entry| format!("{}/{}", entry["resource"]["id"].as_str().unwrap(),
+                    entry["resource"]["meta"]["versionId"].as_str().unwrap()))
+                .collect::<Vec<_>>()
+        };
+        for (at, expected) in [
+            ("2026-11-10T15:00:05Z", vec!["p/1"]),
+            ("2026-11-10T15:00:10Z", vec!["p/2"]),
+            ("2026-11-10T16:00:00Z", vec!["p/3"]),
+            ("2026-11-10T15:00:00Z", vec!["p/1"]),
+            ("2026-11-10", vec!["p/3", "p/2", "p/1"]),
+            ("2026-11-09", vec![]),
+        ] {
+            assert_eq!(versions(format!("Patient/p/_history?_at={at}")).await, expected, "{at}");
+        }
+        assert_eq!(versions("_history?_at=2026-11-10T16:00:00Z".to_owned()).await, ["o/1", "p/3"]);
+        assert_eq!(versions("_history?_type=Observation".to_owned()).await, ["o/1"]);
+        assert_eq!(versions("_history?_type=Patient,Observation&_since=2026-11-10T15:00:20Z".to_owned())
+            .await, ["o/1", "p/3"]);
+        let page = api.get(SYSTEM, "_history?_type=Patient&_count=2").await.is(200).json();
+        let next = page["link"][1]["url"].as_str().unwrap();
+        let next = next.strip_prefix(crate::rest_support::BASE).unwrap();
+        assert_eq!(versions(next.to_owned()).await, ["p/1"]);
+        api.get(SYSTEM, &next.replace("_type=Patient", "_type=Observation")).await.issue(400);
+        for bad in ["_history?_at=yesterday", "_history?_type=Pateint", "Patient/_history?_type=Patient"] {
+            api.get(SYSTEM, bad).await.issue(400);
+        }
+        api.get(SYSTEM, "Patient/unknown/_history?_at=2026-11-10").await.issue(404);
+    }
+
     async fn a_cursor_of_another_viewer_or_request_is_refused(api: &Api) {
         for _ in 0..3 {
             api.put(SYSTEM, &a_patient("p")).await;

@@ -349,8 +349,30 @@ fn walk(value: &mut Value, visit: &mut impl FnMut(&str, &str) -> Option<String>)
     }
 }
 
+/// The literal references of a resource, those within a Bundle inside it apart.
+pub(in crate::rest) fn literals<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
+    match value {
+        Value::Object(object) => {
+            if object
+                .get("resourceType")
+                .is_some_and(|name| name == "Bundle")
+            {
+                return;
+            }
+            for (key, value) in object {
+                match value {
+                    Value::String(text) if key == "reference" => found.push(text),
+                    value => literals(value, found),
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| literals(value, found)),
+        _ => {}
+    }
+}
+
 /// FHIRPath of the first reference with this text.
-fn locate(resource: &Value, text: &str) -> String {
+pub(in crate::rest) fn locate(resource: &Value, text: &str) -> String {
     fn search(value: &Value, text: &str, path: &mut String) -> bool {
         let length = path.len();
         match value {

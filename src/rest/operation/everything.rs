@@ -120,6 +120,12 @@ pub(super) async fn page(
     }
     let all = found.entries.iter().chain(&found.referenced);
     bundle.reserve(head.body.len() + all.map(|entry| entry.body.len() + 128).sum::<usize>());
+    session.touch(
+        found
+            .entries
+            .iter()
+            .map(|entry| (entry.type_id, &*entry.id)),
+    );
     let head = shows_head.then_some(RecordEntry {
         type_id: own,
         id: id.to_owned(),
@@ -208,23 +214,12 @@ impl Asked {
         if let Some(since) = since {
             let _ = write!(text, "_since={}&", instant(since));
         }
-        let names: Vec<&str> = pairs
-            .iter()
-            .filter(|(name, _)| name == "_type")
-            .flat_map(|(_, value)| value.split(','))
-            .filter(|name| !name.is_empty())
-            .collect();
-        let mut types = names
-            .iter()
-            .map(|name| {
-                definitions().type_id(name).ok_or_else(|| {
-                    RestError::bad_request("value", "_type lists names of resource types.")
-                })
-            })
-            .collect::<Result<Vec<TypeId>, _>>()?;
-        types.sort_unstable();
-        types.dedup();
+        let types = query::types(pairs)?;
         if !types.is_empty() {
+            let names: Vec<&str> = types
+                .iter()
+                .map(|type_id| definitions().type_name(*type_id))
+                .collect();
             let _ = write!(text, "_type={}&", names.join(","));
         }
         let count = match query::single(pairs, "_count")? {

@@ -76,6 +76,7 @@ pub(super) async fn lastn(session: &Session, pairs: &Pairs) -> Result<Reply, Res
     let wanted = usize::try_from(count).unwrap_or(usize::MAX);
     let is_cut = found.len() > wanted;
     found.truncate(wanted);
+    session.touch(found.iter().map(|entry| (entry.type_id, &*entry.id)));
     let base = session.store.base();
     let mut bundle = BundleWriter::new("searchset");
     if !is_cut {

@@ -2,13 +2,19 @@
 
 use std::collections::HashMap;
 
+use axum::http::StatusCode;
 use serde_json::Value;
 
 use super::condition::Lookup;
+use super::place;
+use super::resolve::standing;
 use super::steps::Steps;
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::fhir::outcome::Issue;
 use crate::rest::bundle::references::{self, References};
-use crate::rest::{RestError, search};
+use crate::rest::{RestError, route, search};
 use crate::store::{Op, StoreError, Writer};
+use crate::visibility::Access;
 
 impl Steps<'_> {
     /// Rewrites the references of all resources that are written.
@@ -80,12 +86,79 @@ impl Steps<'_> {
             let Some((type_id, pairs)) = references::condition(text)? else {
                 continue;
             };
-            self.session
-                .require(type_id, crate::visibility::Access::Search)?;
+            self.session.require(type_id, Access::Search)?;
             let ids = search::find_ids(&trial, self.session, type_id, &pairs).await?;
             found.insert((*text).to_owned(), ids);
         }
         trial.undo().await?;
         Ok(found)
+    }
+}
+
+impl Steps<'_> {
+    /// Where it is configured: refuses references to what does not exist for whoever writes, unknown
+    /// or withheld alike (R4 3.1.0.9, "referential integrity").
+    pub(super) async fn check_references(&self, writer: &Writer<'_>) -> Result<(), RestError> {
+        if !self.session.limits.check_references {
+            return Ok(());
+        }
+        let mut known: HashMap<String, bool> = self
+            .ops
+            .iter()
+            .map(|(_, op)| {
+                let type_name = definitions().type_name(op.type_id);
+                (format!("{type_name}/{}", op.id), op.resource.is_some())
+            })
+            .collect();
+        for (slot, op) in &self.ops {
+            let Some(resource) = &op.resource else {
+                continue;
+            };
+            let mut texts = Vec::new();
+            references::literals(resource, &mut texts);
+            for text in texts {
+                let Some((type_id, id)) = local(self.session.store.base(), text) else {
+                    continue;
+                };
+                let address = format!("{}/{id}", definitions().type_name(type_id));
+                let exists = match known.get(&address) {
+                    Some(exists) => *exists,
+                    None => {
+                        let found =
+                            standing(self.session, writer, type_id, id, Access::Read).await?;
+                        let exists = found.is_some_and(|found| !found.deleted);
+                        known.insert(address, exists);
+                        exists
+                    }
+                };
+                if !exists {
+                    let at = self.addresses.get(*slot).map_or(0, |(at, _)| *at);
+                    let issue =
+                        Issue::error("not-found", "The reference names nothing that exists.")
+                            .at(references::locate(resource, text));
+                    let error = RestError::Refused {
+                        status: StatusCode::UNPROCESSABLE_ENTITY,
+                        issues: vec![issue],
+                    };
+                    return Err(place(at, self.is_bundle)(error));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Type and id of a literal reference to this server.
+fn local<'t>(base: &str, text: &'t str) -> Option<(TypeId, &'t str)> {
+    let text = text
+        .strip_prefix(base)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(text);
+    let mut parts = text.split('/');
+    let type_id = definitions().type_id(parts.next()?)?;
+    let id = parts.next().filter(|id| route::is_id(id))?;
+    match parts.next() {
+        None | Some("_history") => Some((type_id, id)),
+        Some(_) => None,
     }
 }

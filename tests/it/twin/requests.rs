@@ -89,7 +89,14 @@ impl Generator {
         let mut body = None;
         let path = match self.below(26) {
             0 | 1 => self.one(&references).to_owned(),
-            2 => format!("{}/_history", self.one(&references)),
+            2 => {
+                let at = if self.chance(30) {
+                    format!("?_at=2026-11-10T15:00:{:02}Z", self.below(60))
+                } else {
+                    String::new()
+                };
+                format!("{}/_history{at}", self.one(&references))
+            }
             3 => format!("{}/_history/{}", self.one(&references), 1 + self.below(3)),
             4 => {
                 let types = self.types.clone();

@@ -1,0 +1,248 @@
+//! Who looked at what: AuditEvents.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use candor::visibility::ViewerClass;
+use serde_json::{Value, json};
+
+use crate::rest_support::{a_patient, a_psychologist, a_psychotherapy_note, an_observation};
+use crate::support::{Database, TestServer};
+
+/// AuditEvents that a token finds, once there are so many.
+async fn events(server: &TestServer, token: &str, query: &str, least: usize) -> Vec<Value> {
+    for _ in 0..200 {
+        let (status, bundle) = server.get(token, &format!("AuditEvent?{query}")).await;
+        assert_eq!(status, 200, "{bundle}");
+        let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
+        if entries.len() >= least {
+            return entries
+                .into_iter()
+                .map(|one| one["resource"].clone())
+                .collect();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("not {least} events for {query}");
+}
+
+fn subtype(event: &Value) -> &str {
+    event["subtype"][0]["code"].as_str().unwrap()
+}
+
+async fn put(server: &TestServer, token: &str, resource: &Value) {
+    let path = format!(
+        "{}/{}",
+        resource["resourceType"].as_str().unwrap(),
+        resource["id"].as_str().unwrap()
+    );
+    let answer = server
+        .client()
+        .put(server.fhir(&path))
+        .bearer_auth(token)
+        .json(resource)
+        .send()
+        .await
+        .unwrap();
+    assert!(
+        answer.status().is_success(),
+        "{}",
+        answer.text().await.unwrap()
+    );
+}
+
+async fn run(database: Database) {
+    let server = TestServer::start_with(database, |config| config.fhir.audit = true).await;
+    let system = server.system_token().await;
+    let clinician = server
+        .token(
+            ViewerClass::Clinician,
+            Some("Practitioner/doctor"),
+            None,
+            "user/*.rs",
+        )
+        .await;
+    let hers = server.patient_token("p").await;
+    let auditor = server
+        .token(
+            ViewerClass::Auditor,
+            Some("Practitioner/auditor"),
+            None,
+            "user/*.rs",
+        )
+        .await;
+    let mut other = an_observation("of-q", "q");
+    other["code"] = json!({"text": "x"});
+    for resource in [
+        a_psychologist(),
+        a_patient("p"),
+        a_patient("q"),
+        an_observation("o", "p"),
+        other,
+        a_psychotherapy_note("psy-note", "p"),
+    ] {
+        put(&server, &system, &resource).await;
+    }
+    server.get(&clinician, "Observation/o").await;
+    server
+        .get(
+            &clinician,
+            "Observation?code=718-7&subject:Patient.name=secret",
+        )
+        .await;
+    server.get(&system, "DocumentReference/psy-note").await;
+    server.get(&hers, "Patient/p/$everything").await;
+    server.get(&hers, "DocumentReference/psy-note").await;
+    // The auditor sees them all.
+    let all = events(&server, &auditor, "_count=100", 11).await;
+    for event in &all {
+        let problems = candor::fhir::validate::validate(event);
+        assert!(problems.is_empty(), "{problems:?} {event}");
+        assert!(!event.to_string().contains("Ruiz"), "{event}");
+    }
+    let creates = events(&server, &auditor, "subtype=update", 6).await;
+    assert_eq!(creates[0]["action"], "U");
+    let read = &events(&server, &auditor, "subtype=read&entity=Observation/o", 1).await[0];
+    assert_eq!(read["outcome"], "0");
+    assert_eq!(read["entity"][0]["what"]["reference"], "Observation/o");
+    assert_eq!(read["entity"][1]["what"]["reference"], "Patient/p");
+    assert_eq!(read["agent"][2]["who"]["reference"], "Practitioner/doctor");
+    assert!(
+        read["meta"]["profile"][0]
+            .as_str()
+            .unwrap()
+            .ends_with("IHE.BasicAudit.PatientRead")
+    );
+    // A search tells of the names of its parameters, not of what was looked for.
+    let search = events(
+        &server,
+        &auditor,
+        "subtype=search-type&agent=Practitioner/doctor",
+        1,
+    )
+    .await;
+    let query = search[0]["entity"][0]["query"].as_str().unwrap();
+    let query = String::from_utf8(BASE64.decode(query).unwrap()).unwrap();
+    assert_eq!(query, "Observation?code=&subject:Patient.name=");
+    // She sees who opened her record, and nobody else's; what is withheld is not told of.
+    let own = events(&server, &hers, "_count=100", 4).await;
+    let who: Vec<String> = own.iter().map(|one| one["entity"].to_string()).collect();
+    assert!(
+        own.iter()
+            .any(|one| one["agent"][2]["who"]["reference"] == "Practitioner/doctor")
+    );
+    assert!(own.iter().any(|one| subtype(one) == "operation"));
+    let by_others = own
+        .iter()
+        .filter(|one| one["agent"][2]["who"]["reference"] != "Patient/p");
+    for event in by_others {
+        assert!(!event.to_string().contains("psy-note"), "{event}");
+    }
+    assert!(
+        !who.iter().any(|entity| entity.contains("Patient/q")),
+        "{who:?}"
+    );
+    // The log is no part of everything unless it is asked for.
+    let (_, everything) = server.get(&hers, "Patient/p/$everything").await;
+    assert!(!everything.to_string().contains("AuditEvent"));
+    let (_, log) = server
+        .get(&hers, "Patient/p/$everything?_type=AuditEvent")
+        .await;
+    assert!(log["entry"].as_array().unwrap().len() >= 4);
+    // Who is not let in leaves none, and nothing is written of public answers.
+    server.get("nobody", "Patient/p").await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_access_is_logged_sqlite() {
+    run(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_access_is_logged_postgres() {
+    if Database::Postgres.is_there() {
+        run(Database::Postgres).await;
+    }
+}
+
+/// What is queued when the server stops is written before the database closes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_access_is_lost_when_the_server_stops() {
+    use candor::app::Server;
+    use candor::clock::Clock;
+    use candor::config::Config;
+    let database = crate::support::TestDatabase::create(Database::Sqlite).await;
+    let config = || {
+        let mut config = Config {
+            database_url: database.url.clone(),
+            bind: "127.0.0.1:0".parse().unwrap(),
+            ..Config::default()
+        };
+        config.fhir.audit = true;
+        config
+    };
+    let server = Server::start(config(), Clock::test(crate::support::T0))
+        .await
+        .unwrap();
+    let store = server.app().store.clone();
+    let client = candor::smart::clients::NewClient {
+        client_id: Some("test".to_owned()),
+        name: "Test".to_owned(),
+        kind: candor::smart::clients::ClientKind::Public,
+        redirect_uris: vec!["http://127.0.0.1:9/callback".to_owned()],
+        keys: None,
+        scope: "patient/*.rs".to_owned(),
+        class: ViewerClass::System,
+        person: None,
+        options: candor::smart::clients::ClientOptions::default(),
+    };
+    candor::smart::clients::add(&store, client).await.unwrap();
+    let smart = server.app().smart().await.unwrap();
+    let grant = candor::smart::direct::DirectGrant {
+        client_id: "test",
+        username: None,
+        class: ViewerClass::System,
+        person: None,
+        patient: None,
+        scope: "system/*.rs",
+        life: 86_400_000,
+    };
+    let token = candor::smart::direct::issue(&smart, &grant).await.unwrap();
+    let http = reqwest::Client::new();
+    let url = format!("http://{}/fhir/r4/Patient/unknown", server.address());
+    for _ in 0..300 {
+        http.get(&url).bearer_auth(&token).send().await.unwrap();
+    }
+    drop((smart, store, http));
+    server.stop().await.unwrap();
+    let store = database.store(Clock::test(crate::support::T0)).await;
+    let rows = store
+        .history(
+            &candor::visibility::Visibility::of(
+                &candor::visibility::Viewer {
+                    class: ViewerClass::System,
+                    person: None,
+                    patient: None,
+                    client_id: "test".to_owned(),
+                    client_device: None,
+                    scopes: candor::visibility::scope::Scopes::parse("system/*.rs"),
+                },
+                store.keys(),
+                i64::MAX,
+                i64::MAX,
+            ),
+            candor::search::narrow,
+            &candor::store::HistoryQuery {
+                scope: candor::store::HistoryScope::System,
+                since: None,
+                at: None,
+                types: &[],
+                count: 1000,
+                after: None,
+            },
+        )
+        .await
+        .unwrap();
+    assert_eq!(rows.entries.len(), 300);
+    store.close().await.unwrap();
+}
