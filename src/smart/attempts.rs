@@ -76,7 +76,7 @@ impl Try {
     pub(super) fn undo(&self, state: &SmartState) {
         state
             .throttle()
-            .undone(Kind::Person, &self.name, self.caller);
+            .undone(Kind::Person, &self.name, self.caller, state.pace());
     }
 
     /// The password was right: failures are forgotten, the address and the browser are known from now

@@ -43,6 +43,8 @@ struct Count {
     failures: u32,
     last: Millis,
     until: Millis,
+    /// Of a name: whether its last try was counted for the address too.
+    is_shared: bool,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +78,7 @@ impl Throttle {
 
     /// Counts a failure.
     pub fn failed(&self, kind: Kind, name: &str, address: Option<IpAddr>, now: Millis) {
-        self.count_in(&mut self.lock(), kind, name, address, now);
+        self.count_in(&mut self.lock(), kind, name, address, false, now);
     }
 
     /// Counts a failure ahead of a try, so that many tries at once are not one. Give it back with
@@ -98,27 +100,30 @@ impl Throttle {
         match self.wait_in(&counts, kind, name, address, is_known, now) {
             Some(wait) => Err(wait),
             None => {
-                self.count_in(&mut counts, kind, name, address, now);
+                self.count_in(&mut counts, kind, name, address, is_known, now);
                 Ok(())
             }
         }
     }
 
     /// Gives back what was reserved: the try said nothing about the name.
-    pub fn undone(&self, kind: Kind, name: &str, address: Option<IpAddr>) {
+    pub fn undone(&self, kind: Kind, name: &str, address: Option<IpAddr>, now: Millis) {
         let mut counts = self.lock();
-        if let Some(count) = counts.names.get_mut(&self.key(kind, name, address)) {
-            take_back(count, FREE_BY_NAME, LONGEST_WAIT);
+        let of_name = counts.names.get_mut(&self.key(kind, name, address));
+        if let Some(count) = of_name {
+            take_back(count, FREE_BY_NAME, LONGEST_WAIT, now);
+            if count.is_shared {
+                self.take_back_at_address(&mut counts, kind, address, now);
+            }
         }
-        self.take_back_at_address(&mut counts, kind, address);
     }
 
     /// Forgets the failures of a name at an address, after it proved itself there.
     pub fn succeeded(&self, kind: Kind, name: &str, address: Option<IpAddr>, now: Millis) {
         let key = self.key(kind, name, address);
         let mut counts = self.lock();
-        if counts.names.remove(&key).is_some() {
-            self.take_back_at_address(&mut counts, kind, address);
+        if counts.names.remove(&key).is_some_and(|own| own.is_shared) {
+            self.take_back_at_address(&mut counts, kind, address, now);
         }
         make_room(&mut counts.proven, now, |at| *at, PROVEN_FOR);
         counts.proven.insert(key, now);
@@ -177,11 +182,7 @@ impl Throttle {
             .names
             .get(&key)
             .and_then(|count| remaining(count, LONGEST_WAIT, now));
-        let is_known = is_known
-            || counts
-                .proven
-                .get(&key)
-                .is_some_and(|at| now.saturating_sub(*at) < PROVEN_FOR);
+        let is_known = is_known || is_proven(counts, key, now);
         let of_address = counts
             .addresses
             .get(&self.key(kind, "", address))
@@ -196,23 +197,25 @@ impl Throttle {
         kind: Kind,
         name: &str,
         address: Option<IpAddr>,
+        is_known: bool,
         now: Millis,
     ) {
+        let key = self.key(kind, name, address);
+        // Without an address everybody would share one count; and whom it does not slow, the count of
+        // an address does not count.
+        let is_shared = address.is_some() && !is_known && !is_proven(counts, key, now);
         make_room(&mut counts.names, now, |count| count.last, FORGOTTEN_AFTER);
         if counts.names.len() + 1 >= MOST_ENTRIES {
             // A flood of invented names: keep those that were tried more than in passing.
             counts.names.retain(|_, count| count.failures > 1);
         }
-        let of_name = counts
-            .names
-            .entry(self.key(kind, name, address))
-            .or_insert_with(|| Count::new(now));
+        let of_name = counts.names.entry(key).or_insert_with(|| Count::new(now));
         if now.saturating_sub(of_name.last) >= FORGOTTEN_AFTER {
             of_name.failures = 0;
         }
         add(of_name, FREE_BY_NAME, LONGEST_WAIT, now);
-        if address.is_none() {
-            // Everybody would share one count.
+        of_name.is_shared = is_shared;
+        if !is_shared {
             return;
         }
         make_room(
@@ -232,9 +235,15 @@ impl Throttle {
         of_address.last = since;
     }
 
-    fn take_back_at_address(&self, counts: &mut Counts, kind: Kind, address: Option<IpAddr>) {
+    fn take_back_at_address(
+        &self,
+        counts: &mut Counts,
+        kind: Kind,
+        address: Option<IpAddr>,
+        now: Millis,
+    ) {
         if let Some(count) = counts.addresses.get_mut(&self.key(kind, "", address)) {
-            take_back(count, FREE_BY_ADDRESS, LONGEST_WAIT_AT_ADDRESS);
+            take_back(count, FREE_BY_ADDRESS, LONGEST_WAIT_AT_ADDRESS, now);
         }
     }
 
@@ -258,6 +267,7 @@ impl Count {
             failures: 0,
             last: now,
             until: 0,
+            is_shared: false,
         }
     }
 }
@@ -278,11 +288,16 @@ fn remaining(count: &Count, longest: Millis, now: Millis) -> Option<Millis> {
     (is_past && wait > 0).then_some(wait.min(longest))
 }
 
-fn take_back(count: &mut Count, free: u32, longest: Millis) {
+fn is_proven(counts: &Counts, key: u64, now: Millis) -> bool {
+    let at = counts.proven.get(&key);
+    at.is_some_and(|at| now.saturating_sub(*at) < PROVEN_FOR)
+}
+
+fn take_back(count: &mut Count, free: u32, longest: Millis, now: Millis) {
     count.failures = count.failures.saturating_sub(1);
     count.until = match wait_after(count.failures, free, longest) {
         0 => 0,
-        wait => count.until.min(count.last.saturating_add(wait)),
+        wait => count.until.min(now.saturating_add(wait)),
     };
 }
 
@@ -367,6 +382,10 @@ mod tests {
         // Known by other means, as by the cookie of a browser.
         let known = throttle.reserve(PERSON, "doctor", attacker(), true, 0);
         assert_eq!(known, Ok(()));
+        // Their success gives nobody else a try.
+        throttle.succeeded(PERSON, "doctor", attacker(), 0);
+        let wait = throttle.wait(PERSON, "fresh", attacker(), 0);
+        assert_eq!(wait, Some(LONGEST_WAIT_AT_ADDRESS));
         // Apps at the same address are not people.
         assert_eq!(throttle.wait(Kind::Client, "fresh", attacker(), 0), None);
         // It drains, failure by failure.
@@ -417,7 +436,7 @@ mod tests {
         }
         assert_eq!(admitted, FREE_BY_NAME + 1);
         // What said nothing about the name is given back.
-        throttle.undone(PERSON, "ana", attacker());
+        throttle.undone(PERSON, "ana", attacker(), 0);
         assert_eq!(throttle.wait(PERSON, "ana", attacker(), 0), None);
         throttle.succeeded(PERSON, "ana", attacker(), 0);
         assert_eq!(throttle.failures(PERSON, "ana", attacker()), 0);
