@@ -32,7 +32,14 @@ impl Reader<'_> {
             at: 0,
             depth: 0,
         };
-        let condition = parser.either(types)?;
+        // A filter without one of its comparisons would be another filter: nothing is left out.
+        let condition = parser.either(types).map_err(|problem| match problem {
+            Problem::Unknown(name) => broken(&format!(
+                "the search parameter '{}' is unknown",
+                excerpt(&name)
+            )),
+            refused @ Problem::Refused(_) => refused,
+        })?;
         match parser.peek() {
             None => Ok(condition),
             Some(_) => Err(broken("expected 'and', 'or' or the end")),

@@ -34,6 +34,7 @@ const SHAPES: &[(bool, &str, &str)] = &[
     (true, "Observation", ""),
     (false, "Observation", "patient=p7&date=ge2020-01-01"),
     (false, "Observation", "patient=p7&_sort=-date"),
+    (false, "Observation", "patient=p7&_sort=code"),
     (
         false,
         "Observation",
