@@ -182,8 +182,10 @@ fn since(pairs: &Pairs) -> Result<Option<Millis>, RestError> {
         .transpose()
 }
 
-/// `_at`: the time that is meant, and how it was written.
-fn at(pairs: &Pairs) -> Result<Option<((Millis, Millis), &str)>, RestError> {
+/// The time that `_at` means, and how it was written.
+type At<'p> = ((Millis, Millis), &'p str);
+
+fn at(pairs: &Pairs) -> Result<Option<At<'_>>, RestError> {
     query::single(pairs, "_at")?
         .map(|text| {
             let date = PartialDate::parse_search(text).ok_or_else(|| {

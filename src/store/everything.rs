@@ -311,7 +311,6 @@ mod tests {
 
     use super::{EverythingOf, EverythingQuery};
     use crate::fhir::definitions::{TypeId, definitions};
-    use crate::sql::Sql;
     use crate::store::Narrow;
     use crate::store::tests::{fixtures, viewer};
     use crate::visibility::{ViewerClass, Visibility};
@@ -345,10 +344,8 @@ mod tests {
                     .record_sql(&visibility, narrow, &query)
                     .unwrap()
                     .unwrap();
-                let explain = Sql {
-                    text: format!("EXPLAIN QUERY PLAN {}", page.text),
-                    values: page.values,
-                };
+                let mut explain = page.clone();
+                explain.text = format!("EXPLAIN QUERY PLAN {}", page.text);
                 let steps = store
                     .reader()
                     .query_all_raw(explain.statement(store.backend()))
