@@ -62,6 +62,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 #[derive(Clone)]
 pub(super) struct ViewerCache {
     viewers: Cache<Vec<u8>, Arc<Remembered>>,
+    watch: Arc<generation::Watch>,
 }
 
 struct Remembered {
@@ -79,6 +80,7 @@ impl ViewerCache {
                 .max_capacity(entries)
                 .time_to_live(life)
                 .build(),
+            watch: Arc::default(),
         }
     }
 }
@@ -94,7 +96,7 @@ impl std::fmt::Debug for ViewerCache {
 pub async fn authenticate(state: &SmartState, bearer: &str) -> Result<Viewer, AuthError> {
     let cache = state.viewer_cache();
     // Read before the token: an entry made from what is revoked meanwhile is of an old generation.
-    let generation = generation::read(state.store()).await?;
+    let generation = cache.watch.read(state.store()).await?;
     let key = secret::hash(bearer);
     if let Some(known) = cache.viewers.get(&key).await
         && known.generation == generation

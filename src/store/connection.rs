@@ -1,5 +1,6 @@
 //! Connections: one file of SQLite, or PostgreSQL.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ pub struct Store {
     base: Arc<str>,
     clock: Clock,
     policy: Arc<ArcSwap<PolicyContext>>,
+    log: Option<Arc<Path>>,
 }
 
 /// An open write transaction. Dropped without [`WriteTx::commit`], it never happened.
@@ -138,6 +140,7 @@ impl Store {
             base: options.base.trim_end_matches('/').into(),
             clock: options.clock.clone(),
             policy: Arc::new(ArcSwap::from_pointee(policy)),
+            log: write_ahead_log(&options.url),
         };
         store.check_index_epoch().await?;
         Ok(store)
@@ -192,6 +195,13 @@ impl Store {
             transaction: Arc::new(transaction),
             _turn: turn,
         })
+    }
+
+    /// The file that every commit of whatever process writes to: SQLite's write-ahead log. None on
+    /// PostgreSQL.
+    #[must_use]
+    pub fn write_ahead_log(&self) -> Option<&Path> {
+        self.log.as_deref()
     }
 
     /// Which of the two databases this is.
@@ -270,6 +280,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn write_ahead_log(url: &str) -> Option<Arc<Path>> {
+    let path = url.strip_prefix("sqlite:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let path = path.split('?').next().unwrap_or(path);
+    Some(Path::new(&format!("{path}-wal")).into())
 }
 
 fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {

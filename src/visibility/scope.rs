@@ -1,6 +1,8 @@
 //! SMART scopes, v1 (`patient/Observation.read`) and v2 (`patient/Observation.rs?category=…`),
 //! after SMART App Launch 2.2, "Scopes for requesting FHIR Resources".
 
+use std::sync::Arc;
+
 use super::Access;
 use crate::fhir::definitions::{TypeId, definitions};
 
@@ -98,11 +100,11 @@ impl Grant {
     }
 }
 
-/// The scopes of a token.
+/// The scopes of a token. Cheap to clone: every request has its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes {
-    text: String,
-    grants: Vec<Grant>,
+    text: Arc<str>,
+    grants: Arc<[Grant]>,
 }
 
 impl Scopes {
@@ -111,7 +113,7 @@ impl Scopes {
     #[must_use]
     pub fn parse(text: &str) -> Self {
         Self {
-            text: text.to_owned(),
+            text: text.into(),
             grants: text
                 .split_ascii_whitespace()
                 .filter_map(Grant::parse)
