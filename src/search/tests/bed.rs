@@ -429,6 +429,24 @@ impl Bed {
         tx.commit().await.unwrap();
     }
 
+    /// The words of a row, for full text.
+    pub async fn say(&self, id: i64, narrative: &str, content: &str) {
+        let vector = |words: &str| match self.store.backend() {
+            sea_orm::DbBackend::Postgres => format!("to_tsvector('simple', '{words}')"),
+            _ => format!("'{words}'"),
+        };
+        let sql = Sql::new(format!(
+            "INSERT INTO idx_text ({}, narrative, content) VALUES ({id}, {}, {})",
+            Sql::TEXT_ID,
+            vector(narrative),
+            vector(content)
+        ));
+        let tx = self.store.begin().await.unwrap();
+        let statement = sql.statement(self.store.backend());
+        tx.connection().execute_raw(statement).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     pub async fn search(
         &self,
         viewer: &Viewer,

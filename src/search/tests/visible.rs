@@ -251,7 +251,23 @@ async fn a_rendition_stands_in_for_what_is_held_in_part() {
         let mut partly = hold(6, audience::PATIENT_SIDE);
         partly.shown = 1;
         bed.insert(&[doc], &[partly]).await;
+        bed.say(6 * 16, "blood secret", "blood secret pressure")
+            .await;
+        bed.say(6 * 16 + 1, "blood", "blood pressure").await;
         let ann = ann("patient/*.rs");
+        // Words that are held match for nobody from whom they are held.
+        for (query, hers, all) in [
+            ("_text=blood", "o1", "o1"),
+            ("_text=secret", "", "o1"),
+            ("_content=secret", "", "o1"),
+            ("_content=pressure -secret", "o1", ""),
+            ("_content=sec* OR pressure", "o1", "o1"),
+        ] {
+            let found = bed.ids(&ann, "Observation", query).await.join(" ");
+            assert_eq!(found, hers, "{query}");
+            let found = bed.ids(&system(), "Observation", query).await.join(" ");
+            assert_eq!(found, all, "{query}");
+        }
         assert_eq!(bed.ids(&ann, "Observation", "").await, ["o1", "o2", "o3"]);
         assert_eq!(bed.ids(&ann, "Observation", "code=redacted").await, ["o1"]);
         assert_eq!(bed.ids(&ann, "Observation", "code=a").await, ["o3"]);
