@@ -63,7 +63,7 @@ async fn register(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
         serde_json::from_slice(body).map_err(|_| RouteError::NoObject)?;
     if !state
         .throttle()
-        .spend_request(state.caller(parts), state.now())
+        .spend_request(state.caller(parts), state.pace())
     {
         return Err(RouteError::Busy);
     }
