@@ -1,6 +1,5 @@
 //! What ran and how it went.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -9,23 +8,10 @@ use serde_json::{Value, json};
 /// No case may take longer, except the crash rounds, which have one case each.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// Why a case has nothing to look at: the server says itself that it does not do this.
-#[derive(Debug)]
-pub struct Skip(pub String);
-
-impl fmt::Display for Skip {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "skipped: {}", self.0)
-    }
-}
-
-impl std::error::Error for Skip {}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Passed,
     Failed,
-    Skipped,
 }
 
 /// One case's result.
@@ -44,7 +30,6 @@ impl Row {
         let mark = match self.verdict {
             Verdict::Passed => "ok  ",
             Verdict::Failed => "FAIL",
-            Verdict::Skipped => "skip",
         };
         let took = self.took.as_millis();
         let line = format!("{mark} {:<8} {:<76} {took:>6} ms", self.suite, self.name);
@@ -92,7 +77,6 @@ impl Report {
         let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("not done in {LONGEST:?}")));
         let verdict = match &result {
             Ok(()) => Verdict::Passed,
-            Err(error) if error.is::<Skip>() => Verdict::Skipped,
             Err(_) => Verdict::Failed,
         };
         let error = result.err().map(|error| format!("{error:#}"));
@@ -122,10 +106,6 @@ impl Report {
         self.count(Verdict::Failed)
     }
 
-    pub fn skipped(&self) -> usize {
-        self.count(Verdict::Skipped)
-    }
-
     /// The cases that failed, once more, for the end of a long list.
     pub fn failures(&self) -> String {
         let failed = self
@@ -144,7 +124,6 @@ impl Report {
                 let result = match row.verdict {
                     Verdict::Passed => "pass",
                     Verdict::Failed => "fail",
-                    Verdict::Skipped => "skip",
                 };
                 let mut action = json!({"result": result});
                 if let Some(error) = &row.error {

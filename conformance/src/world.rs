@@ -14,7 +14,6 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::app::{self, BackendKey, Endpoints, Launch, Tokens};
-use crate::report::Skip;
 use crate::server::Server;
 
 pub use bundle::{entries, next_link, patient_of, reference, transaction};
@@ -555,33 +554,6 @@ impl World {
         let path = reference(resource);
         let answer = self.get(who, &path).await?;
         answer.expect(200).with_context(|| path)?.json()
-    }
-
-    /// Goes on only if a release rule is in force here, as `$release-policy` says.
-    pub async fn rule(&self, id: &str) -> Result<()> {
-        let answer = self
-            .raw(None, Method::GET, "$release-policy", &[], None)
-            .await?;
-        let policy = answer.expect(200)?.json()?;
-        let rules = policy["parameter"].as_array().into_iter().flatten();
-        let part = |rule: &Value, name: &str| {
-            let parts = rule["part"].as_array().into_iter().flatten();
-            let found = parts.into_iter().find(|part| part["name"] == name)?;
-            let text = found
-                .get("valueString")
-                .or_else(|| found.get("valueCode"))?;
-            text.as_str().map(str::to_owned)
-        };
-        let state = rules
-            .filter(|rule| part(rule, "id").as_deref() == Some(id))
-            .find_map(|rule| part(rule, "state"));
-        match state.as_deref() {
-            Some("active") => Ok(()),
-            other => {
-                let state = other.unwrap_or("not listed");
-                Err(Skip(format!("{id} is {state}")).into())
-            }
-        }
     }
 
     /// The ledger's newest entries, as text.

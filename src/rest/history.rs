@@ -13,7 +13,7 @@ use crate::clock::{Millis, instant};
 use crate::fhir::date::PartialDate;
 use crate::fhir::definitions::definitions;
 use crate::store::{HistoryQuery, HistoryScope, Method};
-use crate::visibility::{Access, Visibility};
+use crate::visibility::Access;
 
 /// `GET [type]/[id]/_history`, `GET [type]/_history`, `GET _history`.
 pub(super) async fn history(
@@ -64,15 +64,7 @@ pub(super) async fn history(
     let cursor = query::single(pairs, "_cursor")?
         .map(|text| Cursor::open(session, &what, text))
         .transpose()?;
-    let visibility = match cursor {
-        Some(cursor) => Visibility::of(
-            &session.viewer,
-            session.store.keys(),
-            session.visibility.now(),
-            cursor.instant,
-        ),
-        None => session.visibility.clone(),
-    };
+    let visibility = session.visibility_on_page(cursor.map(|cursor| cursor.instant));
     let page = session
         .store
         .history(

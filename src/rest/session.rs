@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::RestError;
 use super::audit::Touched;
+use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::store::{Origin, Store};
 use crate::visibility::{Access, Viewer, Visibility};
@@ -96,6 +97,19 @@ impl Session {
                     .into_iter()
                     .map(|(type_id, id)| keys.reference(definitions().type_name(type_id), id)),
             );
+        }
+    }
+
+    /// What exists on a page: now, but for holds the instant that the first page's cursor fixed.
+    pub(super) fn visibility_on_page(&self, instant: Option<Millis>) -> Visibility {
+        match instant {
+            Some(instant) => Visibility::of(
+                &self.viewer,
+                self.store.keys(),
+                self.visibility.now(),
+                instant,
+            ),
+            None => self.visibility.clone(),
         }
     }
 

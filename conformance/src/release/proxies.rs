@@ -108,10 +108,6 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
                 let (world, chart) = worlds
                     .chart_with("US", &case, |chart| chart.proxy("sam").into())
                     .await?;
-                if name.starts_with("the permit") {
-                    // Until then an account speaks for the relationship.
-                    world.rule("R20-REP-SCOPE").await?;
-                }
                 let note = chart.note("note", "11506-3");
                 world.put(&note).await?;
                 let sam = chart.representative("sam");

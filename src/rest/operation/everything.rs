@@ -14,7 +14,7 @@ use crate::rest::session::Session;
 use crate::rest::view::View;
 use crate::rest::{RestError, read, search};
 use crate::store::{EverythingOf, EverythingQuery, RecordEntry};
-use crate::visibility::{Access, Visibility};
+use crate::visibility::Access;
 
 /// Entries of a page unless `_count` says otherwise: who asks for everything wants more at once
 /// than who searches.
@@ -54,15 +54,7 @@ pub(super) async fn page(
     let cursor = query::single(pairs, "_cursor")?
         .map(|text| Cursor::open(session, &what, text))
         .transpose()?;
-    let visibility = match cursor {
-        Some(cursor) => Visibility::of(
-            &session.viewer,
-            session.store.keys(),
-            session.visibility.now(),
-            cursor.instant,
-        ),
-        None => session.visibility.clone(),
-    };
+    let visibility = session.visibility_on_page(cursor.map(|cursor| cursor.instant));
     // On every page: what has been withheld meanwhile is gone.
     let within = Session {
         visibility: visibility.clone(),
