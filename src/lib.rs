@@ -20,6 +20,8 @@ pub mod store;
 
 pub mod search;
 
+pub mod texts;
+
 pub mod smart;
 
 pub mod rest;

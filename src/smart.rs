@@ -60,6 +60,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use thiserror::Error;
 use tower_http::cors::{Any, CorsLayer};
@@ -68,6 +69,7 @@ use url::Url;
 use crate::clock::Millis;
 use crate::config::Facility;
 use crate::store::{Store, StoreError};
+use crate::texts;
 use jwks::{JwksError, KeyFetcher};
 use signing::{SigningError, SigningKeys};
 use throttle::Throttle;
@@ -364,6 +366,10 @@ pub fn router(state: SmartState) -> Router {
         .route("/logout", post(logout::post))
         .route("/signed-out", get(logout::signed_out))
         .route("/policy/release", get(release_policy::html))
+        .layer(from_fn_with_state(
+            texts::Https(state.is_https()),
+            texts::choose,
+        ))
         .route("/assets/candor.css", get(pages::stylesheet));
     api.merge(pages)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))

@@ -15,6 +15,7 @@ use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
 use super::sessions::{AnonymousPost, Session};
 use super::{SECOND, SmartState, authorize, clients, password, sessions, users};
+use crate::texts::Texts;
 
 #[derive(Template)]
 #[template(path = "smart/login.html")]
@@ -168,30 +169,29 @@ async fn sign_in(
             None
         }
     };
+    let texts = Texts::here();
     let (status, problem, retry_after) = match refusal {
         Some(Refusal::Blocked) => {
             tracing::warn!("sign-in refused: too many failures for one name, from anywhere");
-            let problem = "Too many wrong tries for this username. Sign in on a device, or at a \
-                           place, where you signed in before, or ask us for a new password."
-                .to_owned();
+            let problem = texts.plain("login-blocked", []);
             (StatusCode::TOO_MANY_REQUESTS, problem, None)
         }
         Some(Refusal::Wait(wait)) => {
             let seconds = (wait + SECOND - 1) / SECOND;
-            let problem = format!("Too many tries. Please wait {seconds} seconds, then try again.");
+            let problem = texts.plain("login-wait", [("seconds", seconds.into())]);
             (StatusCode::TOO_MANY_REQUESTS, problem, Some(seconds))
         }
         None if is_somebody_else => {
-            let problem =
-                "This app was opened for somebody else. Sign in as the person who opened \
-                           it, or open it again yourself."
-                    .to_owned();
+            let problem = texts.plain("login-somebody-else", []);
             (StatusCode::BAD_REQUEST, problem, None)
         }
         None => {
             tracing::info!("sign-in refused");
-            let problem = "The username or the password is not right.".to_owned();
-            (StatusCode::BAD_REQUEST, problem, None)
+            (
+                StatusCode::BAD_REQUEST,
+                texts.plain("login-wrong", []),
+                None,
+            )
         }
     };
     let (jar, form) = sessions::anonymous_form(state, jar);

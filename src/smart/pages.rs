@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use askama::Template;
+use askama::filters::Safe;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use thiserror::Error;
@@ -12,6 +13,7 @@ use thiserror::Error;
 use super::sessions::Session;
 use super::{SmartState, secret};
 use crate::store::StoreError;
+use crate::texts::{Arg, Language, Texts};
 
 const STYLESHEET: &str = include_str!("../../templates/assets/candor.css");
 
@@ -25,6 +27,9 @@ pub(super) struct Frame {
     pub(super) stylesheet: String,
     /// Name and form token of whoever is signed in.
     pub(super) signed_in: Option<(String, String)>,
+    /// Tag, name and address of the same page in other languages.
+    pub(super) languages: Vec<(&'static str, &'static str, String)>,
+    texts: Texts,
 }
 
 impl Frame {
@@ -36,13 +41,40 @@ impl Frame {
             }
             text
         });
+        let texts = Texts::here();
         Self {
             brand: state.config().brand.clone(),
             help: state.config().help.clone(),
             root: state.path(""),
             stylesheet: state.path(&format!("/assets/candor.css?v={}", *VERSION)),
             signed_in: session.map(|session| (session.account.name.clone(), session.form_token())),
+            languages: Language::ALL
+                .into_iter()
+                .filter(|language| *language != texts.language())
+                .filter_map(|one| Some((one.tag(), one.own_name(), one.address_here()?)))
+                .collect(),
+            texts,
         }
+    }
+
+    /// The language of the page, for `lang`.
+    pub(super) fn language(&self) -> &'static str {
+        self.texts.language().tag()
+    }
+
+    /// [`Texts::t`], for templates.
+    pub(super) fn t(&self, name: &str) -> Safe<String> {
+        self.texts.t(name)
+    }
+
+    /// [`Texts::with`], for templates.
+    pub(super) fn with(&self, name: &str, key: &str, value: impl Into<Arg>) -> Safe<String> {
+        self.texts.with(name, key, value)
+    }
+
+    /// [`Texts::html`], for templates.
+    pub(super) fn html(&self, name: &str, args: &[(&str, Arg)]) -> Safe<String> {
+        self.texts.html(name, args)
     }
 }
 
@@ -135,8 +167,9 @@ pub(super) fn see_other(location: &str) -> Response {
 #[template(path = "smart/leave.html")]
 struct LeavePage<'a> {
     frame: Frame,
-    title: &'a str,
-    words: &'a str,
+    /// Names of texts, like `words`.
+    title: &'static str,
+    words: &'static str,
     app: &'a str,
     address: &'a str,
     is_automatic: bool,
@@ -156,12 +189,11 @@ pub(super) enum Leave {
 /// word; what starts on a page it does not stop.
 pub(super) fn leave(state: &SmartState, leave: Leave, app: &str, address: &str) -> Response {
     let (status, title, words) = match leave {
-        Leave::AtOnce => (StatusCode::OK, "Back to the app", "Nothing was shared."),
+        Leave::AtOnce => (StatusCode::OK, "leave-title", "leave-words"),
         Leave::NoRecord => (
             StatusCode::FORBIDDEN,
-            "There is no record to connect",
-            "Your account is not linked to a record, or no longer, so no app can read one. Please \
-             ask us for help. Nothing was shared.",
+            "leave-no-record",
+            "leave-no-record-words",
         ),
     };
     let template = LeavePage {
@@ -179,6 +211,7 @@ pub(super) fn leave(state: &SmartState, leave: Leave, app: &str, address: &str) 
 #[template(path = "smart/problem.html")]
 struct ProblemPage {
     frame: Frame,
+    /// Names of texts, like `words`.
     title: &'static str,
     words: &'static str,
     /// For the developer of the app, behind a disclosure.
@@ -220,50 +253,39 @@ impl From<sea_orm::DbErr> for PageError {
 }
 
 impl PageError {
-    /// Status, heading and words. The one place.
+    /// Status, and the names of heading and words. The one place.
     fn answer(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::UnknownClient | Self::RedirectUri | Self::Parameter(_) => (
                 StatusCode::BAD_REQUEST,
-                "This link isn't set up correctly",
-                "The app that sent you here made a mistake. Nothing was shared with it. Please tell \
-                 the makers of the app.",
+                "problem-link",
+                "problem-link-words",
             ),
             Self::RequestGone => (
                 StatusCode::BAD_REQUEST,
-                "This page is no longer good",
-                "You have ten minutes to connect an app, and each link works once. Nothing was \
-                 shared. Go back to the app and start again.",
+                "problem-gone",
+                "problem-gone-words",
             ),
             Self::Foreign => (
                 StatusCode::FORBIDDEN,
-                "We could not accept this form",
-                "It did not come from this page in this browser. Nothing was changed. Go back, load \
-                 the page again, and try once more.",
+                "problem-foreign",
+                "problem-foreign-words",
             ),
-            Self::NoCookie => (
-                StatusCode::OK,
-                "Turn on cookies to sign in",
-                "Your browser does not keep cookies for this site, so we cannot keep you signed in. \
-                 Turn cookies on, then try again.",
-            ),
+            Self::NoCookie => (StatusCode::OK, "problem-cookie", "problem-cookie-words"),
             Self::Busy => (
                 StatusCode::TOO_MANY_REQUESTS,
-                "Too many requests at once",
-                "Many requests came from your network in a short time. Nothing was shared. Go back \
-                 to the app and try again in a minute.",
+                "problem-busy",
+                "problem-busy-words",
             ),
             Self::OtherAccount => (
                 StatusCode::FORBIDDEN,
-                "You are signed in as someone else",
-                "This request was started with another account. Nothing was shared. Go back to the \
-                 app and start again.",
+                "problem-other-account",
+                "problem-other-account-words",
             ),
             Self::Store(_) | Self::Password(_) | Self::Signing(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "We can't do this right now",
-                "Something on our side is not working. Nothing was changed. Please try again in a \
-                 few minutes.",
+                "problem-ours",
+                "problem-ours-words",
             ),
         }
     }

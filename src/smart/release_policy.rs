@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::SmartState;
 use super::pages::{Forms, Frame, page};
+use crate::texts::Texts;
 
 #[derive(Template)]
 #[template(path = "smart/release_policy.html")]
@@ -25,11 +26,11 @@ struct RuleView {
     id: String,
     title: String,
     basis: String,
-    effect: &'static str,
+    effect: String,
     longest: String,
     version: String,
     effective: String,
-    state: &'static str,
+    state: String,
     notice: String,
 }
 
@@ -76,6 +77,7 @@ fn view(rule: &Value) -> (bool, RuleView) {
     };
     let part =
         |name: &str| parts().find(|one| one.get("name").and_then(Value::as_str) == Some(name));
+    let texts = Texts::here();
     let text = |name: &str| part(name).map(words).unwrap_or_default();
     let state = text("state");
     let period = part("effective").and_then(|one| one.get("valuePeriod"));
@@ -84,35 +86,41 @@ fn view(rule: &Value) -> (bool, RuleView) {
         day.and_then(Value::as_str).map(str::to_owned)
     };
     let effective = match (day("start"), day("end")) {
-        (Some(from), Some(to)) => format!("{from} to {to}"),
-        (Some(from), None) => format!("from {from}"),
-        (None, Some(to)) => format!("until {to}"),
-        (None, None) => "always".to_owned(),
+        (Some(from), Some(to)) => texts.plain(
+            "policy-from-to",
+            [
+                ("from", written(texts, from).into()),
+                ("to", written(texts, to).into()),
+            ],
+        ),
+        (Some(from), None) => texts.plain("policy-from", [("from", written(texts, from).into())]),
+        (None, Some(to)) => texts.plain("policy-until", [("to", written(texts, to).into())]),
+        (None, None) => texts.plain("policy-always", []),
     };
     let until = text("until");
     let longest = match text("longestDelay") {
         longest if longest.is_empty() => until,
-        longest => plain(&longest),
+        longest => plain(texts, &longest),
     };
     let view = RuleView {
         id: text("id"),
         title: text("title"),
         basis: text("basis"),
         effect: match text("effect").as_str() {
-            "release" => "Shown at once",
-            "withhold" => "Not shown",
-            "redact" => "Shown in part",
-            "delay-until" => "Shown later",
-            _ => "",
+            "release" => texts.plain("policy-effect-release", []),
+            "withhold" => texts.plain("policy-effect-withhold", []),
+            "redact" => texts.plain("policy-effect-redact", []),
+            "delay-until" => texts.plain("policy-effect-delay", []),
+            _ => String::new(),
         },
         longest,
         version: text("version"),
         effective,
         state: match state.as_str() {
-            "active" => "In force",
-            "scheduled" => "Not yet in force",
-            "not-implemented" => "Not built yet",
-            _ => "Switched off",
+            "active" => texts.plain("policy-state-active", []),
+            "scheduled" => texts.plain("policy-state-scheduled", []),
+            "not-implemented" => texts.plain("policy-state-unbuilt", []),
+            _ => texts.plain("policy-state-off", []),
         },
         notice: text("notice"),
     };
@@ -120,16 +128,23 @@ fn view(rule: &Value) -> (bool, RuleView) {
 }
 
 /// An ISO 8601 duration of days or hours in words; any other as it is.
-fn plain(duration: &str) -> String {
+fn plain(texts: Texts, duration: &str) -> String {
     let number = |head: &str, tail: &str| {
         let digits = duration.strip_prefix(head)?.strip_suffix(tail)?;
         digits.parse::<u32>().ok()
     };
     match (number("P", "D"), number("PT", "H")) {
-        (Some(1), _) => "1 day".to_owned(),
-        (Some(days), _) => format!("{days} days"),
-        (_, Some(hours)) => format!("{hours} hours"),
+        (Some(days), _) => texts.plain("duration-days", [("days", days.into())]),
+        (_, Some(hours)) => texts.plain("duration-hours", [("hours", hours.into())]),
         _ => duration.to_owned(),
+    }
+}
+
+/// A day of a FHIR date as people write it; any other as it is.
+fn written(texts: Texts, date: String) -> String {
+    match date.parse() {
+        Ok(day) => texts.day(day),
+        Err(_) => date,
     }
 }
 
@@ -147,6 +162,7 @@ fn words(parameter: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::texts::Language;
 
     #[test]
     fn durations_are_said_in_words() {
@@ -156,7 +172,7 @@ mod tests {
             ("PT72H", "72 hours"),
             ("P1Y", "P1Y"),
         ] {
-            assert_eq!(plain(text), said);
+            assert_eq!(plain(Texts::of(Language::English), text), said);
         }
     }
 }

@@ -23,7 +23,10 @@ const CONFINED: &[(&str, &[&str])] = &[
             "cli::import",
         ],
     ),
-    ("axum", &["smart", "rest", "observe", "app"]),
+    (
+        "axum",
+        &["texts::language", "smart", "rest", "observe", "app"],
+    ),
     ("reqwest", &["smart"]),
     ("std::env::var", &["config"]),
 ];

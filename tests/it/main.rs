@@ -44,6 +44,7 @@ mod smart_discovery;
 mod smart_granular;
 mod smart_hostile;
 mod smart_keys;
+mod smart_language;
 mod smart_launch;
 mod smart_register;
 mod smart_representative;

@@ -1,0 +1,8 @@
+# Around every page.
+skip-link = Skip to main content
+signed-in-as = Signed in as { $name }
+sign-out = Sign out
+help-title = Need help?
+help-emergency = In an emergency, call 911.
+language-label = Language
+error-prefix = Error:

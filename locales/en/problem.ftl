@@ -1,0 +1,22 @@
+problem-reference = Reference: <strong>{ $reference }</strong>
+problem-developer = For the developer of the app
+problem-link = This link isn't set up correctly
+problem-link-words = The app that sent you here made a mistake. Nothing was shared with it. Please tell the makers of the app.
+problem-gone = This page is no longer good
+problem-gone-words = You have ten minutes to connect an app, and each link works once. Nothing was shared. Go back to the app and start again.
+problem-foreign = We could not accept this form
+problem-foreign-words = It did not come from this page in this browser. Nothing was changed. Go back, load the page again, and try once more.
+problem-cookie = Turn on cookies to sign in
+problem-cookie-words = Your browser does not keep cookies for this site, so we cannot keep you signed in. Turn cookies on, then try again.
+problem-busy = Too many requests at once
+problem-busy-words = Many requests came from your network in a short time. Nothing was shared. Go back to the app and try again in a minute.
+problem-other-account = You are signed in as someone else
+problem-other-account-words = This request was started with another account. Nothing was shared. Go back to the app and start again.
+problem-ours = We can't do this right now
+problem-ours-words = Something on our side is not working. Nothing was changed. Please try again in a few minutes.
+
+leave-title = Back to the app
+leave-words = Nothing was shared.
+leave-no-record = There is no record to connect
+leave-no-record-words = Your account is not linked to a record, or no longer, so no app can read one. Please ask us for help. Nothing was shared.
+leave-link = Go back to “{ $app }”

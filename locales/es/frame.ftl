@@ -1,0 +1,8 @@
+# Alrededor de cada página.
+skip-link = Saltar al contenido principal
+signed-in-as = Sesión iniciada como { $name }
+sign-out = Cerrar sesión
+help-title = ¿Necesita ayuda?
+help-emergency = En una emergencia, llame al 911.
+language-label = Idioma
+error-prefix = Error:

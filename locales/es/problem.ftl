@@ -1,0 +1,22 @@
+problem-reference = Referencia: <strong>{ $reference }</strong>
+problem-developer = Para quien desarrolla la aplicación
+problem-link = Este enlace no está bien configurado
+problem-link-words = La aplicación que le envió aquí cometió un error. No se compartió nada con ella. Avise a quienes hacen la aplicación.
+problem-gone = Esta página ya no es válida
+problem-gone-words = Tiene diez minutos para conectar una aplicación y cada enlace funciona una sola vez. No se compartió nada. Vuelva a la aplicación y empiece de nuevo.
+problem-foreign = No pudimos aceptar este formulario
+problem-foreign-words = No vino de esta página en este navegador. No se cambió nada. Vuelva atrás, cargue la página otra vez e inténtelo de nuevo.
+problem-cookie = Active las cookies para iniciar sesión
+problem-cookie-words = Su navegador no guarda cookies de este sitio, así que no podemos mantener su sesión abierta. Active las cookies e inténtelo de nuevo.
+problem-busy = Demasiadas solicitudes a la vez
+problem-busy-words = Llegaron muchas solicitudes desde su red en poco tiempo. No se compartió nada. Vuelva a la aplicación e inténtelo de nuevo en un minuto.
+problem-other-account = La sesión abierta es de otra persona
+problem-other-account-words = Esta solicitud se empezó con otra cuenta. No se compartió nada. Vuelva a la aplicación y empiece de nuevo.
+problem-ours = No podemos hacerlo en este momento
+problem-ours-words = Algo no funciona de nuestro lado. No se cambió nada. Inténtelo de nuevo en unos minutos.
+
+leave-title = Volver a la aplicación
+leave-words = No se compartió nada.
+leave-no-record = No hay un expediente para conectar
+leave-no-record-words = Su cuenta no está vinculada a ningún expediente, o dejó de estarlo, así que ninguna aplicación puede leer uno. Pídanos ayuda. No se compartió nada.
+leave-link = Volver a “{ $app }”
