@@ -5,6 +5,7 @@ pub mod guards;
 pub mod health;
 mod listener;
 pub mod test_clock;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -138,6 +139,7 @@ impl App {
         config
             .client_address_header
             .clone_from(&own.client_address_header);
+        config.trusted_proxies = own.trusted_networks();
         config.facilities.clone_from(&own.facilities);
         config.registration_is_open = own.registration == Registration::Open;
         config.access_token_life = Millis::from(own.access_token_minutes) * 60_000;
@@ -253,6 +255,13 @@ impl Server {
                  all callers behind the proxy count as one when guesses at passwords are slowed down"
             );
         }
+        let certificate = config
+            .tls
+            .files()
+            .map(|(certificate, key)| tls::Certificate::read(certificate, key))
+            .transpose()?;
+        let acceptor = certificate.as_ref().map(tls::Certificate::acceptor);
+        let acceptor = acceptor.transpose()?;
         let public_url = config.public_url(address);
         let app = App::open(Arc::new(config), public_url, clock).await?;
         let smart = app.smart().await?;
@@ -266,14 +275,20 @@ impl Server {
         let router = app.router(smart.clone(), log);
         let stop = CancellationToken::new();
         let patience = Duration::from_secs(app.config.limits.shutdown_seconds.into());
-        let serving = tokio::spawn(listener::serve(listener, router, stop.clone(), patience));
+        let serving = tokio::spawn(listener::serve(
+            listener,
+            acceptor,
+            router,
+            stop.clone(),
+            patience,
+        ));
         Ok(Self {
             app,
             address,
             stop,
             serving,
             audit,
-            upkeep: tokio::spawn(upkeep(smart, store)),
+            upkeep: tokio::spawn(upkeep(smart, store, certificate)),
         })
     }
 
@@ -307,7 +322,12 @@ impl Server {
 }
 
 /// What happens beside requests, until it is aborted. Nothing that anyone may see depends on it.
-async fn upkeep(smart: SmartState, store: Store) {
+async fn upkeep(smart: SmartState, store: Store, certificate: Option<Arc<tls::Certificate>>) {
+    let following = async {
+        if let Some(certificate) = certificate {
+            certificate.follow().await;
+        }
+    };
     let ending = async {
         let mut ticks = tokio::time::interval(ENDED);
         loop {
@@ -326,7 +346,7 @@ async fn upkeep(smart: SmartState, store: Store) {
             }
         }
     };
-    tokio::join!(observe::metrics::upkeep(), sweeping, ending);
+    tokio::join!(observe::metrics::upkeep(), sweeping, ending, following);
 }
 
 /// The state of every handler of this module.

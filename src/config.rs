@@ -8,6 +8,7 @@ mod fhir;
 mod states;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,12 +17,14 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
+use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use url::Url;
 
 pub use fhir::{ConditionalDelete, Fhir};
+pub use tls::Tls;
 
 /// The whole configuration. Field names are the keys of the file; `docs/configuration.md` lists
 /// them with their environment variables.
@@ -42,6 +45,7 @@ pub struct Config {
     pub release: Release,
     pub smart: Smart,
     pub fhir: Fhir,
+    pub tls: Tls,
     pub limits: Limits,
 }
 
@@ -85,8 +89,10 @@ pub struct Smart {
     pub brand: String,
     /// Where people get help: one sentence on every page. Absent: a general one.
     pub help: Option<String>,
-    /// Header in which a trusted proxy puts the caller's address; its last entry counts.
+    /// Header in which a trusted proxy puts the caller's address.
     pub client_address_header: Option<String>,
+    /// Networks (CIDR) or addresses of the proxies whose header counts.
+    pub trusted_proxies: Vec<String>,
     /// Life of an access token that a person granted.
     pub access_token_minutes: u32,
     /// Life of a refresh token since its last use. 170.315(g)(10) asks for three months.
@@ -150,6 +156,7 @@ impl Default for Config {
             release: Release::default(),
             smart: Smart::default(),
             fhir: Fhir::default(),
+            tls: Tls::default(),
             limits: Limits::default(),
         }
     }
@@ -171,6 +178,7 @@ impl Default for Smart {
             brand: "Candor".to_owned(),
             help: None,
             client_address_header: None,
+            trusted_proxies: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
             access_token_minutes: 60,
             refresh_token_days: 90,
             session_idle_minutes: 15,
@@ -220,6 +228,9 @@ const VARIABLES: &[(&str, &str)] = &[
         "CANDOR_CLIENT_ADDRESS_HEADER",
         "smart.client_address_header",
     ),
+    ("CANDOR_TRUSTED_PROXIES", "smart.trusted_proxies"),
+    ("CANDOR_TLS_CERTIFICATE", "tls.certificate"),
+    ("CANDOR_TLS_KEY", "tls.key"),
     ("CANDOR_CONDITIONAL_DELETE", "fhir.conditional_delete"),
     ("CANDOR_CHECK_REFERENCES", "fhir.check_references"),
     ("CANDOR_PROVENANCE", "fhir.provenance"),
@@ -293,6 +304,9 @@ impl Config {
             figment = if let (true, Ok(number)) = (key.starts_with("limits."), value.parse::<u32>())
             {
                 figment.merge(Serialized::default(key, number))
+            } else if *key == "smart.trusted_proxies" {
+                let networks: Vec<&str> = value.split(',').map(str::trim).collect();
+                figment.merge(Serialized::default(key, networks))
             } else if let (true, Ok(flag)) = (key.starts_with("fhir."), value.parse::<bool>()) {
                 figment.merge(Serialized::default(key, flag))
             } else {
@@ -328,6 +342,7 @@ impl Config {
     pub fn public_url(&self, bound: SocketAddr) -> String {
         match &self.public_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
+            None if self.tls.files().is_some() => format!("https://{bound}"),
             None => format!("http://{bound}"),
         }
     }
@@ -337,6 +352,7 @@ impl Config {
     #[must_use]
     pub fn callers_look_alike(&self, bound: SocketAddr) -> bool {
         self.smart.client_address_header.is_none()
+            && self.tls.files().is_none()
             && self.public_url(bound) != format!("http://{bound}")
     }
 
@@ -393,14 +409,38 @@ impl Config {
         }
         self.release.check(problems);
         self.smart.check(problems);
+        self.tls.check(problems);
+        if self.tls.files().is_some()
+            && let Some(url) = &self.public_url
+            && url.starts_with("http://")
+        {
+            problems.push(
+                "public_url: this server speaks TLS (tls.certificate), so it begins with https://."
+                    .to_owned(),
+            );
+        }
         self.limits.check(problems);
     }
 }
 
 impl Smart {
+    /// [`Smart::trusted_proxies`], parsed.
+    #[must_use]
+    pub fn trusted_networks(&self) -> Vec<IpNet> {
+        let networks = self.trusted_proxies.iter();
+        networks.filter_map(|text| tls::network(text)).collect()
+    }
+
     fn check(&self, problems: &mut Vec<String>) {
         if self.brand.trim().is_empty() {
             problems.push("smart.brand: say who runs this server.".to_owned());
+        }
+        for text in &self.trusted_proxies {
+            if tls::network(text).is_none() {
+                problems.push(format!(
+                    "smart.trusted_proxies: {text:?} is no address and no network, as in 10.0.0.0/8 or 192.0.2.7."
+                ));
+            }
         }
         for (key, value, most) in [
             ("access_token_minutes", self.access_token_minutes, 24 * 60),

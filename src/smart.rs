@@ -26,6 +26,7 @@ mod assertion;
 mod attempts;
 mod authorize;
 mod brands;
+mod caller;
 mod client_auth;
 mod consent;
 mod discovery;
@@ -59,9 +60,10 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{Method, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
+use ipnet::IpNet;
 use thiserror::Error;
 use tower_http::cors::{Any, CorsLayer};
 use url::Url;
@@ -116,8 +118,10 @@ pub struct SmartConfig {
     /// Whether clients' keys may be fetched from loopback, over plain http: tests and demonstrations.
     pub allow_loopback_jwks: bool,
     /// Header in which a trusted proxy puts the caller's address, `x-forwarded-for`. Its last entry
-    /// counts. None: the caller is the peer.
+    /// that is no trusted proxy's counts. None: the caller is the peer.
     pub client_address_header: Option<String>,
+    /// From where that header is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl SmartConfig {
@@ -139,6 +143,7 @@ impl SmartConfig {
             registration_is_open: false,
             allow_loopback_jwks: false,
             client_address_header: None,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -277,27 +282,14 @@ impl SmartState {
 
     /// Who calls, for the throttle: the peer, or what a trusted proxy says.
     fn caller(&self, parts: &Parts) -> Option<IpAddr> {
-        let header = self.config().client_address_header.as_deref();
-        let forwarded = header
-            .and_then(|name| last_value(&parts.headers, name))
-            .and_then(|address| address.parse().ok());
-        forwarded.or_else(|| {
-            parts
-                .extensions
-                .get::<ConnectInfo<SocketAddr>>()
-                .map(|peer| peer.0.ip())
-        })
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip();
+        let config = self.config();
+        let Some(name) = config.client_address_header.as_deref() else {
+            return Some(peer.to_canonical());
+        };
+        let entries = parts.headers.get_all(name);
+        Some(caller::behind(peer, entries, &config.trusted_proxies))
     }
-}
-
-fn last_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .next_back()
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.rsplit(',').next())
-        .map(str::trim)
 }
 
 /// Whether text is a FHIR `id`: 1 to 64 of `[A-Za-z0-9-.]`.

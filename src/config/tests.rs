@@ -123,3 +123,31 @@ fn a_proxy_that_does_not_say_who_calls_is_noticed() {
     assert!(!is_blind(&[]));
     assert!(!is_blind(&[("CANDOR_PUBLIC_URL", "http://127.0.0.1:8080")]));
 }
+
+#[test]
+fn proxies_and_certificates_are_checked() {
+    let config = load(
+        "",
+        &[
+            ("CANDOR_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7"),
+            ("CANDOR_TLS_CERTIFICATE", "/etc/candor/chain.pem"),
+            ("CANDOR_TLS_KEY", "/etc/candor/key.pem"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.smart.trusted_networks().len(), 2);
+    assert_eq!(config.public_url(config.bind), "https://127.0.0.1:8080");
+    let message = load(
+        "[smart]\ntrusted_proxies = ['all']\n[tls]\nkey = 'k.pem'",
+        &[],
+    );
+    let message = message.unwrap_err();
+    assert!(message.contains("\"all\" is no address"), "{message}");
+    assert!(
+        message.contains("certificate and key go together"),
+        "{message}"
+    );
+    let both = "public_url = 'http://127.0.0.1:8080'\n[tls]\nkey = 'k'\ncertificate = 'c'";
+    let message = load(both, &[]).unwrap_err();
+    assert!(message.contains("begins with https://"), "{message}");
+}

@@ -51,6 +51,7 @@ mod smart_representative;
 mod smart_sign_in;
 mod smart_support;
 mod support;
+mod tls;
 mod twin;
 mod two_servers;
 mod xml_round_trip;

@@ -90,6 +90,7 @@ impl Server {
         config.allow_loopback_jwks = true;
         config.registration_is_open = true;
         config.client_address_header = Some("x-forwarded-for".to_owned());
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         let state = SmartState::new(store.clone(), config).await.unwrap();
         let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
