@@ -141,6 +141,7 @@ impl App {
             .clone_from(&own.client_address_header);
         config.trusted_proxies = own.trusted_networks();
         config.facilities.clone_from(&own.facilities);
+        config.providers.clone_from(&own.providers);
         config.registration_is_open = own.registration == Registration::Open;
         config.access_token_life = Millis::from(own.access_token_minutes) * 60_000;
         config.refresh_token_life = Millis::from(own.refresh_token_days) * 86_400_000;

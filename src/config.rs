@@ -5,6 +5,7 @@
 //! misspelt switch must not fall back to its default in silence.
 
 mod fhir;
+mod providers;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use thiserror::Error;
 use url::Url;
 
 pub use fhir::{ConditionalDelete, Fhir};
+pub use providers::{ClientSecret, Provider};
 pub use tls::Tls;
 
 /// The whole configuration. Field names are the keys of the file; `docs/configuration.md` lists
@@ -103,6 +105,8 @@ pub struct Smart {
     pub registration: Registration,
     /// The hospitals and clinics behind this server, as the public list has them.
     pub facilities: Vec<Facility>,
+    /// OpenID providers that people may sign in with.
+    pub providers: Vec<Provider>,
 }
 
 /// Whether apps may register themselves (RFC 7591).
@@ -184,6 +188,7 @@ impl Default for Smart {
             session_idle_minutes: 15,
             registration: Registration::Off,
             facilities: Vec::new(),
+            providers: Vec::new(),
         }
     }
 }
@@ -435,6 +440,7 @@ impl Smart {
         if self.brand.trim().is_empty() {
             problems.push("smart.brand: say who runs this server.".to_owned());
         }
+        Provider::check(&self.providers, problems);
         for text in &self.trusted_proxies {
             if tls::network(text).is_none() {
                 problems.push(format!(

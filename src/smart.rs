@@ -19,6 +19,7 @@ pub mod scopes;
 pub mod secret;
 pub mod sessions;
 pub mod signing;
+pub mod upstream;
 pub mod users;
 
 mod apps;
@@ -69,12 +70,13 @@ use tower_http::cors::{Any, CorsLayer};
 use url::Url;
 
 use crate::clock::Millis;
-use crate::config::Facility;
+use crate::config::{Facility, Provider};
 use crate::store::{Store, StoreError};
 use crate::texts;
 use jwks::{JwksError, KeyFetcher};
 use signing::{SigningError, SigningKeys};
 use throttle::Throttle;
+use upstream::{Providers, UpstreamError};
 use viewer::ViewerCache;
 
 pub use sweep::sweep;
@@ -115,6 +117,8 @@ pub struct SmartConfig {
     pub facilities: Vec<Facility>,
     /// Whether apps may register themselves: sandboxes.
     pub registration_is_open: bool,
+    /// OpenID providers that people may sign in with.
+    pub providers: Vec<Provider>,
     /// Whether clients' keys may be fetched from loopback, over plain http: tests and demonstrations.
     pub allow_loopback_jwks: bool,
     /// Header in which a trusted proxy puts the caller's address, `x-forwarded-for`. Its last entry
@@ -141,6 +145,7 @@ impl SmartConfig {
             viewer_cache: MINUTE,
             facilities: Vec::new(),
             registration_is_open: false,
+            providers: Vec::new(),
             allow_loopback_jwks: false,
             client_address_header: None,
             trusted_proxies: Vec::new(),
@@ -157,6 +162,8 @@ pub enum SmartError {
     Signing(#[from] SigningError),
     #[error("the HTTP client for clients' keys cannot be made")]
     Fetcher(#[from] JwksError),
+    #[error("the HTTP client for OpenID providers cannot be made")]
+    Providers(#[from] UpstreamError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -174,6 +181,7 @@ struct Inner {
     is_https: bool,
     signing: ArcSwap<SigningKeys>,
     fetcher: KeyFetcher,
+    providers: Providers,
     throttle: Throttle,
     started: Millis,
     viewers: ViewerCache,
@@ -201,6 +209,7 @@ impl SmartState {
             config,
             signing: ArcSwap::from_pointee(signing),
             fetcher,
+            providers: Providers::new()?,
             throttle: Throttle::default(),
         })))
     }
@@ -270,6 +279,10 @@ impl SmartState {
 
     fn key_fetcher(&self) -> &KeyFetcher {
         &self.0.fetcher
+    }
+
+    fn providers(&self) -> &Providers {
+        &self.0.providers
     }
 
     fn throttle(&self) -> &Throttle {
@@ -348,6 +361,8 @@ pub fn router(state: SmartState) -> Router {
     let pages = Router::new()
         .route("/auth/authorize", get(authorize::get).post(authorize::post))
         .route("/login", get(login::get).post(login::post))
+        .route("/login/with/{provider}", get(upstream::start))
+        .route(upstream::BACK, get(upstream::back))
         .route("/auth/record", get(record::get).post(record::post))
         .route("/auth/consent", get(consent::get).post(consent::post))
         .route("/apps", get(apps::get).post(apps::post))

@@ -14,6 +14,12 @@ problem-other-account = You are signed in as someone else
 problem-other-account-words = This request was started with another account. Nothing was shared. Go back to the app and start again.
 problem-ours = We can't do this right now
 problem-ours-words = Something on our side is not working. Nothing was changed. Please try again in a few minutes.
+problem-no-match = We could not open a record for you
+problem-no-match-words = We could not find one record that is surely yours. Nothing was shared. Ask us for help, or ask at your next visit: with an ID, the front desk can set up your account.
+problem-provider = The other sign-in service does not answer
+problem-provider-words = We could not reach it, or did not understand its answer. Nothing was changed. Please try again in a few minutes, or sign in with your username and password.
+problem-upstream = You are not signed in
+problem-upstream-words = Signing in with the other service did not work, or took too long. Nothing was changed. Go back and try again.
 
 leave-title = Back to the app
 leave-words = Nothing was shared.

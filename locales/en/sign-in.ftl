@@ -11,6 +11,8 @@ login-wait = { $seconds ->
    *[other] Too many tries. Please wait { $seconds } seconds, then try again.
 }
 login-somebody-else = This app was opened for somebody else. Sign in as the person who opened it, or open it again yourself.
+login-or = Or sign in another way
+login-with = Sign in with { $provider }
 
 signed-out-title = Signed out
 signed-out-heading = You are signed out

@@ -14,6 +14,12 @@ problem-other-account = La sesión abierta es de otra persona
 problem-other-account-words = Esta solicitud se empezó con otra cuenta. No se compartió nada. Vuelva a la aplicación y empiece de nuevo.
 problem-ours = No podemos hacerlo en este momento
 problem-ours-words = Algo no funciona de nuestro lado. No se cambió nada. Inténtelo de nuevo en unos minutos.
+problem-no-match = No pudimos abrirle un expediente
+problem-no-match-words = No encontramos un solo expediente que sea con seguridad el suyo. No se compartió nada. Pídanos ayuda, o pregunte en su próxima visita: con una identificación, en la recepción pueden crearle la cuenta.
+problem-provider = El otro servicio no responde
+problem-provider-words = No pudimos comunicarnos con él, o no entendimos su respuesta. No se cambió nada. Inténtelo de nuevo en unos minutos, o inicie sesión con su nombre de usuario y contraseña.
+problem-upstream = No se inició la sesión
+problem-upstream-words = El inicio de sesión con el otro servicio no funcionó o tardó demasiado. No se cambió nada. Vuelva atrás e inténtelo de nuevo.
 
 leave-title = Volver a la aplicación
 leave-words = No se compartió nada.

@@ -11,6 +11,8 @@ login-wait = { $seconds ->
    *[other] Demasiados intentos. Espere { $seconds } segundos e inténtelo de nuevo.
 }
 login-somebody-else = Esta aplicación se abrió para otra persona. Inicie sesión como la persona que la abrió, o ábrala usted de nuevo.
+login-or = O inicie sesión de otra manera
+login-with = Iniciar sesión con { $provider }
 
 signed-out-title = Sesión cerrada
 signed-out-heading = Su sesión está cerrada

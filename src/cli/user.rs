@@ -6,7 +6,8 @@ use std::process::{Command as Process, ExitCode};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::config::Config;
+use crate::config::{Config, Provider};
+use crate::smart::upstream;
 use crate::smart::users::{self, NewRecord, NewUser, Role, UserError};
 use crate::store::Store;
 
@@ -27,12 +28,26 @@ enum Command {
     Disable(Named),
     /// Open a closed account again.
     Enable(Named),
+    /// Let somebody of an OpenID provider sign in to an account.
+    Link(Link),
 }
 
 #[derive(Debug, Args)]
 struct Named {
     #[arg(long)]
     username: String,
+}
+
+#[derive(Debug, Args)]
+struct Link {
+    #[arg(long)]
+    username: String,
+    /// Id of the provider in the configuration.
+    #[arg(long, value_name = "ID")]
+    provider: String,
+    /// What the provider calls the person: `sub` of its id_tokens.
+    #[arg(long)]
+    subject: String,
 }
 
 #[derive(Debug, Args)]
@@ -89,8 +104,9 @@ impl User {
         // Before the database, so that nobody types in vain for a password that was not read.
         let text = match &self.command {
             Command::Add(_) | Command::SetPassword(_) => password()?,
-            Command::Disable(_) | Command::Enable(_) => String::new(),
+            Command::Disable(_) | Command::Enable(_) | Command::Link(_) => String::new(),
         };
+        let providers = config.smart.providers.clone();
         let store = super::store(config).await?;
         let done = match self.command {
             Command::Add(add) => add.run(&store, text).await,
@@ -103,6 +119,7 @@ impl User {
             Command::Enable(Named { username }) => {
                 done(users::set_disabled(&store, &username, false).await)
             }
+            Command::Link(link) => link.run(&store, &providers).await,
         };
         store.close().await?;
         done
@@ -112,6 +129,18 @@ impl User {
 fn done(result: Result<(), UserError>) -> anyhow::Result<ExitCode> {
     result?;
     Ok(ExitCode::SUCCESS)
+}
+
+impl Link {
+    async fn run(self, store: &Store, providers: &[Provider]) -> anyhow::Result<ExitCode> {
+        let Some(provider) = providers.iter().find(|one| one.id == self.provider) else {
+            bail!(
+                "the configuration has no [[smart.providers]] with id {:?}",
+                self.provider
+            );
+        };
+        done(upstream::link(store, &self.username, &provider.issuer, &self.subject).await)
+    }
 }
 
 impl Add {

@@ -52,6 +52,27 @@ pub mod registration {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// Who somebody of an OpenID provider is here.
+pub mod upstream_identity {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "upstream_identity")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub issuer: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub subject: String,
+        pub account: String,
+        pub created: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// Someone who signs in.
 pub mod account {
     use sea_orm::entity::prelude::*;

@@ -14,7 +14,7 @@ use super::entities::request;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
 use super::sessions::{AnonymousPost, Session};
-use super::{SECOND, SmartState, authorize, clients, password, sessions, users};
+use super::{SECOND, SmartState, authorize, clients, password, sessions, upstream, users};
 use crate::texts::Texts;
 
 #[derive(Template)]
@@ -30,6 +30,8 @@ struct LoginPage {
     /// Whether somebody signed in has to type the password again.
     again: bool,
     problem: String,
+    /// Name and address of providers to sign in with instead.
+    providers: Vec<(String, String)>,
     idle_minutes: i64,
 }
 
@@ -47,7 +49,7 @@ pub(super) fn next(request: &request::Model, session: Option<&Session>) -> &'sta
 }
 
 /// Whether this account may answer: an EHR launches an app for one person.
-fn is_meant(request: &request::Model, account: &str) -> bool {
+pub(super) fn is_meant(request: &request::Model, account: &str) -> bool {
     request
         .launch()
         .is_none_or(|launch| launch.account == account)
@@ -96,6 +98,7 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
         again,
         username,
         problem: String::new(),
+        providers: upstream::offers(state, id),
         idle_minutes: state.config().session_idle / (60 * SECOND),
     };
     Ok((jar, page(state, StatusCode::OK, Forms::Own, &template)).into_response())
@@ -203,6 +206,7 @@ async fn sign_in(
         username: username.to_owned(),
         again: false,
         problem,
+        providers: upstream::offers(state, id),
         idle_minutes: state.config().session_idle / (60 * SECOND),
     };
     let mut response = (jar, page(state, status, Forms::Own, &template)).into_response();

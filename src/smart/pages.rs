@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 
 use super::sessions::Session;
+use super::upstream::UpstreamError;
 use super::{SmartState, secret};
 use crate::store::StoreError;
 use crate::texts::{Arg, Language, Texts};
@@ -238,6 +239,8 @@ pub(super) enum PageError {
     Busy,
     #[error("the request belongs to another account")]
     OtherAccount,
+    #[error("signing in with a provider failed: {0}")]
+    Upstream(#[from] UpstreamError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("a password could not be checked")]
@@ -282,6 +285,21 @@ impl PageError {
                 "problem-other-account",
                 "problem-other-account-words",
             ),
+            Self::Upstream(UpstreamError::NoMatch | UpstreamError::Disabled) => (
+                StatusCode::FORBIDDEN,
+                "problem-no-match",
+                "problem-no-match-words",
+            ),
+            Self::Upstream(UpstreamError::Provider(_)) => (
+                StatusCode::BAD_GATEWAY,
+                "problem-provider",
+                "problem-provider-words",
+            ),
+            Self::Upstream(_) => (
+                StatusCode::BAD_REQUEST,
+                "problem-upstream",
+                "problem-upstream-words",
+            ),
             Self::Store(_) | Self::Password(_) | Self::Signing(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "problem-ours",
@@ -300,7 +318,8 @@ impl PageError {
         } else {
             tracing::info!(reference, error = %self, "page refused");
         }
-        let detail = if status.is_server_error() {
+        // What a provider said of somebody is nobody else's business.
+        let detail = if status.is_server_error() || matches!(self, Self::Upstream(_)) {
             String::new()
         } else {
             self.to_string()

@@ -6,6 +6,8 @@
 use axum::http::HeaderMap;
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
@@ -135,6 +137,23 @@ pub fn anonymous_form(state: &SmartState, jar: CookieJar) -> (CookieJar, String)
     (jar.add(cookie(state, name, plain)), token)
 }
 
+/// Keeps in a cookie what somebody set out with to a provider.
+pub(super) fn keep_journey(state: &SmartState, jar: CookieJar, text: String) -> CookieJar {
+    let value = URL_SAFE_NO_PAD.encode(text);
+    jar.add(cookie(state, journey_cookie_name(state), value))
+}
+
+/// What this browser set out with.
+pub(super) fn journey(state: &SmartState, jar: &CookieJar) -> Option<String> {
+    let kept = jar.get(journey_cookie_name(state))?;
+    String::from_utf8(URL_SAFE_NO_PAD.decode(kept.value()).ok()?).ok()
+}
+
+/// Forgets it.
+pub(super) fn forget_journey(state: &SmartState, jar: CookieJar) -> CookieJar {
+    jar.remove(gone(state, journey_cookie_name(state)))
+}
+
 /// The cookie that tells a browser in which somebody signed in before.
 pub(super) fn device<'a>(state: &SmartState, jar: &'a CookieJar) -> Option<&'a str> {
     jar.get(device_cookie_name(state)).map(Cookie::value)
@@ -202,6 +221,14 @@ fn form_cookie_name(state: &SmartState) -> &'static str {
         "__Host-candor-form"
     } else {
         "candor-form"
+    }
+}
+
+fn journey_cookie_name(state: &SmartState) -> &'static str {
+    if state.is_https() {
+        "__Host-candor-journey"
+    } else {
+        "candor-journey"
     }
 }
 

@@ -125,7 +125,9 @@ pub async fn choose(
         .or(asked)
         .or_else(|| Language::accepted(request.headers()))
         .unwrap_or_default();
-    let again = (request.method() == Method::GET)
+    // What somebody brought back from elsewhere is good once.
+    let is_return = parameter(request.uri(), "code").is_some();
+    let again = (request.method() == Method::GET && !is_return)
         .then(|| request.uri().path_and_query())
         .flatten()
         .map(ToString::to_string);

@@ -50,6 +50,7 @@ mod smart_register;
 mod smart_representative;
 mod smart_sign_in;
 mod smart_support;
+mod smart_upstream;
 mod support;
 mod tls;
 mod twin;

@@ -74,6 +74,10 @@ pub(crate) use each_smart_database;
 
 impl Server {
     pub async fn start(database: Database) -> Self {
+        Self::start_with(database, |_| {}).await
+    }
+
+    pub async fn start_with(database: Database, change: impl FnOnce(&mut SmartConfig)) -> Self {
         let database = TestDatabase::create(database).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let public = format!("http://{}", listener.local_addr().unwrap());
@@ -91,6 +95,7 @@ impl Server {
         config.registration_is_open = true;
         config.client_address_header = Some("x-forwarded-for".to_owned());
         config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        change(&mut config);
         let state = SmartState::new(store.clone(), config).await.unwrap();
         let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
@@ -176,6 +181,29 @@ impl Server {
         )
         .await
         .unwrap()
+    }
+
+    /// A client whose id and redirect somebody else's configuration has.
+    pub async fn add_client_named(&self, id: &str, kind: ClientKind, redirect: &str, scope: &str) {
+        let new = NewClient {
+            client_id: Some(id.to_owned()),
+            name: "Another hospital".to_owned(),
+            kind,
+            redirect_uris: vec![redirect.to_owned()],
+            keys: None,
+            scope: scope.to_owned(),
+            class: ViewerClass::System,
+            person: None,
+            options: candor::smart::clients::ClientOptions::default(),
+        };
+        clients::add(&self.store, new).await.unwrap();
+    }
+
+    /// What a statement counts.
+    pub async fn count(&self, sql: &str) -> i64 {
+        let statement = sea_orm::Statement::from_string(self.store.backend(), sql);
+        let row = self.store.reader().query_one_raw(statement).await;
+        row.unwrap().unwrap().try_get_by_index(0).unwrap()
     }
 
     pub async fn add_user(

@@ -1,0 +1,178 @@
+//! Signing in with an OpenID provider (OpenID Connect Core 1.0, code flow with PKCE) beside a password:
+//! `/login/with/{provider}` leads there, `/login/back` comes from there.
+//!
+//! What has to be known in between is in a cookie of this browser; nothing is stored for somebody who
+//! does not come back. Whom the provider names is an account that was linked, or the one patient whom
+//! proven claims fit ([`matching`]).
+
+mod identity;
+mod matching;
+mod provider;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse as _, Response};
+use axum_extra::extract::CookieJar;
+use serde::{Deserialize, Serialize};
+
+pub use identity::link;
+pub(super) use provider::Providers;
+pub use provider::UpstreamError;
+
+use super::pages::{PageError, see_other};
+use super::params::Params;
+use super::{SmartState, authorize, login, secret, sessions};
+use crate::clock::Millis;
+use crate::config::Provider;
+
+/// How long somebody may take at the provider.
+const PATIENCE: Millis = 10 * super::MINUTE;
+
+/// Where the provider sends people back.
+pub(super) const BACK: &str = "/login/back";
+
+/// What this browser set out with.
+#[derive(Debug, Serialize, Deserialize)]
+struct Journey {
+    provider: String,
+    state: String,
+    nonce: String,
+    verifier: String,
+    /// Id of the authorization request that is to be answered; may be empty.
+    request: String,
+    begun: Millis,
+}
+
+/// The providers, for the sign-in page: name and address.
+pub(super) fn offers(state: &SmartState, request: &str) -> Vec<(String, String)> {
+    let query = match request {
+        "" => String::new(),
+        request => format!("?request={request}"),
+    };
+    let all = state.config().providers.iter();
+    all.map(|one| {
+        let address = state.path(&format!("/login/with/{}{query}", one.id));
+        (one.name.clone(), address)
+    })
+    .collect()
+}
+
+pub(super) async fn start(
+    State(state): State<SmartState>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    jar: CookieJar,
+) -> Response {
+    let params = Params::parse(query.unwrap_or_default().as_bytes());
+    set_out(&state, &id, &params, jar)
+        .await
+        .unwrap_or_else(|error| error.page(&state))
+}
+
+async fn set_out(
+    state: &SmartState,
+    id: &str,
+    params: &Params,
+    jar: CookieJar,
+) -> Result<Response, PageError> {
+    let provider = find(state, id)?;
+    let request = params.first("request").unwrap_or_default();
+    let mut is_fresh = false;
+    if !request.is_empty() {
+        let found = authorize::find(state, Some(request)).await?;
+        // Somebody signed in is asked for a new sign-in only where the app wants one.
+        is_fresh = sessions::load(state, &jar)
+            .await?
+            .is_some_and(|session| session.signed_in < found.fresh_after);
+    }
+    let journey = Journey {
+        provider: id.to_owned(),
+        state: secret::random_token(),
+        nonce: secret::random_token(),
+        verifier: secret::random_token(),
+        request: request.to_owned(),
+        begun: state.now(),
+    };
+    let address = state
+        .providers()
+        .authorize_url(
+            state,
+            provider,
+            &journey.state,
+            &journey.nonce,
+            &journey.verifier,
+            is_fresh,
+        )
+        .await?;
+    let value = serde_json::to_string(&journey).unwrap_or_default();
+    let jar = sessions::keep_journey(state, jar, value);
+    Ok((jar, see_other(&address)).into_response())
+}
+
+pub(super) async fn back(
+    State(state): State<SmartState>,
+    RawQuery(query): RawQuery,
+    jar: CookieJar,
+) -> Response {
+    let params = Params::parse(query.unwrap_or_default().as_bytes());
+    let journey = sessions::journey(&state, &jar);
+    let journey = journey.and_then(|text| serde_json::from_str(&text).ok());
+    // Whatever comes of it, it was this journey's only return.
+    let jar = sessions::forget_journey(&state, jar);
+    match arrive(&state, journey, &params, jar.clone()).await {
+        Ok(response) => response,
+        Err(error) => (jar, error.page(&state)).into_response(),
+    }
+}
+
+async fn arrive(
+    state: &SmartState,
+    journey: Option<Journey>,
+    params: &Params,
+    jar: CookieJar,
+) -> Result<Response, PageError> {
+    let journey = journey.ok_or(UpstreamError::Journey)?;
+    let given = params.first("state").unwrap_or_default();
+    let is_late = state.now() - journey.begun > PATIENCE;
+    if is_late || !secret::same(given.as_bytes(), journey.state.as_bytes()) {
+        return Err(UpstreamError::Journey.into());
+    }
+    let provider = find(state, &journey.provider)?;
+    let request = match &*journey.request {
+        "" => None,
+        id => Some(authorize::find(state, Some(id)).await?),
+    };
+    if let Some(error) = params.first("error") {
+        let error = error.chars().filter(char::is_ascii_graphic).take(60);
+        return Err(UpstreamError::Refused(error.collect()).into());
+    }
+    let code = params.first("code").ok_or(UpstreamError::Journey)?;
+    let claims = state
+        .providers()
+        .claims(
+            state,
+            provider,
+            params.first("iss"),
+            code,
+            &journey.nonce,
+            &journey.verifier,
+        )
+        .await?;
+    let account = identity::account(state, provider, &claims).await?;
+    if let Some(request) = &request
+        && !login::is_meant(request, &account)
+    {
+        return Err(PageError::OtherAccount);
+    }
+    tracing::info!(account, provider = provider.id, "signed in with a provider");
+    let jar = sessions::start(state, jar, &account).await?;
+    let target = match &*journey.request {
+        "" => "/apps".to_owned(),
+        id => format!("/auth/record?request={id}"),
+    };
+    Ok((jar, see_other(&state.path(&target))).into_response())
+}
+
+fn find<'a>(state: &'a SmartState, id: &str) -> Result<&'a Provider, PageError> {
+    let mut all = state.config().providers.iter();
+    Ok(all.find(|one| one.id == id).ok_or(UpstreamError::Unknown)?)
+}

@@ -1,0 +1,485 @@
+//! Signing in with an OpenID provider: a small one that says what a test wants, and a second Candor.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use candor::config::{ClientSecret, Provider};
+use candor::smart::clients::ClientKind;
+use candor::smart::upstream;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::smart_support::{App, Browser, End, PASSWORD, Server};
+use crate::support::Database;
+
+/// Runs a test on both databases, with servers that it starts itself.
+macro_rules! on_each {
+    ($($name:ident),+) => {$(
+        mod $name {
+            use super::Database;
+
+            #[tokio::test]
+            async fn sqlite() {
+                super::$name(Database::Sqlite).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                if Database::Postgres.is_there() {
+                    super::$name(Database::Postgres).await;
+                }
+            }
+        }
+    )+};
+}
+
+on_each!(
+    proven_claims_open_the_record_that_they_fit,
+    whom_nothing_fits_is_nobody,
+    a_second_candor_is_a_provider
+);
+
+/// A provider that says of everybody what it was told to.
+struct Fake {
+    issuer: String,
+    said: Arc<Said>,
+}
+
+struct Said {
+    key: KeyPair,
+    issuer: Mutex<String>,
+    id_token: Mutex<Value>,
+    userinfo: Mutex<Value>,
+    /// How the next id_token is signed.
+    signing: Mutex<Signing>,
+    /// What was posted to the token endpoint last.
+    posted: Mutex<String>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Signing {
+    Right,
+    None,
+    /// HS256 with the public key as the secret.
+    Confused,
+    AnotherKey,
+}
+
+impl Said {
+    fn jwk(&self) -> Value {
+        let raw = self.key.der_bytes();
+        let (x, y) = raw[1..].split_at(32);
+        json!({
+            "kty": "EC", "crv": "P-256", "kid": "one", "use": "sig", "alg": "ES256",
+            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+        })
+    }
+
+    fn sign(&self) -> String {
+        let claims = self.id_token.lock().unwrap().clone();
+        let with = |alg, key: &EncodingKey| {
+            let mut header = Header::new(alg);
+            header.kid = Some("one".to_owned());
+            jsonwebtoken::encode(&header, &claims, key).unwrap()
+        };
+        let own = |key: &KeyPair| EncodingKey::from_ec_der(&key.serialize_der());
+        match *self.signing.lock().unwrap() {
+            Signing::Right => with(Algorithm::ES256, &own(&self.key)),
+            Signing::AnotherKey => {
+                let other = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+                with(Algorithm::ES256, &own(&other))
+            }
+            Signing::Confused => with(
+                Algorithm::HS256,
+                &EncodingKey::from_secret(self.key.der_bytes()),
+            ),
+            Signing::None => {
+                let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+                let header = part(&json!({"alg": "none", "kid": "one"}));
+                format!("{header}.{}.", part(&claims))
+            }
+        }
+    }
+}
+
+impl Fake {
+    async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let said = Arc::new(Said {
+            key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
+            issuer: Mutex::new(issuer.clone()),
+            id_token: Mutex::default(),
+            userinfo: Mutex::new(json!({"sub": "ann"})),
+            signing: Mutex::new(Signing::Right),
+            posted: Mutex::default(),
+        });
+        let base = issuer.clone();
+        let configuration = move |State(said): State<Arc<Said>>| async move {
+            let issuer = said.issuer.lock().unwrap().clone();
+            json!({
+                "issuer": issuer,
+                "authorization_endpoint": format!("{base}/authorize"),
+                "token_endpoint": format!("{base}/token"),
+                "jwks_uri": format!("{base}/jwks"),
+                "userinfo_endpoint": format!("{base}/userinfo"),
+            })
+            .to_string()
+        };
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", get(configuration))
+            .route(
+                "/jwks",
+                get(async |State(said): State<Arc<Said>>| {
+                    json!({"keys": [said.jwk()]}).to_string()
+                }),
+            )
+            .route(
+                "/token",
+                post(async |State(said): State<Arc<Said>>, body: String| {
+                    *said.posted.lock().unwrap() = body;
+                    let tokens = json!({
+                        "access_token": "t", "token_type": "Bearer", "id_token": said.sign(),
+                    });
+                    ([("content-type", "application/json")], tokens.to_string())
+                }),
+            )
+            .route(
+                "/userinfo",
+                get(async |State(said): State<Arc<Said>>| {
+                    said.userinfo.lock().unwrap().to_string()
+                }),
+            )
+            .with_state(said.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { issuer, said }
+    }
+
+    fn provider(&self) -> Provider {
+        Provider {
+            id: "idme".to_owned(),
+            name: "ID.me".to_owned(),
+            issuer: self.issuer.clone(),
+            client_id: "hospital".to_owned(),
+            client_secret: Some(ClientSecret("s".to_owned())),
+            required_acr: vec!["ial/2".to_owned()],
+            proves_identity: true,
+            ..Provider::default()
+        }
+    }
+
+    /// Somebody goes to the provider and comes back with a code.
+    async fn sign_in(
+        &self,
+        server: &Server,
+        browser: &Browser,
+        from: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> End {
+        let End::Away(away) = browser.open(&server.url(from)).await else {
+            panic!("not sent to the provider");
+        };
+        assert!(away.as_str().starts_with(&self.issuer), "{away}");
+        let query = |name: &str| {
+            let mut pairs = away.query_pairs();
+            let found = pairs.find(|(key, _)| key == name);
+            found
+                .map(|(_, value)| value.into_owned())
+                .unwrap_or_default()
+        };
+        assert_eq!(query("code_challenge_method"), "S256");
+        assert_eq!(query("redirect_uri"), server.url("/login/back"));
+        let now = server.clock.now() / 1000;
+        let mut claims = json!({
+            "iss": self.issuer, "aud": "hospital", "sub": "ann", "acr": "ial/2",
+            "nonce": query("nonce"), "iat": now, "exp": now + 300,
+        });
+        change(&mut claims);
+        *self.said.id_token.lock().unwrap() = claims;
+        let back = format!("/login/back?code=c&state={}", query("state"));
+        browser.open(&server.url(&back)).await
+    }
+}
+
+async fn load_ann(server: &Server) {
+    server
+        .load(json!({
+            "resourceType": "Patient", "id": "ann", "birthDate": "1980-05-06",
+            "name": [{"family": "Ruiz", "given": ["Ann"]}],
+            "telecom": [{"system": "phone", "value": "(859) 555-0101"}],
+        }))
+        .await;
+}
+
+fn ann(claims: &mut Value) {
+    claims["given_name"] = "ANN".into();
+    claims["family_name"] = "Ruíz".into();
+    claims["birthdate"] = "1980-05-06".into();
+}
+
+async fn proven_claims_open_the_record_that_they_fit(database: Database) {
+    let fake = Fake::start().await;
+    let provider = fake.provider();
+    let server = Server::start_with(database, |config| config.providers = vec![provider]).await;
+    load_ann(&server).await;
+    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "+1 859 555 0101"});
+    // From the app's link to the consent page.
+    let registered = server
+        .add_client(ClientKind::Public, "launch/patient patient/*.rs")
+        .await;
+    let app = App::new(&server, &registered);
+    let browser = Browser::new(&server);
+    let sent = app.start("launch/patient patient/*.rs");
+    let page = browser.open(sent.url.as_str()).await.page();
+    let (_, link) = page.body.split_once("href=\"/login/with/idme").unwrap();
+    let link = format!("/login/with/idme{}", link.split('"').next().unwrap());
+    let page = fake.sign_in(&server, &browser, &link, ann).await.page();
+    assert_eq!(page.url.path(), "/auth/consent", "{}", page.body);
+    assert!(page.body.contains("Ann Ruiz"), "{}", page.body);
+    let mut form = page.form("/auth/consent");
+    form.set("action", "allow");
+    let answer = browser.submit(&form).await.answer();
+    let tokens = app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    assert_eq!(tokens.extra_fields().patient.as_deref(), Some("ann"));
+    let posted = fake.said.posted.lock().unwrap().clone();
+    assert!(posted.contains("code_verifier="), "{posted}");
+    // The second time it is the same account, whatever is said of the name.
+    let again = Browser::new(&server);
+    let page = fake
+        .sign_in(&server, &again, "/login/with/idme", |_| {})
+        .await;
+    assert!(page.page().body.contains("Bone Journal"));
+    let accounts = server.count("SELECT COUNT(*) FROM account").await;
+    assert_eq!(accounts, 1);
+    server.stop().await;
+}
+
+async fn whom_nothing_fits_is_nobody(database: Database) {
+    let fake = Fake::start().await;
+    let provider = fake.provider();
+    let server = Server::start_with(database, |config| config.providers = vec![provider]).await;
+    load_ann(&server).await;
+    let page = async |change: fn(&mut Value)| {
+        let browser = Browser::new(&server);
+        fake.sign_in(&server, &browser, "/login/with/idme", change)
+            .await
+            .page()
+    };
+    // Name and birth date alone are not enough; nor is a twin of everything.
+    let first = page(ann).await;
+    assert_eq!(first.status, 403);
+    assert!(
+        first.body.contains("could not open a record"),
+        "{}",
+        first.body
+    );
+    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+    server
+        .load(json!({
+            "resourceType": "Patient", "id": "namesake", "birthDate": "1980-05-06",
+            "name": [{"family": "Ruiz", "given": ["Ann"]}],
+            "telecom": [{"system": "phone", "value": "859-555-0101"}],
+        }))
+        .await;
+    let second = page(ann).await;
+    let third = page(|claims| {
+        ann(claims);
+        claims["birthdate"] = "1981-01-01".into();
+    })
+    .await;
+    // Whether there is such a patient is not told.
+    let told = |body: &str| {
+        let (before, rest) = body.split_once("Reference: <strong>").unwrap();
+        format!("{before}{}", rest.split_once("</strong>").unwrap().1)
+    };
+    assert_eq!(told(&first.body), told(&second.body));
+    assert_eq!(told(&second.body), told(&third.body));
+    assert_eq!(server.count("SELECT COUNT(*) FROM account").await, 0);
+    // The desk was told once.
+    let tasks =
+        "SELECT COUNT(*) FROM resource WHERE rendition = 0 AND fhir_id NOT IN ('ann', 'namesake')";
+    assert_eq!(server.count(tasks).await, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_proves_nothing_signs_nobody_in() {
+    let fake = Fake::start().await;
+    let provider = fake.provider();
+    let server =
+        Server::start_with(Database::Sqlite, |config| config.providers = vec![provider]).await;
+    load_ann(&server).await;
+    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+    let now = server.clock.now() / 1000;
+    let forgeries: [(&str, Value); 9] = [
+        ("nonce", json!("another")),
+        ("aud", json!("another")),
+        ("aud", json!(["hospital", "another"])),
+        ("azp", json!("another")),
+        ("iss", json!("https://another.example")),
+        ("exp", json!(now - 3600)),
+        ("iat", json!(now + 3600)),
+        ("acr", json!("ial/1")),
+        ("sub", json!("somebody")),
+    ];
+    for (name, value) in forgeries {
+        let browser = Browser::new(&server);
+        let forge = |claims: &mut Value| {
+            ann(claims);
+            claims[name] = value.clone();
+        };
+        let page = fake
+            .sign_in(&server, &browser, "/login/with/idme", forge)
+            .await
+            .page();
+        assert_eq!(page.status, 400, "{name} {value}: {}", page.body);
+    }
+    for signing in [Signing::None, Signing::Confused, Signing::AnotherKey] {
+        *fake.said.signing.lock().unwrap() = signing;
+        let browser = Browser::new(&server);
+        let page = fake
+            .sign_in(&server, &browser, "/login/with/idme", ann)
+            .await
+            .page();
+        assert_eq!(page.status, 400, "{}", page.body);
+    }
+    *fake.said.signing.lock().unwrap() = Signing::Right;
+    // The control: the same, unforged, signs in; and its way back is good once.
+    let browser = Browser::new(&server);
+    let page = fake
+        .sign_in(&server, &browser, "/login/with/idme", ann)
+        .await
+        .page();
+    assert_eq!(
+        (page.status, page.url.path()),
+        (200, "/apps"),
+        "{}",
+        page.body
+    );
+    for query in [
+        "code=c&state=x",
+        "code=c",
+        "error=access_denied&state=x",
+        "",
+    ] {
+        let page = browser
+            .open(&server.url(&format!("/login/back?{query}")))
+            .await
+            .page();
+        assert_eq!(page.status, 400, "{query}");
+    }
+    let unknown = browser.open(&server.url("/login/with/nobody")).await.page();
+    assert_eq!(unknown.status, 400);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn another_browser_s_code_and_a_late_one_are_refused() {
+    let fake = Fake::start().await;
+    let provider = fake.provider();
+    let server =
+        Server::start_with(Database::Sqlite, |config| config.providers = vec![provider]).await;
+    let End::Away(away) = Browser::new(&server)
+        .open(&server.url("/login/with/idme"))
+        .await
+    else {
+        panic!("not sent to the provider");
+    };
+    let state = away
+        .query_pairs()
+        .find(|(key, _)| key == "state")
+        .unwrap()
+        .1
+        .into_owned();
+    // Login CSRF: an attacker's answer in somebody else's browser.
+    let victim = Browser::new(&server);
+    let back = server.url(&format!("/login/back?code=c&state={state}"));
+    assert_eq!(victim.open(&back).await.page().status, 400);
+    let slow = Browser::new(&server);
+    let End::Away(away) = slow.open(&server.url("/login/with/idme")).await else {
+        panic!("not sent to the provider");
+    };
+    server.advance(11 * 60 * 1000);
+    let state = away
+        .query_pairs()
+        .find(|(key, _)| key == "state")
+        .unwrap()
+        .1
+        .into_owned();
+    let back = server.url(&format!("/login/back?code=c&state={state}"));
+    assert_eq!(slow.open(&back).await.page().status, 400);
+    server.stop().await;
+}
+
+async fn a_second_candor_is_a_provider(database: Database) {
+    let other = Server::start(Database::Sqlite).await;
+    let hospital = Server::start_with(database, |config| {
+        config.providers = vec![Provider {
+            id: "other".to_owned(),
+            name: "The other hospital".to_owned(),
+            issuer: other.public.clone(),
+            client_id: "hospital".to_owned(),
+            parameters: [("aud".to_owned(), other.fhir())].into(),
+            ..Provider::default()
+        }];
+    })
+    .await;
+    // Registered there as a public client under the name that the configuration has.
+    other
+        .add_client_named(
+            "hospital",
+            ClientKind::Public,
+            &hospital.url("/login/back"),
+            "openid fhirUser",
+        )
+        .await;
+    let there = other.add_patient().await;
+    let here = hospital.add_patient().await;
+    let browser = Browser::new(&hospital);
+    let visit = async |browser: &Browser| {
+        let End::Away(away) = browser.open(&hospital.url("/login/with/other")).await else {
+            panic!("not sent to the provider");
+        };
+        let abroad = Browser::new(&other);
+        let page = abroad.open(away.as_str()).await.page();
+        let page = abroad
+            .sign_in(&page, &there.username, PASSWORD)
+            .await
+            .page();
+        let mut form = page.form("/auth/consent");
+        form.set("action", "allow");
+        let End::Away(back) = abroad.submit(&form).await else {
+            panic!("not sent back");
+        };
+        back
+    };
+    // Nobody knows who that is here, and this provider proves nobody's identity.
+    let back: Url = visit(&browser).await;
+    assert_eq!(browser.open(back.as_str()).await.page().status, 403);
+    upstream::link(&hospital.store, &here.username, &other.public, &there.id)
+        .await
+        .unwrap();
+    let back = visit(&browser).await;
+    let page = browser.open(back.as_str()).await.page();
+    assert_eq!(
+        (page.status, page.url.path()),
+        (200, "/apps"),
+        "{}",
+        page.body
+    );
+    // Closed here, it stays closed.
+    candor::smart::users::set_disabled(&hospital.store, &here.username, true)
+        .await
+        .unwrap();
+    let stranger = Browser::new(&hospital);
+    let back = visit(&stranger).await;
+    assert_eq!(stranger.open(back.as_str()).await.page().status, 403);
+    hospital.stop().await;
+    other.stop().await;
+}
