@@ -6,6 +6,7 @@ mod chromium;
 mod hospital;
 mod oauth_app;
 mod pages;
+mod smart_apps;
 mod tools;
 
 use std::collections::BTreeMap;

@@ -116,9 +116,45 @@ impl Hospital {
         self.run(&arguments, &format!("{PASSWORD}\n")).await;
     }
 
+    /// `candor client add` for an app with a secret: id and secret.
+    pub async fn add_confidential_app(&self, redirect: &str, scope: &str) -> (String, String) {
+        let arguments = [
+            "client",
+            "add",
+            "--name",
+            "Server app",
+            "--type",
+            "confidential",
+            "--scope",
+            scope,
+            "--redirect-uri",
+            redirect,
+        ];
+        let printed: Value = serde_json::from_str(&self.run(&arguments, "").await).unwrap();
+        let text = |name: &str| printed[name].as_str().unwrap().to_owned();
+        (text("client_id"), text("client_secret"))
+    }
+
+    /// What an EHR does when somebody opens an app in it: the launch token.
+    pub async fn launch(&self, what: Value) -> String {
+        let backend = Backend::register(self, "launch system/Patient.r").await;
+        let answer = self
+            .client
+            .post(format!("{}/auth/launch", self.origin))
+            .bearer_auth(backend.token(self, "launch").await)
+            .json(&what)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+        let made: Value = answer.json().await.unwrap();
+        made["launch"].as_str().unwrap().to_owned()
+    }
+
     async fn write_record(&self) {
         let bundle = std::fs::read_to_string(folder().join("seed.json")).unwrap();
-        let token = self.feed_token().await;
+        let backend = Backend::register(self, "system/*.cruds").await;
+        let token = backend.token(self, "system/*.cruds").await;
         let answer = self
             .client
             .post(self.fhir())
@@ -131,57 +167,6 @@ impl Hospital {
         let status = answer.status();
         let body = answer.text().await.unwrap();
         assert_eq!(status, 200, "{body}");
-    }
-
-    /// A token for the hospital's feed: SMART Backend Services.
-    async fn feed_token(&self) -> String {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
-        let point = pair.public_key().as_ref().to_vec();
-        let jwks = json!({"keys": [{
-            "kty": "EC", "crv": "P-384", "alg": "ES384", "use": "sig", "kid": "feed",
-            "key_ops": ["verify"],
-            "x": BASE64.encode(&point[1..49]), "y": BASE64.encode(&point[49..]),
-        }]});
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), jwks.to_string()).unwrap();
-        let arguments = [
-            "client",
-            "add",
-            "--name",
-            "Feed",
-            "--type",
-            "backend",
-            "--jwks",
-            file.path().to_str().unwrap(),
-            "--scope",
-            "system/*.cruds",
-        ];
-        let printed: Value = serde_json::from_str(&self.run(&arguments, "").await).unwrap();
-        let client_id = printed["client_id"].as_str().unwrap();
-        let url = format!("{}/auth/token", self.origin);
-        let now = T0.parse::<Timestamp>().unwrap().as_second();
-        let mut header = Header::new(Algorithm::ES384);
-        header.kid = Some("feed".to_owned());
-        let claims = json!({
-            "iss": client_id, "sub": client_id, "aud": url, "iat": now, "exp": now + 240,
-            "jti": uuid::Uuid::new_v4().to_string(),
-        });
-        let key = pair.to_pkcs8v1().unwrap();
-        let key = EncodingKey::from_ec_der(key.as_ref());
-        let assertion = jsonwebtoken::encode(&header, &claims, &key).unwrap();
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("scope", "system/*.cruds"),
-            (
-                "client_assertion_type",
-                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-            ),
-            ("client_assertion", &assertion),
-        ];
-        let answer = self.client.post(url).form(&form).send().await.unwrap();
-        let body: Value = answer.json().await.unwrap();
-        let token = body["access_token"].as_str();
-        token.unwrap_or_else(|| panic!("{body}")).to_owned()
     }
 
     async fn run(&self, arguments: &[&str], input: &str) -> String {
@@ -198,6 +183,86 @@ impl Hospital {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "candor {arguments:?}: {errors}");
         String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// A system with a key (SMART Backend Services).
+pub struct Backend {
+    pub client_id: String,
+    /// PKCS #8, DER.
+    pub key: Vec<u8>,
+    /// The public half.
+    pub jwk: Value,
+}
+
+impl Backend {
+    /// `candor client add`.
+    pub async fn register(hospital: &Hospital, scope: &str) -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap();
+        let point = pair.public_key().as_ref().to_vec();
+        let jwk = json!({
+            "kty": "EC", "crv": "P-384", "alg": "ES384", "use": "sig", "kid": "feed",
+            "key_ops": ["verify"],
+            "x": BASE64.encode(&point[1..49]), "y": BASE64.encode(&point[49..]),
+        });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), json!({"keys": [jwk]}).to_string()).unwrap();
+        let arguments = [
+            "client",
+            "add",
+            "--name",
+            "Feed",
+            "--type",
+            "backend",
+            "--jwks",
+            file.path().to_str().unwrap(),
+            "--scope",
+            scope,
+        ];
+        let printed: Value = serde_json::from_str(&hospital.run(&arguments, "").await).unwrap();
+        Self {
+            client_id: printed["client_id"].as_str().unwrap().to_owned(),
+            key: pair.to_pkcs8v1().unwrap().as_ref().to_vec(),
+            jwk,
+        }
+    }
+
+    /// `d` of the private JWK: of SEC 1's ECPrivateKey inside, what follows `04 30`.
+    pub fn private(&self) -> String {
+        let start = self
+            .key
+            .windows(2)
+            .position(|pair| pair == [0x04, 0x30])
+            .unwrap()
+            + 2;
+        BASE64.encode(&self.key[start..start + 48])
+    }
+
+    /// A token, by a signed assertion.
+    pub async fn token(&self, hospital: &Hospital, scope: &str) -> String {
+        let url = format!("{}/auth/token", hospital.origin);
+        let now = T0.parse::<Timestamp>().unwrap().as_second();
+        let mut header = Header::new(Algorithm::ES384);
+        header.kid = Some("feed".to_owned());
+        let claims = json!({
+            "iss": self.client_id, "sub": self.client_id, "aud": url, "iat": now,
+            "exp": now + 240, "jti": uuid::Uuid::new_v4().to_string(),
+        });
+        let key = EncodingKey::from_ec_der(&self.key);
+        let assertion = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("scope", scope),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+            ("client_assertion", &assertion),
+        ];
+        let answer = hospital.client.post(url).form(&form).send().await.unwrap();
+        let body: Value = answer.json().await.unwrap();
+        let token = body["access_token"].as_str();
+        token.unwrap_or_else(|| panic!("{body}")).to_owned()
     }
 }
 

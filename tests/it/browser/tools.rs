@@ -11,7 +11,8 @@ use crate::support::skipped;
 pub struct Tools {
     pub chromium: PathBuf,
     pub chromedriver: PathBuf,
-    modules: PathBuf,
+    pub modules: PathBuf,
+    pub node: PathBuf,
 }
 
 impl Tools {
@@ -25,15 +26,19 @@ impl Tools {
             named.or_else(|| program(&["chromium", "chromium-browser", "google-chrome"]));
         let chromedriver = program(&["chromedriver"]);
         let npm = program(&["npm"]);
+        let node = program(&["node", "nodejs"]);
         let missing: Vec<&str> = [
             ("chromium", chromium.is_none()),
             ("chromium-driver (chromedriver)", chromedriver.is_none()),
             ("npm", npm.is_none()),
+            ("nodejs", node.is_none()),
         ]
         .into_iter()
         .filter_map(|(name, is_missing)| is_missing.then_some(name))
         .collect();
-        let (Some(chromium), Some(chromedriver), Some(npm)) = (chromium, chromedriver, npm) else {
+        let (Some(chromium), Some(chromedriver), Some(npm), Some(node)) =
+            (chromium, chromedriver, npm, node)
+        else {
             let words = format!(
                 "browser tests need {}; install the Debian packages of these names, or run ./test \
                  as root",
@@ -56,6 +61,7 @@ impl Tools {
             chromium,
             chromedriver,
             modules,
+            node,
         })
     }
 
@@ -86,43 +92,82 @@ fn program(names: &[&str]) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// Installs the locked packages once for each lock file, in a folder that other test processes share.
+/// Installs the locked npm packages, once for each lock file.
 fn modules(npm: &Path) -> Result<PathBuf, String> {
     const FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
+    installed("browser", &FILES, |place| {
+        for file in FILES {
+            std::fs::copy(folder().join(file), place.join(file)).unwrap();
+        }
+        run(Command::new(npm).arg("ci").current_dir(place))
+    })
+}
+
+/// The programs of a Python with the packages of `tests/browser/requirements.txt`. None where Python is missing, said
+/// loudly; CI must not do without.
+pub fn python() -> Option<PathBuf> {
+    let made = program(&["python3"])
+        .ok_or_else(|| "python3 is missing".to_owned())
+        .and_then(|python| {
+            installed("python", &["requirements.txt"], |place| {
+                run(Command::new(python).args(["-m", "venv"]).arg(place))?;
+                let pip = place.join("bin/pip");
+                let list = folder().join("requirements.txt");
+                run(Command::new(pip)
+                    .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
+                    .arg(list))
+            })
+        });
+    match made {
+        Ok(place) => Some(place.join("bin")),
+        Err(error) => {
+            let words = format!(
+                "tests with Python apps need python3 and python3-venv (Debian), and packages: {error}"
+            );
+            assert!(!is_ci(), "{words}");
+            skipped(&words);
+            None
+        }
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command
+        .output()
+        .map_err(|error| format!("{command:?} does not run: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?}: {words}"))
+}
+
+/// A folder that other test processes share, made by `install` once for what `files` hold.
+fn installed(
+    name: &str,
+    files: &[&str],
+    install: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<PathBuf, String> {
     let mut hasher = DefaultHasher::new();
-    for file in FILES {
+    for file in files {
         std::fs::read(folder().join(file))
             .unwrap()
             .hash(&mut hasher);
     }
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let place = cache.join(format!("browser-{:016x}", hasher.finish()));
-    if place.is_dir() {
+    std::fs::create_dir_all(cache).unwrap();
+    let place = cache.join(format!("{name}-{:016x}", hasher.finish()));
+    // One at a time: a Python environment cannot be moved, so it is made where it stays.
+    let lock = std::fs::File::create(place.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+    let whole = place.join("whole");
+    if whole.is_file() {
         return Ok(place);
     }
-    // Under another name until it is whole.
-    std::fs::create_dir_all(cache).unwrap();
-    let draft = tempfile::tempdir_in(cache).unwrap();
-    for file in FILES {
-        std::fs::copy(folder().join(file), draft.path().join(file)).unwrap();
-    }
-    let output = Command::new(npm)
-        .arg("ci")
-        .current_dir(draft.path())
-        .output()
-        .map_err(|error| format!("npm does not run: {error}"))?;
-    if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(format!("npm ci in tests/browser: {words}"));
-    }
-    let draft = draft.keep();
-    match std::fs::rename(&draft, &place) {
-        Ok(()) => Ok(place),
-        // Somebody else was quicker.
-        Err(_) if place.is_dir() => {
-            let _ = std::fs::remove_dir_all(draft);
-            Ok(place)
-        }
-        Err(error) => Err(format!("{}: {error}", place.display())),
-    }
+    // What is left of somebody who was interrupted.
+    let _ = std::fs::remove_dir_all(&place);
+    std::fs::create_dir_all(&place).unwrap();
+    install(&place)?;
+    std::fs::write(whole, "").unwrap();
+    Ok(place)
 }
