@@ -23,7 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::clock::{Clock, Millis};
-use crate::config::{Config, Registration, Release};
+use crate::config::{Config, Release};
 use crate::observe;
 use crate::release::PackSwitch;
 use crate::rest::{AuditLog, AuditWriter};
@@ -44,6 +44,8 @@ pub struct App {
 
 /// How often the ledger is told which holds are over.
 const ENDED: Duration = Duration::from_secs(30);
+/// How often what apps read last is written down.
+const READS: Duration = Duration::from_secs(30);
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_secs(15 * 60);
 
@@ -142,7 +144,10 @@ impl App {
         config.trusted_proxies = own.trusted_networks();
         config.facilities.clone_from(&own.facilities);
         config.providers.clone_from(&own.providers);
-        config.registration_is_open = own.registration == Registration::Open;
+        config.registration = own.registration;
+        config.statement_issuers.clone_from(&own.statement_issuers);
+        config.sandbox_patients.clone_from(&own.sandbox_patients);
+        config.time_zone = self.config.time_zone();
         config.access_token_life = Millis::from(own.access_token_minutes) * 60_000;
         config.refresh_token_life = Millis::from(own.refresh_token_days) * 86_400_000;
         config.session_idle = Millis::from(own.session_idle_minutes) * 60_000;
@@ -215,6 +220,7 @@ pub struct Server {
     serving: JoinHandle<()>,
     audit: Option<AuditWriter>,
     upkeep: JoinHandle<()>,
+    smart: SmartState,
 }
 
 impl Server {
@@ -289,7 +295,8 @@ impl Server {
             stop,
             serving,
             audit,
-            upkeep: tokio::spawn(upkeep(smart, store, certificate)),
+            upkeep: tokio::spawn(upkeep(smart.clone(), store, certificate)),
+            smart,
         })
     }
 
@@ -314,6 +321,9 @@ impl Server {
         self.stop.cancel();
         self.upkeep.abort();
         self.serving.await?;
+        if let Err(error) = smart::write_reads(&self.smart).await {
+            tracing::warn!(%error, "what apps read last could not be written down");
+        }
         if let Some(audit) = self.audit {
             audit.stop().await;
         }
@@ -347,7 +357,22 @@ async fn upkeep(smart: SmartState, store: Store, certificate: Option<Arc<tls::Ce
             }
         }
     };
-    tokio::join!(observe::metrics::upkeep(), sweeping, ending, following);
+    let noting = async {
+        let mut ticks = tokio::time::interval(READS);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = smart::write_reads(&smart).await {
+                tracing::warn!(%error, "what apps read last could not be written down");
+            }
+        }
+    };
+    tokio::join!(
+        observe::metrics::upkeep(),
+        sweeping,
+        ending,
+        following,
+        noting
+    );
 }
 
 /// The state of every handler of this module.

@@ -103,6 +103,10 @@ pub struct Smart {
     pub session_idle_minutes: u32,
     /// Whether apps may register themselves.
     pub registration: Registration,
+    /// Whose software statements count (RFC 7591 section 2.3).
+    pub statement_issuers: Vec<StatementIssuer>,
+    /// Fictional patients that developers may sign in as, where registration is open.
+    pub sandbox_patients: Vec<SandboxPatient>,
     /// The hospitals and clinics behind this server, as the public list has them.
     pub facilities: Vec<Facility>,
     /// OpenID providers that people may sign in with.
@@ -115,9 +119,35 @@ pub struct Smart {
 pub enum Registration {
     /// Operators register apps.
     #[default]
-    Off,
+    #[serde(alias = "off")]
+    Closed,
+    /// Apps with a software statement of somebody who is trusted do.
+    Statement,
     /// Anybody does, unverified: for sandboxes.
     Open,
+}
+
+/// Somebody who vouches for apps, and where their keys are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StatementIssuer {
+    /// The `iss` of their statements.
+    pub issuer: String,
+    /// The address of their JWK Set.
+    pub jwks_uri: Option<String>,
+    /// Or the JWK Set itself, as JSON.
+    pub jwks: Option<String>,
+}
+
+/// A fictional patient of a sandbox, with what signs them in: everybody reads it at `/developers`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SandboxPatient {
+    pub name: String,
+    pub username: String,
+    pub password: String,
+    /// What is to be seen in the record, one sentence.
+    pub about: String,
 }
 
 /// A hospital or clinic, for the public list of service base URLs (45 CFR 170.404(b)(2)).
@@ -186,7 +216,9 @@ impl Default for Smart {
             access_token_minutes: 60,
             refresh_token_days: 90,
             session_idle_minutes: 15,
-            registration: Registration::Off,
+            registration: Registration::Closed,
+            statement_issuers: Vec::new(),
+            sandbox_patients: Vec::new(),
             facilities: Vec::new(),
             providers: Vec::new(),
         }
@@ -454,6 +486,25 @@ impl Smart {
             ("session_idle_minutes", self.session_idle_minutes, 24 * 60),
         ] {
             in_range("smart", key, value, most, problems);
+        }
+        for (at, issuer) in self.statement_issuers.iter().enumerate() {
+            let key = format!("smart.statement_issuers.{at}");
+            if issuer.issuer.trim().is_empty() {
+                problems.push(format!("{key}.issuer: say whose statements count."));
+            }
+            if issuer.jwks.is_some() == issuer.jwks_uri.is_some() {
+                problems.push(format!("{key}: give the issuer's jwks_uri, or its jwks."));
+            }
+        }
+        if self.registration == Registration::Statement && self.statement_issuers.is_empty() {
+            problems.push(
+                "smart.statement_issuers: registration by statement needs somebody whose statements count.".to_owned(),
+            );
+        }
+        if !self.sandbox_patients.is_empty() && self.registration != Registration::Open {
+            problems.push(
+                "smart.sandbox_patients: their passwords are shown to everybody, so a server has them only where smart.registration is open.".to_owned(),
+            );
         }
         for (at, facility) in self.facilities.iter().enumerate() {
             let key = format!("smart.facilities.{at}");

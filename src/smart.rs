@@ -12,6 +12,7 @@
 pub mod clients;
 pub mod direct;
 pub mod entities;
+pub mod facts;
 pub mod jwks;
 pub mod password;
 pub mod registrations;
@@ -30,6 +31,7 @@ mod brands;
 mod caller;
 mod client_auth;
 mod consent;
+mod developers;
 mod discovery;
 mod end_session;
 mod generation;
@@ -42,12 +44,16 @@ mod logout;
 mod names;
 mod pages;
 mod params;
+mod reads;
 mod record;
 mod register;
 mod release_policy;
 mod representative;
 mod revoke;
+mod staff_launch;
+mod statement;
 mod sweep;
+mod switch;
 mod throttle;
 mod token;
 mod userinfo;
@@ -65,20 +71,25 @@ use axum::http::{Method, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use thiserror::Error;
 use tower_http::cors::{Any, CorsLayer};
 use url::Url;
 
 use crate::clock::Millis;
-use crate::config::{Facility, Provider};
+use crate::config::{Facility, Provider, Registration, SandboxPatient, StatementIssuer};
 use crate::store::{Store, StoreError};
-use crate::texts;
+use crate::texts::{self, Texts};
 use jwks::{JwksError, KeyFetcher};
+use reads::Reads;
 use signing::{SigningError, SigningKeys};
 use throttle::Throttle;
 use upstream::{Providers, UpstreamError};
 use viewer::ViewerCache;
 
+pub use reads::{note_read, write_reads};
 pub use sweep::sweep;
 pub use viewer::{AuthError, authenticate, bearer};
 
@@ -115,10 +126,16 @@ pub struct SmartConfig {
     pub viewer_cache: Millis,
     /// The hospitals and clinics behind this server. Empty: one, of the brand's name.
     pub facilities: Vec<Facility>,
-    /// Whether apps may register themselves: sandboxes.
-    pub registration_is_open: bool,
     /// OpenID providers that people may sign in with.
     pub providers: Vec<Provider>,
+    /// Whether apps may register themselves.
+    pub registration: Registration,
+    /// Whose software statements count.
+    pub statement_issuers: Vec<StatementIssuer>,
+    /// Fictional patients that developers may sign in as.
+    pub sandbox_patients: Vec<SandboxPatient>,
+    /// Where days and times of day are counted that people read.
+    pub time_zone: TimeZone,
     /// Whether clients' keys may be fetched from loopback, over plain http: tests and demonstrations.
     pub allow_loopback_jwks: bool,
     /// Header in which a trusted proxy puts the caller's address, `x-forwarded-for`. Its last entry
@@ -144,8 +161,11 @@ impl SmartConfig {
             session_life: 12 * 60 * MINUTE,
             viewer_cache: MINUTE,
             facilities: Vec::new(),
-            registration_is_open: false,
             providers: Vec::new(),
+            registration: Registration::Closed,
+            statement_issuers: Vec::new(),
+            sandbox_patients: Vec::new(),
+            time_zone: TimeZone::UTC,
             allow_loopback_jwks: false,
             client_address_header: None,
             trusted_proxies: Vec::new(),
@@ -185,6 +205,7 @@ struct Inner {
     throttle: Throttle,
     started: Millis,
     viewers: ViewerCache,
+    reads: Reads,
 }
 
 impl SmartState {
@@ -211,6 +232,7 @@ impl SmartState {
             fetcher,
             providers: Providers::new()?,
             throttle: Throttle::default(),
+            reads: Reads::default(),
         })))
     }
 
@@ -261,6 +283,25 @@ impl SmartState {
         format!("{}{path}", self.0.root)
     }
 
+    /// A day as the reader writes it, in the hospital's time.
+    fn day(&self, at: Millis) -> String {
+        self.local(at)
+            .map(|at| Texts::here().day(at.date()))
+            .unwrap_or_default()
+    }
+
+    /// A day and a time of day, the same way.
+    fn moment(&self, at: Millis) -> String {
+        self.local(at)
+            .map(|at| Texts::here().moment(at))
+            .unwrap_or_default()
+    }
+
+    fn local(&self, at: Millis) -> Option<DateTime> {
+        let at = Timestamp::from_millisecond(at).ok()?;
+        Some(at.to_zoned(self.config().time_zone.clone()).datetime())
+    }
+
     fn is_https(&self) -> bool {
         self.0.is_https
     }
@@ -291,6 +332,10 @@ impl SmartState {
 
     fn viewer_cache(&self) -> &ViewerCache {
         &self.0.viewers
+    }
+
+    fn reads(&self) -> &Reads {
+        &self.0.reads
     }
 
     /// Who calls, for the throttle: the peer, or what a trusted proxy says.
@@ -331,7 +376,7 @@ pub fn router(state: SmartState) -> Router {
         .unwrap_or(&fhir_path)
         .to_owned();
     let mut api = Router::new();
-    if state.config().registration_is_open {
+    if state.config().registration != Registration::Closed {
         api = api.route("/auth/register", post(register::post));
     }
     let api = api
@@ -365,7 +410,26 @@ pub fn router(state: SmartState) -> Router {
         .route(upstream::BACK, get(upstream::back))
         .route("/auth/record", get(record::get).post(record::post))
         .route("/auth/consent", get(consent::get).post(consent::post))
+        .route("/developers", get(developers::get))
+        .route("/developers/scopes", get(developers::get_scopes))
+        .route(
+            "/developers/apps",
+            get(developers::get_apps).post(developers::post_apps),
+        )
+        .route(
+            "/developers/apps/new",
+            get(developers::get_new).post(developers::post_new),
+        )
+        .route(
+            "/staff/launch",
+            get(staff_launch::get).post(staff_launch::post),
+        )
+        .route(switch::PATH, get(switch::get).post(switch::post))
         .route("/apps", get(apps::get).post(apps::post))
+        .route(
+            "/apps/change",
+            get(apps::get_change).post(apps::post_change),
+        )
         .route(
             "/auth/end-session",
             get(end_session::get).post(end_session::post),

@@ -29,6 +29,11 @@ macro_rules! catalogue {
             include_str!(concat!("../locales/", $language, "/sign-in.ftl")),
             include_str!(concat!("../locales/", $language, "/problem.ftl")),
             include_str!(concat!("../locales/", $language, "/release-policy.ftl")),
+            include_str!(concat!("../locales/", $language, "/scopes.ftl")),
+            include_str!(concat!("../locales/", $language, "/consent.ftl")),
+            include_str!(concat!("../locales/", $language, "/apps.ftl")),
+            include_str!(concat!("../locales/", $language, "/developers.ftl")),
+            include_str!(concat!("../locales/", $language, "/staff.ftl")),
         ]
     };
 }

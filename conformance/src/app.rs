@@ -241,6 +241,15 @@ impl Launch<'_> {
             }
             let status = answer.status();
             let page = answer.text().await?;
+            // A page that leads back to an app on the device, and to one that is told no.
+            if let Some(back) = html::link_to(&page, self.redirect) {
+                let parameters = Url::parse(&back)?.query_pairs().into_owned().collect();
+                return Ok(Back {
+                    parameters,
+                    verifier,
+                    state,
+                });
+            }
             let forms = html::forms(&page);
             let form = forms
                 .iter()

@@ -36,6 +36,15 @@ impl Form {
     }
 }
 
+/// The first link of a page whose address begins so.
+pub fn link_to(page: &str, start: &str) -> Option<String> {
+    page.split("href=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .map(|address| address.replace("&#38;", "&").replace("&amp;", "&"))
+        .find(|address| address.starts_with(start))
+}
+
 /// The forms of a page, in order.
 pub fn forms(page: &str) -> Vec<Form> {
     let mut forms = Vec::new();

@@ -1,6 +1,10 @@
 //! The FHIR API, wired to the authorization server whose tokens open it.
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
 
@@ -32,6 +36,23 @@ impl Authenticator for Tokens {
     }
 }
 
+/// Notes what the holder of a token read, for the page on which people look at their apps.
+async fn note_read(State(smart): State<SmartState>, request: Request, next: Next) -> Response {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD)
+        || request.uri().path().ends_with("/_search");
+    let noted = is_read
+        .then(|| smart::bearer(request.headers()))
+        .flatten()
+        .map(|bearer| (bearer.to_owned(), request.uri().path().to_owned()));
+    let response = next.run(request).await;
+    if let Some((bearer, path)) = noted
+        && response.status().is_success()
+    {
+        smart::note_read(&smart, &bearer, &path);
+    }
+    response
+}
+
 /// Everything under [`FHIR_PATH`] but what the authorization server answers there itself.
 pub(super) fn router(
     app: &App,
@@ -61,6 +82,7 @@ pub(super) fn router(
     // Compressed here and not around the pages: a secret that is compressed beside a stranger's text
     // can be guessed from the length (BREACH).
     let api = ServiceBuilder::new()
+        .layer(middleware::from_fn_with_state(smart.clone(), note_read))
         .layer(CompressionLayer::new())
         .service(rest::router(state));
     Router::new().nest_service(FHIR_PATH, api)

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 
 use crate::config::Config;
 use crate::smart::clients::{self, ClientKeys, ClientKind, ClientOptions, NewClient};
+use crate::smart::facts::Facts;
 use crate::smart::registrations::{self, Origin};
 use crate::smart::signing::SigningAlg;
 use crate::store::Store;
@@ -30,8 +31,12 @@ enum Command {
     List,
     /// Shut a client out: its tokens are refused from the next request on.
     Disable(Named),
-    /// Let it in again.
+    /// Let it in again, or let it work that waits for it.
     Enable(Named),
+    /// Note that whoever made it was verified (45 CFR 170.404(b)(1)).
+    Verify(Named),
+    /// Say what people are told of it; what is left out is told no longer.
+    Describe(Box<Describe>),
 }
 
 #[derive(Debug, Args)]
@@ -77,6 +82,68 @@ struct Add {
     /// Whom a backend speaks for, as in Organization/123.
     #[arg(long, value_name = "REFERENCE")]
     person: Option<String>,
+    /// Where an EHR opens the app; it needs the scope launch.
+    #[arg(long, value_name = "URL")]
+    launch_uri: Option<String>,
+    #[command(flatten)]
+    told: Told,
+}
+
+#[derive(Debug, Args)]
+struct Describe {
+    #[command(flatten)]
+    named: Named,
+    #[command(flatten)]
+    told: Told,
+}
+
+/// What people are told when the app asks for their consent.
+#[derive(Debug, Args)]
+struct Told {
+    /// Who made the app.
+    #[arg(long, value_name = "NAME")]
+    maker: Option<String>,
+    /// The maker's website, https.
+    #[arg(long, value_name = "URL")]
+    website: Option<String>,
+    /// You found that the website is the maker's.
+    #[arg(long, requires = "website")]
+    website_checked: bool,
+    /// Where the app's privacy policy is, https.
+    #[arg(long, value_name = "URL")]
+    privacy_policy: Option<String>,
+    /// What changes when the policy does, a day or a number: people who allowed the app are told.
+    #[arg(long, value_name = "TEXT")]
+    policy_version: Option<String>,
+    /// An e-mail address or URL for people who ask what the app did with their data.
+    #[arg(long, value_name = "TEXT")]
+    contact: Option<String>,
+    /// The maker's answer to a question that every app is asked, as in sells_data=no: sells_data,
+    /// shares_data, keeps_data, deletes_data, tells_changes; once for each.
+    #[arg(long = "answer", value_name = "QUESTION=yes|no", value_parser = answer)]
+    answers: Vec<(String, bool)>,
+}
+
+impl Told {
+    fn facts(self) -> Facts {
+        Facts {
+            maker: self.maker,
+            website: self.website,
+            website_checked: self.website_checked,
+            privacy_policy: self.privacy_policy,
+            policy_version: self.policy_version,
+            contact: self.contact,
+            answers: self.answers.into_iter().collect(),
+        }
+    }
+}
+
+fn answer(text: &str) -> Result<(String, bool), String> {
+    match text.split_once('=') {
+        Some((question, "yes")) => Ok((question.to_owned(), true)),
+        Some((question, "no")) => Ok((question.to_owned(), false)),
+        _ => Err("expected a question and yes or no, as in sells_data=no".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -96,7 +163,9 @@ impl Client {
         let store = super::store(config).await?;
         let done = match self.command {
             Command::Add(add) => add.run(&store, &zone).await,
-            Command::List => list(&store).await,
+            Command::List => list(&store, &zone).await,
+            Command::Verify(named) => named.set_verified(&store).await,
+            Command::Describe(describe) => describe.run(&store).await,
             Command::Disable(named) => named.set_disabled(&store, true).await,
             Command::Enable(named) => named.set_disabled(&store, false).await,
         };
@@ -109,6 +178,23 @@ impl Named {
     async fn set_disabled(self, store: &Store, is_disabled: bool) -> anyhow::Result<ExitCode> {
         if !clients::set_disabled(store, &self.client_id, is_disabled).await? {
             bail!("no client has the id {}", self.client_id);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn set_verified(self, store: &Store) -> anyhow::Result<ExitCode> {
+        if !registrations::set_verified(store, &self.client_id).await? {
+            bail!("no client has the id {}", self.client_id);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Describe {
+    async fn run(self, store: &Store) -> anyhow::Result<ExitCode> {
+        let id = self.named.client_id;
+        if !clients::set_facts(store, &id, &self.told.facts()).await? {
+            bail!("no client has the id {id}");
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -140,6 +226,8 @@ impl Add {
             options: ClientOptions {
                 id_token_alg: self.id_token_alg,
                 post_logout_redirect_uris: self.post_logout_redirect_uris,
+                facts: self.told.facts(),
+                launch_uri: self.launch_uri,
                 origin: Origin::Operator,
                 received,
             },
@@ -159,8 +247,8 @@ fn keys(text: &str) -> anyhow::Result<ClientKeys> {
     Ok(ClientKeys::Value(set))
 }
 
-async fn list(store: &Store) -> anyhow::Result<ExitCode> {
-    let listed = registrations::list(store).await?;
+async fn list(store: &Store, zone: &TimeZone) -> anyhow::Result<ExitCode> {
+    let listed = registrations::list(store, zone).await?;
     super::print(&serde_json::to_string_pretty(&listed)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -80,6 +80,7 @@ enum RoleName {
     Staff,
     Auditor,
     Admin,
+    Developer,
 }
 
 impl From<RoleName> for Role {
@@ -91,6 +92,7 @@ impl From<RoleName> for Role {
             RoleName::Staff => Self::Staff,
             RoleName::Auditor => Self::Auditor,
             RoleName::Admin => Self::Admin,
+            RoleName::Developer => Self::Developer,
         }
     }
 }

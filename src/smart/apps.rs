@@ -1,5 +1,7 @@
-//! `/apps`: which apps can read a record, since when, and the button that ends it at once. This is
-//! SMART's `management_endpoint`.
+//! `/apps`: which apps can read a record, since when, what they read last, and the button that ends it at
+//! once. This is SMART's `management_endpoint`.
+
+mod change;
 
 use askama::Template;
 use axum::body::Bytes;
@@ -7,18 +9,23 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum_extra::extract::CookieJar;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 
-use super::entities::{client, grant};
+use super::entities::{client, grant, record};
+use super::facts::Facts;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
 use super::scopes::{ScopeList, catalogue};
 use super::sessions::Session;
 use super::users::Role;
-use super::{SmartState, grants, names, sessions, users};
+use super::{DAY, SmartState, grants, names, reads, sessions, staff_launch, users};
 use crate::clock::Millis;
+use crate::texts::Texts;
+
+pub(super) use change::{get as get_change, post as post_change};
+
+/// How long an app is listed whose access ended.
+const REMEMBERED: Millis = 365 * DAY;
 
 #[derive(Template)]
 #[template(path = "smart/apps.html")]
@@ -26,17 +33,38 @@ struct AppsPage {
     frame: Frame,
     form: String,
     apps: Vec<AppView>,
-    removed: bool,
+    past: Vec<PastView>,
+    opens_apps: bool,
+    /// Name of a text that says what was done; empty when nothing was.
+    done: &'static str,
 }
 
 struct AppView {
     grant: String,
     name: String,
     record: String,
-    what: Vec<String>,
+    what: String,
     since: String,
-    renewed: String,
-    is_long: bool,
+    /// When it last read, and what; empty when it never did.
+    read: String,
+    until: String,
+    contact: String,
+}
+
+struct PastView {
+    name: String,
+    record: String,
+    what: String,
+    since: String,
+    ended: String,
+    was_removed: bool,
+}
+
+/// A grant with what is said of it.
+struct Shown {
+    name: String,
+    facts: Facts,
+    record: String,
 }
 
 pub(super) async fn get(
@@ -45,104 +73,189 @@ pub(super) async fn get(
     jar: CookieJar,
 ) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
+    let done = match params.first("done") {
+        Some("removed") => "apps-removed",
+        Some("changed") => "apps-changed",
+        _ => "",
+    };
     let shown = async {
         match sessions::load(&state, &jar).await? {
-            Some(session) => list(&state, &session, params.first("removed").is_some()).await,
+            Some(session) if Role::from_name(&session.account.role) == Some(Role::Developer) => {
+                Ok(see_other(&state.path("/developers/apps")))
+            }
+            Some(session) => list(&state, &session, done).await,
             None => Ok(see_other(&state.path("/login"))),
         }
     };
     shown.await.unwrap_or_else(|error| error.page(&state))
 }
 
-async fn list(state: &SmartState, session: &Session, removed: bool) -> Result<Response, PageError> {
+/// When the access of a grant ends or ended by itself.
+fn end(state: &SmartState, grant: &grant::Model) -> Millis {
+    let config = state.config();
+    let life = if grant.scopes().has("offline_access") {
+        config.refresh_token_life
+    } else {
+        config.access_token_life
+    };
+    let idle = grant.used.unwrap_or_default().saturating_add(life);
+    grant.ends.map_or(idle, |ends| ends.min(idle))
+}
+
+async fn list(
+    state: &SmartState,
+    session: &Session,
+    done: &'static str,
+) -> Result<Response, PageError> {
+    // What this process noted; another's is a minute behind at most.
+    reads::write_reads(state).await?;
     let reader = state.store().reader();
     let now = state.now();
-    let config = state.config();
     let records = users::records(reader, &session.account.id).await?;
     let found = grant::Entity::find()
         .filter(grant::Column::Account.eq(&session.account.id))
-        .filter(grant::Column::Revoked.is_null())
         .filter(grant::Column::Used.is_not_null())
         .order_by_desc(grant::Column::Created)
         .all(reader)
         .await?;
-    let is_patient_side =
-        Role::from_name(&session.account.role).is_some_and(|role| role.class().is_patient_side());
     let mut apps = Vec::new();
+    let mut past = Vec::new();
     for grant in found {
-        let scopes = ScopeList::parse(&grant.scope);
-        let is_long = scopes.has("offline_access");
-        let life = if is_long {
-            config.refresh_token_life
-        } else {
-            config.access_token_life
-        };
-        let used = grant.used.unwrap_or_default();
-        if used + life <= now {
+        let ends = end(state, &grant);
+        let ended = grant.revoked.unwrap_or(ends).min(ends);
+        if ended + REMEMBERED <= now {
             continue;
         }
-        let name = client::Entity::find_by_id(grant.client_id.clone())
-            .one(reader)
-            .await?
-            .map_or(grant.client_id, |client| client.name);
-        let record = records
-            .iter()
-            .find(|record| grant.patient.as_ref() == Some(&record.patient));
-        let record = match record {
-            Some(record) => names::of_record(state, &session.account, record).await,
-            // It may not be opened any more, so the app reads nothing.
-            None if grant.patient.is_some() && is_patient_side => continue,
-            None => String::new(),
+        let Some(shown) = shown(state, session, &records, &grant).await? else {
+            continue;
         };
+        if ended <= now {
+            past.push(PastView {
+                name: shown.name,
+                record: shown.record,
+                what: groups(&grant.scopes()),
+                since: state.day(grant.created),
+                ended: state.day(ended),
+                was_removed: grant.revoked.is_some_and(|at| at <= ends),
+            });
+            continue;
+        }
         apps.push(AppView {
+            what: groups(&grant.scopes()),
+            since: state.day(grant.created),
+            read: last_read(state, &grant),
+            until: until(state, &grant, ends),
+            contact: shown
+                .facts
+                .contact
+                .or(shown.facts.website)
+                .unwrap_or_default(),
             grant: grant.id,
-            name,
-            record,
-            what: groups(&scopes),
-            since: day(grant.created),
-            renewed: day(used),
-            is_long,
+            name: shown.name,
+            record: shown.record,
         });
     }
     let template = AppsPage {
         frame: Frame::new(state, Some(session)),
         form: session.form_token(),
         apps,
-        removed,
+        past,
+        opens_apps: staff_launch::opens_apps(session),
+        done,
     };
     Ok(page(state, StatusCode::OK, Forms::Own, &template))
 }
 
-/// The headings of the consent page under which something was granted.
-fn groups(scopes: &ScopeList) -> Vec<String> {
-    if scopes.resources.iter().any(|scope| scope.resource == "*") {
-        return vec!["Everything you may see".to_owned()];
-    }
-    catalogue()
-        .groups
+/// What is said of a grant; none for a record that may not be opened any more: the app reads nothing.
+async fn shown(
+    state: &SmartState,
+    session: &Session,
+    records: &[record::Model],
+    grant: &grant::Model,
+) -> Result<Option<Shown>, PageError> {
+    let record = records
         .iter()
-        .filter(|group| {
-            group.entries.iter().any(|entry| {
-                scopes
-                    .resources
-                    .iter()
-                    .any(|scope| scope.resource == entry.resource)
-            })
-        })
-        .map(|group| group.title.clone())
-        .collect()
+        .find(|record| grant.patient.as_ref() == Some(&record.patient));
+    let is_patient_side =
+        Role::from_name(&session.account.role).is_some_and(|role| role.class().is_patient_side());
+    let record = match record {
+        Some(record) => names::of_record(state, &session.account, record).await,
+        None if grant.patient.is_some() && is_patient_side => return Ok(None),
+        None => String::new(),
+    };
+    let client = client::Entity::find_by_id(grant.client_id.clone())
+        .one(state.store().reader())
+        .await?;
+    let (name, facts) = match client {
+        Some(client) => (client.name.clone(), client.told()),
+        None => (grant.client_id.clone(), Facts::default()),
+    };
+    Ok(Some(Shown {
+        name,
+        facts,
+        record,
+    }))
 }
 
-/// A day as people write it, `November 10, 2026`, in UTC.
-fn day(at: Millis) -> String {
-    Timestamp::from_millisecond(at).map_or_else(
-        |_| String::new(),
-        |at| {
-            at.to_zoned(TimeZone::UTC)
-                .strftime("%B %-d, %Y")
-                .to_string()
-        },
-    )
+fn last_read(state: &SmartState, grant: &grant::Model) -> String {
+    let Some(at) = grant.read else {
+        return String::new();
+    };
+    let types = grant.read_types.as_deref().unwrap_or_default();
+    let what = titles(|resource| types.split(' ').any(|one| one == resource));
+    let when = state.moment(at);
+    let texts = Texts::here();
+    if types.split(' ').any(|one| one == reads::EVERYTHING) {
+        let what = texts.plain("apps-everything", []);
+        return texts.plain("apps-read", [("when", when.into()), ("what", what.into())]);
+    }
+    if what.is_empty() {
+        return when;
+    }
+    texts.plain("apps-read", [("when", when.into()), ("what", what.into())])
+}
+
+fn until(state: &SmartState, grant: &grant::Model, ends: Millis) -> String {
+    let texts = Texts::here();
+    if !grant.scopes().has("offline_access") {
+        let when = state.moment(ends);
+        return texts.plain("apps-until-soon", [("when", when.into())]);
+    }
+    let idle = state.day(ends);
+    match grant.ends {
+        Some(at) => {
+            let day = state.day(at);
+            texts.plain(
+                "apps-until-day",
+                [("day", day.into()), ("idle", idle.into())],
+            )
+        }
+        None => texts.plain("apps-until-off", [("idle", idle.into())]),
+    }
+}
+
+/// The headings of the consent page under which something was granted.
+fn groups(scopes: &ScopeList) -> String {
+    if scopes.resources.iter().any(|scope| scope.resource == "*") {
+        return Texts::here().plain("consent-everything", []);
+    }
+    titles(|resource| {
+        scopes
+            .resources
+            .iter()
+            .any(|scope| scope.resource == resource)
+    })
+}
+
+fn titles(is_there: impl Fn(&str) -> bool) -> String {
+    let texts = Texts::here();
+    let titles: Vec<String> = catalogue()
+        .groups
+        .iter()
+        .filter(|group| group.entries.iter().any(|entry| is_there(&entry.resource)))
+        .map(|group| texts.plain(&group.title, []))
+        .collect();
+    titles.join(", ")
 }
 
 pub(super) async fn post(
@@ -183,5 +296,5 @@ async fn remove(
             "access removed"
         );
     }
-    Ok(see_other(&state.path("/apps?removed=yes")))
+    Ok(see_other(&state.path("/apps?done=removed")))
 }

@@ -117,7 +117,7 @@ pub(super) fn claimed_client(assertion: &str) -> Option<String> {
 }
 
 /// Claims are checked by [`check_claims`], against the server's own clock.
-fn signature_alone(alg: Algorithm) -> Validation {
+pub(super) fn signature_alone(alg: Algorithm) -> Validation {
     let mut validation = Validation::new(alg);
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
@@ -176,7 +176,7 @@ async fn check_claims(
 }
 
 /// A NumericDate (RFC 7519: seconds, perhaps with a fraction) in milliseconds.
-fn millis(value: Option<&Value>) -> Option<Millis> {
+pub(super) fn millis(value: Option<&Value>) -> Option<Millis> {
     let number = value?.as_number()?.to_string();
     let seconds: rust_decimal::Decimal = number.parse().ok()?;
     let millis = seconds.checked_mul(rust_decimal::Decimal::ONE_THOUSAND)?;

@@ -25,6 +25,8 @@ use crate::store::StoreError;
 
 /// A person has this long to answer.
 const REQUEST_LIFE: i64 = 10 * MINUTE;
+/// Whoever answers later than that, but within this, is led back to the app.
+pub(super) const LATE: i64 = 60 * MINUTE;
 /// Long-term access is granted by somebody whose password was typed this recently.
 const STEP_UP: i64 = 5 * MINUTE;
 /// Apps keep their whole state in `state` sometimes; more than this is abuse: every request is a row.
@@ -32,6 +34,7 @@ const MOST_STATE_BYTES: usize = 2048;
 /// It comes back in the id_token, and is as good as any other at the length of a hash.
 const MOST_NONCE_BYTES: usize = 512;
 const MOST_SCOPE_BYTES: usize = 8192;
+const MOST_HINT_BYTES: usize = 100;
 
 /// Why a request is refused.
 #[derive(Debug, Error)]
@@ -39,6 +42,9 @@ enum RouteError {
     /// Shown to the person: there is nobody to redirect to.
     #[error(transparent)]
     Page(#[from] PageError),
+    /// Told to the app.
+    #[error("the launch is unknown, expired, used, or meant for another app")]
+    LaunchGone { to: Reply, app: String },
     /// Told to the app.
     #[error("{description}")]
     Redirect {
@@ -84,6 +90,25 @@ impl Reply {
             '?'
         };
         format!("{}{separator}{}", self.redirect_uri, query.finish())
+    }
+
+    /// The answer of a person: a redirect, or for an app on the device a page that leads there by itself
+    /// and has a link. Where no such app listens, a redirect would end nowhere.
+    pub(super) fn finish(
+        &self,
+        state: &SmartState,
+        app: &str,
+        parameters: &[(&str, &str)],
+    ) -> Response {
+        if self.redirect_uri.starts_with("https:") {
+            return self.with(state.issuer(), parameters);
+        }
+        leave(
+            state,
+            Leave::Done,
+            app,
+            &self.address(state.issuer(), parameters),
+        )
     }
 
     /// The page that says no and leads back: for answers that may come in the course of a form.
@@ -136,6 +161,13 @@ async fn answer(
     match authorize(state, params, jar, caller).await {
         Ok(response) => response,
         Err(RouteError::Page(error)) => error.page(state),
+        Err(RouteError::LaunchGone { to, app }) => to.refuse_on_page(
+            state,
+            Leave::Chart,
+            &app,
+            "invalid_request",
+            "the launch is unknown, expired, used, or meant for another app",
+        ),
         Err(RouteError::Redirect {
             to,
             error,
@@ -222,13 +254,8 @@ async fn authorize(
     let launch = match get("launch")? {
         Some(token) => {
             let found = launch::find(state, token, &client.client_id).await;
-            let context = found.map_err(PageError::from)?.ok_or_else(|| {
-                refuse(
-                    "invalid_request",
-                    "the launch is unknown, expired, used, or meant for another app",
-                )
-            })?;
-            Some((token, context))
+            let found = found.map_err(PageError::from)?;
+            Some((token, found.ok_or_else(|| gone(&to, &client))?))
         }
         None => None,
     };
@@ -260,6 +287,10 @@ async fn authorize(
     {
         return Err(refuse("invalid_request", "nonce is too long"));
     }
+    // One that is no username is no hint for us.
+    let login_hint = get("login_hint")?
+        .filter(|hint| hint.len() <= MOST_HINT_BYTES)
+        .map(str::to_owned);
     let prompt = get("prompt")?.unwrap_or_default();
     let max_age: Option<i64> = match get("max_age")? {
         Some(text) => Some(
@@ -293,7 +324,7 @@ async fn authorize(
     }
     let row = request::Model {
         id: secret::random_id(),
-        client_id: client.client_id,
+        client_id: client.client_id.clone(),
         redirect_uri: to.redirect_uri.clone(),
         state: app_state.to_owned(),
         scope: scope.to_string(),
@@ -305,14 +336,23 @@ async fn authorize(
         created: now,
         expires: now + REQUEST_LIFE,
         context: launch.as_ref().map(|(_, context)| context.clone()),
+        login_hint,
     };
     let id = row.id.clone();
     let step = login::next(&row, session.as_ref());
     let token = launch.map(|(token, _)| token);
     if !insert(state, row, token).await.map_err(PageError::from)? {
-        return Err(refuse("invalid_request", "the launch was used just now"));
+        return Err(gone(&to, &client));
     }
     Ok(see_other(&state.path(&format!("{step}?request={id}"))))
+}
+
+/// A launch that is unknown, used or too old: only the person can open the app again, so they are told.
+fn gone(to: &Reply, client: &client::Model) -> RouteError {
+    RouteError::LaunchGone {
+        to: to.clone(),
+        app: client.name.clone(),
+    }
 }
 
 /// Keeps a request, and uses up the launch it came with. False: that was used already.
@@ -371,11 +411,25 @@ pub(super) async fn find(
     let Some(id) = id.filter(|id| !id.is_empty()) else {
         return Err(PageError::RequestGone);
     };
-    request::Entity::find_by_id(id.to_owned())
-        .one(state.store().reader())
+    let reader = state.store().reader();
+    let request = request::Entity::find_by_id(id.to_owned())
+        .one(reader)
         .await?
-        .filter(|request| request.expires > state.now())
-        .ok_or(PageError::RequestGone)
+        .ok_or(PageError::RequestGone)?;
+    if request.expires > state.now() {
+        return Ok(request);
+    }
+    let client = clients::find(reader, &request.client_id).await?;
+    Err(match client {
+        Some(client) if request.expires > state.now() - LATE => PageError::Late {
+            app: client.name,
+            address: Reply::to(&request).address(
+                state.issuer(),
+                &[("error", "access_denied"), ("error_description", "timeout")],
+            ),
+        },
+        _ => PageError::RequestGone,
+    })
 }
 
 /// Notes who answers a request, and about whom.

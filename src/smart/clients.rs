@@ -11,9 +11,10 @@ use thiserror::Error;
 use url::{Host, Url};
 
 use super::entities::client;
+use super::facts::{Facts, FactsError};
 use super::jwks::{JwksError, KeySet};
 use super::registrations::{self, Origin};
-use super::scopes::ScopeList;
+use super::scopes::{ScopeList, catalogue};
 use super::signing::SigningAlg;
 use super::{generation, secret};
 use crate::clock::Millis;
@@ -86,6 +87,10 @@ pub struct ClientOptions {
     pub id_token_alg: SigningAlg,
     /// Where people may be sent after the client signed them out.
     pub post_logout_redirect_uris: Vec<String>,
+    /// What people are told of it.
+    pub facts: Facts,
+    /// Where an EHR opens it.
+    pub launch_uri: Option<String>,
     pub origin: Origin,
     /// When its makers asked; now when absent. Milliseconds.
     pub received: Option<Millis>,
@@ -151,6 +156,13 @@ pub enum ClientError {
     Class,
     #[error("the reference {0} is not of the form Organization/id")]
     Person(String),
+    #[error(
+        "the launch URI must be https, or http on loopback, without a fragment, and the app needs the \
+         scope launch"
+    )]
+    LaunchUri,
+    #[error(transparent)]
+    Facts(#[from] FactsError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -193,8 +205,11 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
         scope: Set(scope.clone()),
         id_token_alg: Set(new.options.id_token_alg.name().to_owned()),
         created: Set(store.clock().now()),
-        disabled: Set(None),
+        disabled: Set(new.options.origin.waits().then(|| store.clock().now())),
         post_logout_redirect_uris: Set(list(&new.options.post_logout_redirect_uris)),
+        facts: Set((new.options.facts != Facts::default()).then(|| new.options.facts.to_text())),
+        launch_uri: Set(new.options.launch_uri.clone()),
+        catalogue: Set(Some(catalogue().version.clone())),
     };
     let tx = store.begin().await?;
     if find(tx.connection(), &client_id).await?.is_some() {
@@ -204,7 +219,7 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
         .exec_without_returning(tx.connection())
         .await?;
     let now = store.clock().now();
-    let (origin, received) = (new.options.origin, new.options.received);
+    let (origin, received) = (&new.options.origin, new.options.received);
     registrations::record(tx.connection(), &client_id, origin, received, now).await?;
     tx.commit().await?;
     tracing::info!(client_id, kind = new.kind.name(), "client registered");
@@ -230,6 +245,37 @@ fn list(uris: &[String]) -> Option<String> {
     (!uris.is_empty()).then(|| Value::from(uris.to_vec()).to_string())
 }
 
+/// Says what people are to be told of a client from now on. False: there is no such client.
+pub async fn set_facts(store: &Store, client_id: &str, facts: &Facts) -> Result<bool, ClientError> {
+    facts.check()?;
+    let tx = store.begin().await?;
+    let updated = client::Entity::update_many()
+        .col_expr(client::Column::Facts, Expr::value(facts.to_text()))
+        .filter(client::Column::ClientId.eq(client_id))
+        .exec(tx.connection())
+        .await?;
+    tx.commit().await?;
+    Ok(updated.rows_affected == 1)
+}
+
+/// Gives a client with a secret a new one, returned once; the old one is refused from now on. None:
+/// there is no such client, or it has no secret.
+pub async fn rotate_secret(store: &Store, client_id: &str) -> Result<Option<String>, StoreError> {
+    let plain = secret::random_token();
+    let tx = store.begin().await?;
+    let updated = client::Entity::update_many()
+        .col_expr(client::Column::Secret, Expr::value(secret::hash(&plain)))
+        .filter(client::Column::ClientId.eq(client_id))
+        .filter(client::Column::Secret.is_not_null())
+        .exec(tx.connection())
+        .await?;
+    tx.commit().await?;
+    if updated.rows_affected == 1 {
+        tracing::info!(client_id, "client secret replaced");
+    }
+    Ok((updated.rows_affected == 1).then_some(plain))
+}
+
 /// Shuts a client out or lets it in again. Shut out, it gets no token, and those it has are refused.
 /// False: there is no such client.
 pub async fn set_disabled(
@@ -244,6 +290,9 @@ pub async fn set_disabled(
         .filter(client::Column::ClientId.eq(client_id))
         .exec(tx.connection())
         .await?;
+    if !is_disabled {
+        registrations::enabled(tx.connection(), client_id, store.clock().now()).await?;
+    }
     generation::raise(tx.connection()).await?;
     tx.commit().await?;
     Ok(updated.rows_affected == 1)
@@ -290,6 +339,7 @@ fn check(new: &NewClient) -> Result<(), ClientError> {
         }
         _ => {}
     }
+    new.options.facts.check()?;
     let unknown = ScopeList::unknown(&new.scope);
     if !unknown.is_empty() {
         return Err(ClientError::UnknownScope(unknown.join(" ")));
@@ -297,6 +347,11 @@ fn check(new: &NewClient) -> Result<(), ClientError> {
     let scopes = ScopeList::parse(&new.scope);
     if scopes.is_empty() {
         return Err(ClientError::NoScope);
+    }
+    if let Some(uri) = &new.options.launch_uri
+        && !(scopes.has("launch") && is_launch_uri(uri))
+    {
+        return Err(ClientError::LaunchUri);
     }
     let is_backend = new.kind == ClientKind::Backend;
     // An EHR's backend makes launches.
@@ -353,7 +408,19 @@ pub fn is_allowed_redirect_uri(uri: &str) -> bool {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether an EHR may open an app there.
+fn is_launch_uri(uri: &str) -> bool {
+    uri.len() <= 2000
+        && Url::parse(uri).is_ok_and(|url| {
+            url.fragment().is_none()
+                && url.username().is_empty()
+                && (url.scheme() == "https" && url.has_host()
+                    || url.scheme() == "http" && is_loopback(&url))
+        })
+}
+
+/// Whether a URL leads to this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -390,10 +457,22 @@ impl client::Model {
             .is_some_and(|registered| registered.iter().any(|own| own == asked))
     }
 
-    /// What it may ask for.
+    /// What it may ask for. Nobody is asked before a backend gets it, so that its wildcards mean what they
+    /// meant when it was registered.
     #[must_use]
     pub fn scopes(&self) -> ScopeList {
-        ScopeList::parse(&self.scope)
+        match self.client_kind() {
+            Some(ClientKind::Backend) => {
+                ScopeList::parse(&catalogue().frozen(&self.scope, self.catalogue.as_deref()))
+            }
+            _ => ScopeList::parse(&self.scope),
+        }
+    }
+
+    /// What people are told of it.
+    #[must_use]
+    pub fn told(&self) -> Facts {
+        Facts::of_text(self.facts.as_deref())
     }
 
     /// Whether it has a secret that equals this one.
@@ -420,54 +499,4 @@ fn is_same_but_for_port(registered: &str, asked: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn redirect_uris_that_may_be_registered() {
-        for good in [
-            "https://app.example/done",
-            "http://127.0.0.1:4567/done",
-            "http://[::1]/done",
-            "http://localhost:3000/",
-            "com.example.app:/done",
-        ] {
-            assert!(is_allowed_redirect_uri(good), "{good}");
-        }
-        for bad in [
-            "http://app.example/done",
-            "javascript:alert(1)",
-            "data:text/html,x",
-            "myapp:/done",
-            "https://app.example/done#x",
-            "https://user@app.example/",
-            "/done",
-            "",
-        ] {
-            assert!(!is_allowed_redirect_uri(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn only_the_port_of_a_loopback_address_is_free() {
-        assert!(is_same_but_for_port(
-            "http://127.0.0.1/cb",
-            "http://127.0.0.1:5000/cb"
-        ));
-        assert!(is_same_but_for_port(
-            "http://[::1]:1/cb",
-            "http://[::1]:2/cb"
-        ));
-        for (registered, asked) in [
-            ("http://127.0.0.1/cb", "http://127.0.0.1:5000/other"),
-            ("http://127.0.0.1/cb", "http://127.0.0.2:5000/cb"),
-            ("http://127.0.0.1/cb", "http://127.0.0.1:5000/cb?x=1"),
-            ("http://127.0.0.1/cb", "http://user@127.0.0.1:5000/cb"),
-            ("http://127.0.0.1/cb", "https://127.0.0.1/cb"),
-            ("http://localhost:1/cb", "http://localhost:2/cb"),
-            ("https://app.example/cb", "https://app.example:444/cb"),
-        ] {
-            assert!(!is_same_but_for_port(registered, asked), "{asked}");
-        }
-    }
-}
+mod tests;

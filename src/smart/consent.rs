@@ -1,6 +1,8 @@
 //! `/auth/consent`: what the app may see, for how long, yes or no. What is posted becomes the scope.
 
-mod offer;
+mod before;
+pub(super) mod offer;
+pub(super) mod told;
 
 use std::collections::HashSet;
 
@@ -20,11 +22,20 @@ use super::entities::{account, client, grant, record as record_entity, request};
 use super::pages::{Forms, Frame, Leave, PageError, page};
 use super::params::Params;
 use super::record::{self, Answerer};
+use super::scopes::catalogue;
 use super::sessions::Session;
 use super::users::Role;
-use super::{MINUTE, SmartState, clients, grants, names, representative};
+use super::{DAY, MINUTE, SmartState, clients, grants, names, representative};
+use crate::clock::Millis;
+use crate::texts::Texts;
 use crate::visibility::ViewerClass;
+use crate::visibility::level::Level;
+use before::Earlier;
 use offer::{Giver, GroupView, Offer};
+use told::ToldView;
+
+/// The longest of the fixed ends.
+const YEAR: Millis = 365 * DAY;
 
 #[derive(Template)]
 #[template(path = "smart/consent.html")]
@@ -35,21 +46,68 @@ struct ConsentPage {
     /// Whose record the page speaks of: the answer is about nobody else.
     patient: String,
     app: String,
-    /// Where the answer goes, for people who look: a host name, or the scheme of a device's app.
+    /// Where the answer goes, for people who look: a host name, or that it is an app of this device.
     app_address: String,
+    told: ToldView,
     /// Whose record, and whether it is the account holder's own. Empty for staff.
     record: String,
     /// Whose chart staff launched the app from. Empty when from none.
     launched_about: String,
     is_own: bool,
     has_several_records: bool,
-    groups: Vec<GroupView>,
+    /// The day of the answer that stands, empty for the first time.
+    since: String,
+    /// What the maker tells otherwise since then.
+    changes: Vec<String>,
+    /// What was not asked before; all of it, the first time.
+    news: Vec<GroupView>,
+    /// What was asked before.
+    known: Vec<GroupView>,
     offers_identity: bool,
+    identity_is_new: bool,
     identity: bool,
     offers_long: bool,
-    long: bool,
+    long: &'static str,
     minutes: i64,
     days: i64,
+    /// Name of a text; empty when all is well.
+    problem: &'static str,
+}
+
+/// For how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Long {
+    /// While the first access token lives.
+    No,
+    /// As long as it is used, and no longer than a year.
+    Year,
+    /// As long as it is used.
+    Rolling,
+}
+
+impl Long {
+    fn of(posted: Option<&str>) -> Self {
+        match posted {
+            Some("yes") => Self::Rolling,
+            Some("year") => Self::Year,
+            _ => Self::No,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Year => "year",
+            Self::Rolling => "yes",
+        }
+    }
+}
+
+/// What stands in the form.
+struct Filled {
+    ticked: HashSet<String>,
+    identity: bool,
+    long: Long,
     problem: &'static str,
 }
 
@@ -61,11 +119,25 @@ struct Question {
     record: Option<record_entity::Model>,
     has_several_records: bool,
     offer: Offer,
+    earlier: Option<Earlier>,
 }
 
 impl Question {
     fn reply(&self) -> Reply {
         Reply::to(&self.request)
+    }
+
+    /// The form before anything was changed in it. Long-term access is never chosen beforehand.
+    fn untouched(&self) -> Filled {
+        let before = self.earlier.as_ref().map(|earlier| &earlier.scopes);
+        Filled {
+            ticked: self.offer.ticked_at_first(before),
+            identity: before.is_none_or(|before| {
+                self.offer.identity_is_new(before) || before.granted.has("openid")
+            }),
+            long: Long::No,
+            problem: "",
+        }
     }
 }
 
@@ -82,10 +154,7 @@ pub(super) async fn get(
     let params = Params::parse(query.unwrap_or_default().as_bytes());
     let shown = async {
         match question(&state, &jar, params.first("request")).await? {
-            Step::Ask(question) => {
-                let ticked = question.offer.ticked_at_first();
-                show(&state, &question, &ticked, true, false, "").await
-            }
+            Step::Ask(question) => show(&state, &question, &question.untouched()).await,
             Step::Elsewhere(response) => Ok(response),
         }
     };
@@ -120,7 +189,7 @@ async fn question(
         .await?
         .filter(|client| client.disabled.is_none())
         .ok_or(PageError::UnknownClient)?;
-    let Some(role) = Role::from_name(&session.account.role) else {
+    let Some(role) = Role::from_name(&session.account.role).filter(|role| role.gives()) else {
         return Ok(Step::Elsewhere(record::no_record(state, &request).await?));
     };
     let records = representative::records(state, &session.account.id).await?;
@@ -138,8 +207,9 @@ async fn question(
         (Some(_), false) => Giver::StaffWithPatient,
         (None, false) => Giver::Staff,
     };
-    let offer = Offer::new(&request.scope, giver);
+    let offer = Offer::new(&request.scope, giver, level(state, record.as_ref()).await?);
     let question = Question {
+        earlier: before::find(reader, &request, &session.account.id).await?,
         request,
         session,
         client,
@@ -160,13 +230,29 @@ async fn question(
     Ok(Step::Ask(Box::new(question)))
 }
 
+/// How far somebody's authority over a record reaches: wholly over their own.
+async fn level(
+    state: &SmartState,
+    record: Option<&record_entity::Model>,
+) -> Result<Level, PageError> {
+    let Some((id, patient)) =
+        record.and_then(|record| Some((record.related_person.as_ref()?, &record.patient)))
+    else {
+        return Ok(Level::Full);
+    };
+    let person = format!("RelatedPerson/{id}");
+    let class = ViewerClass::Representative.name();
+    let reader = state.store().reader();
+    let reach =
+        representative::authority(state, reader, class, Some(&person), Some(patient)).await?;
+    // Without authority there is no record, which was looked at before; between the two it may have ended.
+    Ok(reach.unwrap_or(Level::Billing))
+}
+
 async fn show(
     state: &SmartState,
     question: &Question,
-    ticked: &HashSet<String>,
-    identity: bool,
-    long: bool,
-    problem: &'static str,
+    filled: &Filled,
 ) -> Result<Response, PageError> {
     let account = &question.session.account;
     let record = match &question.record {
@@ -180,6 +266,23 @@ async fn show(
         }
         _ => String::new(),
     };
+    let facts = question.client.told();
+    let before = question.earlier.as_ref().map(|earlier| &earlier.scopes);
+    let told_before = question.earlier.as_ref();
+    let changes = told_before
+        .and_then(|earlier| earlier.facts.as_ref())
+        .map(|before| told::changes(before, &facts))
+        .unwrap_or_default();
+    let offer = &question.offer;
+    let ticked = &filled.ticked;
+    // What changed stands first; without a change there is nothing to set apart.
+    let (news, known) = match before {
+        Some(before) if offer.has_news(before) => (
+            offer.view(ticked, Some(before), true),
+            offer.view(ticked, Some(before), false),
+        ),
+        _ => (offer.view(ticked, None, false), Vec::new()),
+    };
     let template = ConsentPage {
         frame: Frame::new(state, Some(&question.session)),
         form: question.session.form_token(),
@@ -187,6 +290,7 @@ async fn show(
         patient: question.request.patient.clone().unwrap_or_default(),
         app: question.client.name.clone(),
         app_address: address(&question.request.redirect_uri),
+        told: ToldView::new(&facts),
         record,
         launched_about,
         is_own: question
@@ -194,16 +298,24 @@ async fn show(
             .as_ref()
             .is_some_and(|record| record.related_person.is_none()),
         has_several_records: question.has_several_records,
-        groups: question.offer.view(ticked),
-        offers_identity: question.offer.offers_identity(),
-        identity,
-        offers_long: question.offer.offers_long(),
-        long,
+        since: question
+            .earlier
+            .as_ref()
+            .map(|earlier| state.day(earlier.created))
+            .unwrap_or_default(),
+        changes,
+        news,
+        known,
+        offers_identity: offer.offers_identity(),
+        identity_is_new: before.is_none_or(|before| offer.identity_is_new(before)),
+        identity: filled.identity,
+        offers_long: offer.offers_long(),
+        long: filled.long.name(),
         minutes: state.config().access_token_life / MINUTE,
-        days: state.config().refresh_token_life / super::DAY,
-        problem,
+        days: state.config().refresh_token_life / DAY,
+        problem: filled.problem,
     };
-    let status = if problem.is_empty() {
+    let status = if filled.problem.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::BAD_REQUEST
@@ -215,7 +327,7 @@ fn address(redirect_uri: &str) -> String {
     match Url::parse(redirect_uri) {
         Ok(url) => match url.host_str() {
             Some(host) if url.scheme() == "https" => host.to_owned(),
-            _ => "an app on this device".to_owned(),
+            _ => Texts::here().plain("consent-this-device", []),
         },
         Err(_) => String::new(),
     }
@@ -235,41 +347,51 @@ async fn answer(
     if !question.session.posted(headers, params.first("form")) {
         return Err(PageError::Foreign);
     }
-    let mut ticked: HashSet<String> = params.all("allow").map(str::to_owned).collect();
-    let identity = params.first("identity").is_some();
-    let long = params.first("long") == Some("yes");
+    let mut filled = Filled {
+        ticked: params.all("allow").map(str::to_owned).collect(),
+        identity: params.first("identity").is_some(),
+        long: Long::of(params.first("long")),
+        problem: "",
+    };
     if params.first("patient").unwrap_or_default()
         != question.request.patient.as_deref().unwrap_or_default()
     {
-        let problem = "Another record was chosen in another window. Please look whose record this \
-                       is now, and answer again.";
-        return show(state, &question, &ticked, identity, long, problem).await;
+        filled.problem = "consent-other-record";
+        return show(state, &question, &filled).await;
     }
     match params.first("action") {
         Some("none") => {
-            ticked.clear();
-            return show(state, &question, &ticked, false, long, "").await;
+            filled.ticked.clear();
+            filled.identity = false;
+            return show(state, &question, &filled).await;
         }
         Some("all") => {
-            let ticked = question.offer.ticked_at_first();
-            return show(state, &question, &ticked, true, long, "").await;
+            filled.ticked = question.offer.ticked_at_first(None);
+            filled.identity = true;
+            return show(state, &question, &filled).await;
         }
         Some("allow") => {}
         _ => {
             close(state, &question.request).await?;
-            let refused =
-                question
-                    .reply()
-                    .refuse(state.issuer(), "access_denied", "the person said no");
-            return Ok(refused);
+            return Ok(question.reply().finish(
+                state,
+                &question.client.name,
+                &[
+                    ("error", "access_denied"),
+                    ("error_description", "the person said no"),
+                ],
+            ));
         }
     }
-    let scope = question.offer.granted(&ticked, identity, long);
+    let is_long = filled.long != Long::No;
+    let scope = question
+        .offer
+        .granted(&filled.ticked, filled.identity, is_long);
     if scope.resources.is_empty() && !scope.has("openid") {
-        let problem = "Tick at least one thing the app may see, or choose “Don’t allow”.";
-        return show(state, &question, &ticked, identity, long, problem).await;
+        filled.problem = "consent-tick-one";
+        return show(state, &question, &filled).await;
     }
-    grant(state, &question, scope.to_string()).await
+    grant(state, &question, scope.to_string(), filled.long).await
 }
 
 /// Ends a request. It must be there still: a form posted twice counts once.
@@ -290,6 +412,7 @@ async fn grant(
     state: &SmartState,
     question: &Question,
     scope: String,
+    long: Long,
 ) -> Result<Response, PageError> {
     let now = state.now();
     let account = &question.session.account;
@@ -307,6 +430,12 @@ async fn grant(
         used: None,
         revoked: None,
         context: question.request.context.clone(),
+        catalogue: Some(catalogue().version.clone()),
+        asked: Some(question.offer.text()),
+        facts: Some(question.client.told().to_text()),
+        ends: (long == Long::Year).then(|| now.saturating_add(YEAR)),
+        read: None,
+        read_types: None,
     };
     let id = row.id.clone();
     let tx = state.store().begin().await?;
@@ -328,7 +457,8 @@ async fn grant(
         grant = id,
         "access granted"
     );
-    Ok(question.reply().with(state.issuer(), &[("code", &code)]))
+    let name = &question.client.name;
+    Ok(question.reply().finish(state, name, &[("code", &code)]))
 }
 
 /// The viewer class and FHIR reference of an account holder who opens a record.

@@ -6,6 +6,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::EntityTrait as _;
 
 use super::entities::{grant, token};
+use super::scopes::catalogue;
 use super::{SmartState, grants, secret};
 use crate::clock::Millis;
 use crate::store::StoreError;
@@ -53,7 +54,8 @@ pub async fn issue(state: &SmartState, new: &DirectGrant<'_>) -> Result<String, 
         created: Set(now),
         used: Set(None),
         revoked: Set(None),
-        context: Set(None),
+        catalogue: Set(Some(catalogue().version.clone())),
+        ..Default::default()
     })
     .exec_without_returning(connection)
     .await?;

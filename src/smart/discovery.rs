@@ -8,6 +8,7 @@ use super::json::Json;
 use super::scopes::{IDENTITY, catalogue};
 use super::token::unavailable;
 use super::{SmartState, brands};
+use crate::config::Registration;
 
 /// `GET {fhir}/.well-known/smart-configuration` (SMART App Launch 2.2, "Conformance").
 pub(super) async fn smart_configuration(State(state): State<SmartState>) -> Json {
@@ -90,7 +91,7 @@ fn common(state: &SmartState) -> Value {
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "authorization_response_iss_parameter_supported": true,
     });
-    if state.config().registration_is_open {
+    if state.config().registration != Registration::Closed {
         configuration["registration_endpoint"] = json!(state.url("/auth/register"));
     }
     configuration
@@ -108,11 +109,11 @@ fn scopes() -> Vec<String> {
         .iter()
         .chain(&wildcards)
         .map(|scope| (*scope).to_owned())
-        .chain(
-            catalogue()
-                .entries()
-                .map(|entry| format!("patient/{}.rs", entry.resource)),
-        )
+        .chain(catalogue().entries().flat_map(|entry| {
+            let parts = entry.categories.iter();
+            let parts = parts.map(|part| format!("patient/{}.rs?{}", entry.resource, part.query));
+            std::iter::once(format!("patient/{}.rs", entry.resource)).chain(parts)
+        }))
         .collect()
 }
 

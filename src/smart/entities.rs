@@ -23,6 +23,9 @@ pub mod client {
         pub created: i64,
         pub disabled: Option<i64>,
         pub post_logout_redirect_uris: Option<String>,
+        pub facts: Option<String>,
+        pub launch_uri: Option<String>,
+        pub catalogue: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -44,6 +47,8 @@ pub mod registration {
         pub received: i64,
         pub verified: Option<i64>,
         pub enabled: Option<i64>,
+        pub owner: Option<String>,
+        pub issuer: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -159,6 +164,7 @@ pub mod request {
         pub created: i64,
         pub expires: i64,
         pub context: Option<String>,
+        pub login_hint: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -187,6 +193,12 @@ pub mod grant {
         pub used: Option<i64>,
         pub revoked: Option<i64>,
         pub context: Option<String>,
+        pub catalogue: Option<String>,
+        pub asked: Option<String>,
+        pub facts: Option<String>,
+        pub ends: Option<i64>,
+        pub read: Option<i64>,
+        pub read_types: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

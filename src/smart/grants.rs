@@ -5,9 +5,22 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{account, code, grant, record, request, token};
+use super::scopes::{ScopeList, catalogue};
 use super::{generation, secret, users};
 use crate::clock::Millis;
 use crate::visibility::ViewerClass;
+
+impl grant::Model {
+    /// What was granted, with wildcards as they were meant then.
+    pub(super) fn scopes(&self) -> ScopeList {
+        ScopeList::parse(&catalogue().frozen(&self.scope, self.catalogue.as_deref()))
+    }
+
+    /// Whether its end has come, whatever is used.
+    pub(super) fn is_over(&self, now: Millis) -> bool {
+        self.ends.is_some_and(|ends| ends <= now)
+    }
+}
 
 /// A new access or refresh token: kept as its hash, returned once.
 pub(super) async fn issue_token(
@@ -99,6 +112,30 @@ pub(super) async fn revoke(
         .exec(connection)
         .await?;
     generation::raise(connection).await
+}
+
+/// Makes what a grant opens less. Its tokens open no more than it does from the next request on; without
+/// `offline_access` its refresh tokens are gone. False: somebody else made it less meanwhile.
+pub(super) async fn narrow(
+    connection: &impl ConnectionTrait,
+    grant: &grant::Model,
+    scope: &ScopeList,
+) -> Result<bool, DbErr> {
+    let updated = grant::Entity::update_many()
+        .col_expr(grant::Column::Scope, Expr::value(scope.to_string()))
+        .filter(grant::Column::Id.eq(grant.id.as_str()))
+        .filter(grant::Column::Scope.eq(grant.scope.as_str()))
+        .exec(connection)
+        .await?;
+    if !scope.has("offline_access") {
+        token::Entity::delete_many()
+            .filter(token::Column::GrantId.eq(grant.id.as_str()))
+            .filter(token::Column::Kind.eq(token::REFRESH))
+            .exec(connection)
+            .await?;
+    }
+    generation::raise(connection).await?;
+    Ok(updated.rows_affected == 1)
 }
 
 /// Notes that a token was issued under a grant.

@@ -211,13 +211,27 @@ async fn make(state: &SmartState, headers: &HeaderMap, body: &[u8]) -> Result<Va
         return Err(RouteError::Scope);
     }
     let (client_id, context) = read(state, body).await?;
+    let token = keep(state, &client_id, &context).await?;
+    tracing::info!(ehr = ehr.client_id, client_id, "launch made");
+    Ok(json!({
+        "launch": token,
+        "iss": state.fhir_base(),
+        "expires_in": LIFE / SECOND,
+    }))
+}
+
+/// Keeps a launch for five minutes and returns its token.
+pub(super) async fn keep(
+    state: &SmartState,
+    client_id: &str,
+    context: &LaunchContext,
+) -> Result<String, StoreError> {
     let token = secret::random_token();
     let now = state.now();
-    let text = serde_json::to_string(&context)
-        .map_err(|_| RouteError::Store(StoreError::Corrupt("launch")))?;
+    let text = serde_json::to_string(context).map_err(|_| StoreError::Corrupt("launch"))?;
     let mut insert = Sql::default();
     let hash = insert.bind(secret::hash(&token));
-    let client = insert.bind(client_id.clone());
+    let client = insert.bind(client_id);
     let (context, created) = (insert.bind(text), insert.bind(now));
     let expires = insert.bind(now + LIFE);
     insert.push(&format!(
@@ -229,12 +243,7 @@ async fn make(state: &SmartState, headers: &HeaderMap, body: &[u8]) -> Result<Va
         .execute_raw(insert.statement(state.store().backend()))
         .await?;
     tx.commit().await?;
-    tracing::info!(ehr = ehr.client_id, client_id, "launch made");
-    Ok(json!({
-        "launch": token,
-        "iss": state.fhir_base(),
-        "expires_in": LIFE / SECOND,
-    }))
+    Ok(token)
 }
 
 const KEYS: &[&str] = &[

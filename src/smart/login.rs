@@ -14,7 +14,7 @@ use super::entities::request;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
 use super::sessions::{AnonymousPost, Session};
-use super::{SECOND, SmartState, authorize, clients, password, sessions, upstream, users};
+use super::{SECOND, SmartState, authorize, clients, password, sessions, switch, upstream, users};
 use crate::texts::Texts;
 
 #[derive(Template)]
@@ -39,13 +39,21 @@ struct LoginPage {
 pub(super) fn next(request: &request::Model, session: Option<&Session>) -> &'static str {
     match session {
         Some(session)
-            if session.signed_in >= request.fresh_after
-                && is_meant(request, &session.account.id) =>
+            if !is_meant(request, &session.account.id)
+                || !is_expected(request, &session.account.username) =>
         {
-            "/auth/record"
+            switch::PATH
         }
+        Some(session) if session.signed_in >= request.fresh_after => "/auth/record",
         _ => "/login",
     }
+}
+
+/// Whether this is the username that the app expects, if it expects one.
+fn is_expected(request: &request::Model, username: &str) -> bool {
+    let hint = request.login_hint.as_deref();
+    hint.and_then(users::normal_username)
+        .is_none_or(|expected| expected == username)
 }
 
 /// Whether this account may answer: an EHR launches an app for one person.

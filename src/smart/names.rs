@@ -83,7 +83,7 @@ fn nothing(_: &Keys, _: TypeId, _: &str, _: &mut Sql, _: &str) -> Result<String,
 }
 
 /// The usual name, then the official one, then the first that is not `old`.
-fn human_name(patient: &Value) -> Option<String> {
+pub(super) fn human_name(patient: &Value) -> Option<String> {
     let names = patient.get("name")?.as_array()?;
     let with_use = |wanted: &str| {
         names

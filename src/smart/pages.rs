@@ -183,6 +183,12 @@ pub(super) enum Leave {
     AtOnce,
     /// What the app cannot know; the person goes back when they have read it.
     NoRecord,
+    /// The answer, to an app on the device.
+    Done,
+    /// That the ten minutes are over.
+    Late,
+    /// That the launch from a chart is over.
+    Chart,
 }
 
 /// A page that leads back to the app. Between a form of ours and here there may have been nothing but
@@ -191,6 +197,9 @@ pub(super) enum Leave {
 pub(super) fn leave(state: &SmartState, leave: Leave, app: &str, address: &str) -> Response {
     let (status, title, words) = match leave {
         Leave::AtOnce => (StatusCode::OK, "leave-title", "leave-words"),
+        Leave::Done => (StatusCode::OK, "leave-done", "leave-done-words"),
+        Leave::Late => (StatusCode::BAD_REQUEST, "leave-late", "leave-late-words"),
+        Leave::Chart => (StatusCode::BAD_REQUEST, "leave-chart", "leave-chart-words"),
         Leave::NoRecord => (
             StatusCode::FORBIDDEN,
             "leave-no-record",
@@ -203,7 +212,7 @@ pub(super) fn leave(state: &SmartState, leave: Leave, app: &str, address: &str) 
         words,
         app,
         address,
-        is_automatic: leave == Leave::AtOnce,
+        is_automatic: matches!(leave, Leave::AtOnce | Leave::Done),
     };
     page(state, status, Forms::Own, &template)
 }
@@ -231,12 +240,17 @@ pub(super) enum PageError {
     Parameter(&'static str),
     #[error("the authorization request expired or was answered already")]
     RequestGone,
+    /// The same, by somebody who may go back to the app with it.
+    #[error("the authorization request expired")]
+    Late { app: String, address: String },
     #[error("the form did not come from this page in this browser")]
     Foreign,
     #[error("the browser sent no cookie")]
     NoCookie,
     #[error("too many requests of nobody in particular came from this address")]
     Busy,
+    #[error("the page is for accounts with another role")]
+    Role,
     #[error("the request belongs to another account")]
     OtherAccount,
     #[error("signing in with a provider failed: {0}")]
@@ -264,7 +278,7 @@ impl PageError {
                 "problem-link",
                 "problem-link-words",
             ),
-            Self::RequestGone => (
+            Self::RequestGone | Self::Late { .. } => (
                 StatusCode::BAD_REQUEST,
                 "problem-gone",
                 "problem-gone-words",
@@ -280,6 +294,7 @@ impl PageError {
                 "problem-busy",
                 "problem-busy-words",
             ),
+            Self::Role => (StatusCode::FORBIDDEN, "problem-role", "problem-role-words"),
             Self::OtherAccount => (
                 StatusCode::FORBIDDEN,
                 "problem-other-account",
@@ -310,6 +325,10 @@ impl PageError {
 
     /// The page. Logged once, with a reference that the person can read to the help desk.
     pub(super) fn page(&self, state: &SmartState) -> Response {
+        if let Self::Late { app, address } = self {
+            tracing::info!(error = %self, "page refused");
+            return leave(state, Leave::Late, app, address);
+        }
         let (status, title, words) = self.answer();
         let reference = secret::random_id().chars().take(10).collect::<String>();
         if status.is_server_error() {

@@ -23,6 +23,7 @@ struct RecordPage {
     request: String,
     app: String,
     records: Vec<Choice>,
+    /// Name of a text; empty when all is well.
     problem: &'static str,
 }
 
@@ -48,9 +49,11 @@ pub(super) async fn answerer(
     let session = sessions::load(state, jar).await?;
     let step = login::next(&request, session.as_ref());
     match session {
-        Some(session) if step != "/login" => Ok(Answerer::Ready(Box::new((request, session)))),
+        Some(session) if step == "/auth/record" => {
+            Ok(Answerer::Ready(Box::new((request, session))))
+        }
         _ => {
-            let path = state.path(&format!("/login?request={}", request.id));
+            let path = state.path(&format!("{step}?request={}", request.id));
             Ok(Answerer::Elsewhere(see_other(&path)))
         }
     }
@@ -74,7 +77,11 @@ async fn show(state: &SmartState, jar: &CookieJar, params: &Params) -> Result<Re
         Answerer::Elsewhere(response) => return Ok(response),
     };
     let account = &session.account;
-    let class = Role::from_name(&account.role).map(Role::class);
+    let role = Role::from_name(&account.role);
+    if role.is_some_and(|role| !role.gives()) {
+        return no_record(state, &request).await;
+    }
+    let class = role.map(Role::class);
     let mut records = representative::records(state, &account.id).await?;
     let launched = request.launch().and_then(|launch| launch.patient);
     if class.is_some_and(|class| !class.is_patient_side()) {
@@ -189,8 +196,7 @@ async fn chosen(
     let wanted = params.first("patient").unwrap_or_default();
     // Only a record of this account: whatever else the form says does not exist.
     if !records.iter().any(|record| record.patient == wanted) {
-        let problem = "Please choose whose record the app may read.";
-        return choose(state, &request, &session, records, problem).await;
+        return choose(state, &request, &session, records, "record-choose").await;
     }
     authorize::assign(state, &request, &session.account.id, Some(wanted)).await?;
     Ok(on_to_consent(state, &request))

@@ -1,5 +1,8 @@
-//! `POST /auth/register` (RFC 7591): an app registers itself, where the configuration lets it: in
-//! sandboxes. It becomes an app of people, never a backend, and nobody has verified who made it.
+//! `POST /auth/register` (RFC 7591): an app registers itself, where the configuration lets it: anybody's in
+//! sandboxes, elsewhere with a software statement of somebody who is trusted. It becomes an app of people,
+//! never a backend. Without a statement nobody has verified who made it.
+
+use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -10,16 +13,32 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::clients::{self, ClientError, ClientKeys, ClientKind, ClientOptions, NewClient};
+use super::facts::Facts;
 use super::json::Json;
 use super::registrations::Origin;
 use super::signing::SigningAlg;
+use super::statement::{self, StatementError};
 use super::token::{NO_STORE, oauth_error, unavailable};
 use super::{SECOND, SmartState};
+use crate::config::Registration;
 use crate::visibility::ViewerClass;
 
 /// What an app gets that does not say what it wants.
-const DEFAULT_SCOPE: &str = "openid fhirUser launch launch/patient offline_access patient/*.rs";
+pub(super) const DEFAULT_SCOPE: &str =
+    "openid fhirUser launch launch/patient offline_access patient/*.rs";
 const MOST_URIS: usize = 20;
+/// Metadata that is answered as it came.
+const KEPT: &[&str] = &[
+    "jwks",
+    "jwks_uri",
+    "client_uri",
+    "policy_uri",
+    "contacts",
+    "maker",
+    "policy_version",
+    "attestation",
+    "launch_uri",
+];
 
 /// Why an app is not registered (RFC 7591 section 3.2.2).
 #[derive(Debug, Error)]
@@ -30,6 +49,13 @@ enum RouteError {
     Metadata(String),
     #[error("too many registrations came from this address: wait a minute")]
     Busy,
+    #[error(
+        "apps are registered here with a software_statement of somebody who is trusted; without one, ask the \
+         operator"
+    )]
+    NoStatement,
+    #[error(transparent)]
+    Statement(#[from] StatementError),
     #[error(transparent)]
     Client(#[from] ClientError),
 }
@@ -40,6 +66,8 @@ impl IntoResponse for RouteError {
         let (status, code) = match &self {
             Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "slow_down"),
             Self::Client(ClientError::Store(_)) => return unavailable(&self),
+            Self::NoStatement => (StatusCode::BAD_REQUEST, "invalid_software_statement"),
+            Self::Statement(error) => (StatusCode::BAD_REQUEST, error.code()),
             Self::Client(ClientError::RedirectUri(_) | ClientError::NoRedirectUri(_)) => {
                 (StatusCode::BAD_REQUEST, "invalid_redirect_uri")
             }
@@ -59,7 +87,7 @@ pub(super) async fn post(State(state): State<SmartState>, parts: Parts, body: By
 }
 
 async fn register(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Value, RouteError> {
-    let asked: Map<String, Value> =
+    let mut asked: Map<String, Value> =
         serde_json::from_slice(body).map_err(|_| RouteError::NoObject)?;
     if !state
         .throttle()
@@ -67,6 +95,24 @@ async fn register(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
     {
         return Err(RouteError::Busy);
     }
+    let given = text(&asked, "software_statement")?.map(str::to_owned);
+    let (origin, claims) = match &given {
+        Some(given) => {
+            let statement = statement::verify(state, given).await?;
+            let issuer = statement.issuer;
+            (Origin::Statement { issuer }, statement.claims)
+        }
+        None if state.config().registration == Registration::Statement => {
+            return Err(RouteError::NoStatement);
+        }
+        None => (Origin::Open, Map::new()),
+    };
+    let website_checked = claims.contains_key("client_uri");
+    asked.extend(claims);
+    let facts = Facts {
+        website_checked,
+        ..facts(&asked)?
+    };
     let method = text(&asked, "token_endpoint_auth_method")?.unwrap_or("client_secret_basic");
     let keys = keys(&asked)?;
     let kind = match (method, keys.is_some()) {
@@ -111,7 +157,9 @@ async fn register(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
         options: ClientOptions {
             id_token_alg,
             post_logout_redirect_uris: post_logout_redirect_uris.clone(),
-            origin: Origin::Open,
+            facts: facts.clone(),
+            launch_uri: text(&asked, "launch_uri")?.map(str::to_owned),
+            origin,
             received: None,
         },
     };
@@ -129,12 +177,43 @@ async fn register(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
     if !post_logout_redirect_uris.is_empty() {
         answer["post_logout_redirect_uris"] = json!(post_logout_redirect_uris);
     }
-    for name in ["jwks", "jwks_uri"] {
-        if let Some(value) = asked.get(name) {
-            answer[name] = value.clone();
+    for name in KEPT {
+        if let Some(value) = asked.get(*name) {
+            answer[*name] = value.clone();
         }
     }
+    if let Some(statement) = given {
+        answer["software_statement"] = json!(statement);
+    }
     Ok(answer)
+}
+
+/// What people are to be told: `client_uri`, `policy_uri` and `contacts` of RFC 7591, and three members of
+/// our own, `maker`, `policy_version` and `attestation` (an object of the questions, true or false).
+fn facts(asked: &Map<String, Value>) -> Result<Facts, RouteError> {
+    let owned = |name| Ok::<_, RouteError>(text(asked, name)?.map(str::to_owned));
+    let mut answers = BTreeMap::new();
+    match asked.get("attestation") {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(given)) => {
+            for (question, answer) in given {
+                let answer = answer
+                    .as_bool()
+                    .ok_or_else(|| refused("attestation must be an object of true and false"))?;
+                answers.insert(question.clone(), answer);
+            }
+        }
+        Some(_) => return Err(refused("attestation must be an object of true and false")),
+    }
+    Ok(Facts {
+        maker: owned("maker")?,
+        website: owned("client_uri")?,
+        website_checked: false,
+        privacy_policy: owned("policy_uri")?,
+        policy_version: owned("policy_version")?,
+        contact: texts(asked, "contacts")?.into_iter().next(),
+        answers,
+    })
 }
 
 fn refused(words: &str) -> RouteError {

@@ -4,76 +4,15 @@
 //! The visibility of a token is parsed elsewhere (`visibility::scope`); here scopes keep the syntax in
 //! which they were asked for, because v1 asked means v1 answered.
 
+mod catalogue;
+
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::LazyLock;
-
-use figment::Figment;
-use figment::providers::{Format as _, Toml};
-use serde::Deserialize;
 
 use crate::fhir::definitions::definitions;
 use crate::search;
 
-/// The scopes.toml catalogue.
-#[derive(Debug, Default, Deserialize)]
-pub struct Catalogue {
-    /// The day the list took this form; part of what a wildcard means.
-    pub version: String,
-    #[serde(rename = "group")]
-    pub groups: Vec<Group>,
-}
-
-/// A heading of the consent page.
-#[derive(Debug, Deserialize)]
-pub struct Group {
-    pub title: String,
-    #[serde(rename = "entry")]
-    pub entries: Vec<Entry>,
-}
-
-/// A resource type that an app may be granted.
-#[derive(Debug, Deserialize)]
-pub struct Entry {
-    pub resource: String,
-    pub label: String,
-    pub detail: String,
-    #[serde(default, rename = "category")]
-    pub categories: Vec<Category>,
-}
-
-/// A part of a type that can be granted by itself.
-#[derive(Debug, Deserialize)]
-pub struct Category {
-    pub label: String,
-    /// The narrowing query, `category=system|code`.
-    pub query: String,
-}
-
-impl Catalogue {
-    /// Every entry, in the order of the page.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.groups.iter().flat_map(|group| group.entries.iter())
-    }
-
-    /// Whether a resource type is listed.
-    #[must_use]
-    pub fn lists(&self, resource: &str) -> bool {
-        self.entries().any(|entry| entry.resource == resource)
-    }
-}
-
-/// The catalogue, parsed on first use.
-#[must_use]
-pub fn catalogue() -> &'static Catalogue {
-    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
-        // A unit test parses the file, so that this default is never served.
-        Figment::from(Toml::string(include_str!("scopes.toml")))
-            .extract()
-            .unwrap_or_default()
-    });
-    &CATALOGUE
-}
+pub use catalogue::{Catalogue, Category, Entry, Group, Other, catalogue};
 
 /// Scopes that speak of no resource and that this server knows.
 pub const IDENTITY: &[&str] = &[

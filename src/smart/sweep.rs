@@ -4,7 +4,7 @@ use sea_orm::{ColumnTrait as _, Condition};
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{code, grant, request, session, token};
-use super::{DAY, SmartState, attempts, launch};
+use super::{DAY, SmartState, attempts, authorize, launch};
 use crate::sql::Sql;
 use crate::store::StoreError;
 
@@ -26,7 +26,7 @@ pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
         .exec(connection)
         .await?;
     let requests = request::Entity::delete_many()
-        .filter(request::Column::Expires.lte(now))
+        .filter(request::Column::Expires.lte(now - authorize::LATE))
         .exec(connection)
         .await?;
     let codes = code::Entity::delete_many()

@@ -186,7 +186,9 @@ async fn issue(
 ) -> Result<Value, RouteError> {
     let now = state.now();
     let config = state.config();
-    let life = config.access_token_life;
+    // Nothing outlives the grant.
+    let until = |expires: Millis| grant.ends.map_or(expires, |ends| ends.min(expires));
+    let expires = until(now + config.access_token_life);
     let scope_text = scope.to_string();
     let access = grants::issue_token(
         connection,
@@ -194,23 +196,23 @@ async fn issue(
         token::ACCESS,
         &scope_text,
         now,
-        now + life,
+        expires,
     )
     .await?;
     let mut answer = json!({
         "access_token": access,
         "token_type": "Bearer",
-        "expires_in": life / SECOND,
+        "expires_in": (expires - now) / SECOND,
         "scope": scope_text,
     });
-    if ScopeList::parse(&grant.scope).has("offline_access") {
+    if grant.scopes().has("offline_access") {
         let refresh = grants::issue_token(
             connection,
             &grant.id,
             token::REFRESH,
             &grant.scope,
             now,
-            now + config.refresh_token_life,
+            until(now + config.refresh_token_life),
         )
         .await?;
         answer["refresh_token"] = json!(refresh);
@@ -225,7 +227,7 @@ async fn issue(
     }
     answer["smart_style_url"] = json!(state.url("/assets/smart-style.json"));
     if scope.has("openid") {
-        let claims = id_token_claims(state, client, grant, scope, nonce, now + life);
+        let claims = id_token_claims(state, client, grant, scope, nonce, expires);
         answer["id_token"] = json!(signing.sign(&client.id_token_alg, &claims)?);
     }
     grants::touch(connection, &grant.id, now).await?;

@@ -26,28 +26,40 @@ pub enum Role {
     Staff,
     Auditor,
     Admin,
+    /// Whoever makes apps: opens no record, and gives apps nothing.
+    Developer,
 }
 
 impl Role {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Patient,
         Self::Representative,
         Self::Clinician,
         Self::Staff,
         Self::Auditor,
         Self::Admin,
+        Self::Developer,
     ];
 
     /// The word on the command line and in the database.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.class().name()
+        match self {
+            Self::Developer => "developer",
+            role => role.class().name(),
+        }
     }
 
     /// The role with this [`name`](Self::name).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    /// Whether somebody with this role can give an app anything.
+    #[must_use]
+    pub fn gives(self) -> bool {
+        self != Self::Developer
     }
 
     /// The viewer class of someone with this role.
@@ -60,6 +72,7 @@ impl Role {
             Self::Staff => ViewerClass::Staff,
             Self::Auditor => ViewerClass::Auditor,
             Self::Admin => ViewerClass::Admin,
+            Self::Developer => ViewerClass::Other,
         }
     }
 }

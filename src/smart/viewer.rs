@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::entities::token::ACCESS;
 use super::launch::{self, LaunchContext};
+use super::scopes::{ScopeList, catalogue};
 use super::{SmartState, generation, representative, secret};
 use crate::clock::Millis;
 use crate::sql::Sql;
@@ -149,13 +150,13 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
     let now = select.bind(state.now());
     select.push(&format!(
         "SELECT g.client_id, g.account, g.class, g.person, g.patient, t.scope, t.created, t.expires, \
-         g.context \
+         g.context, g.catalogue, g.scope \
          FROM auth_token t \
          JOIN auth_grant g ON g.id = t.grant_id \
          JOIN oauth_client c ON c.client_id = g.client_id \
          LEFT JOIN account a ON a.id = g.account \
          WHERE t.hash = {hash} AND t.kind = {kind} AND t.expires > {now} \
-         AND g.revoked IS NULL AND c.disabled IS NULL \
+         AND g.revoked IS NULL AND (g.ends IS NULL OR g.ends > {now}) AND c.disabled IS NULL \
          AND (g.account IS NULL OR (a.id IS NOT NULL AND a.disabled IS NULL)) \
          AND (g.account IS NULL OR g.patient IS NULL \
          OR g.class NOT IN ('patient', 'representative') OR EXISTS (SELECT 1 FROM account_record r \
@@ -170,13 +171,23 @@ pub(super) async fn find_live(state: &SmartState, plain: &str) -> Result<Option<
         return Ok(None);
     };
     let context: Option<String> = row.try_get_by_index(8)?;
+    let scope: String = row.try_get_by_index(5)?;
+    let day: Option<String> = row.try_get_by_index(9)?;
+    let granted: String = row.try_get_by_index(10)?;
+    // A person may have made it less since the token was issued.
+    let scope = if scope == granted {
+        scope
+    } else {
+        let granted = ScopeList::parse(&granted);
+        ScopeList::parse(&scope).within(&granted).to_string()
+    };
     let live = Live {
         client_id: row.try_get_by_index(0)?,
         account: row.try_get_by_index(1)?,
         class: row.try_get_by_index(2)?,
         person: row.try_get_by_index(3)?,
         patient: row.try_get_by_index(4)?,
-        scope: row.try_get_by_index(5)?,
+        scope: catalogue().frozen(&scope, day.as_deref()).into_owned(),
         created: row.try_get_by_index(6)?,
         expires: row.try_get_by_index(7)?,
         launch: launch::of_text(context.as_deref()),

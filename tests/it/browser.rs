@@ -5,6 +5,7 @@ mod app;
 mod chromium;
 mod hospital;
 mod oauth_app;
+mod own_pages;
 mod pages;
 mod smart_apps;
 mod tools;

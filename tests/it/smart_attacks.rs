@@ -78,7 +78,6 @@ async fn other_mistakes_go_back_to_the_app_without_a_code(server: Server) {
             Some("patient/Nothing.rs system/*.rs"),
             "invalid_scope",
         ),
-        ("launch", Some("abc"), "invalid_request"),
         ("request", Some("x.y.z"), "request_not_supported"),
         (
             "request_uri",
@@ -95,6 +94,12 @@ async fn other_mistakes_go_back_to_the_app_without_a_code(server: Server) {
             assert_eq!(answer["state"], *sent.state.secret());
         }
     }
+    // Only the person can open an app from a chart again: they are told, with a link back.
+    let page = browser.open(&with(&sent.url, "launch", Some("abc"))).await.page();
+    assert_eq!(page.status, 400);
+    let answer = Browser::link_back(&page).answer();
+    assert_eq!(answer["error"], "invalid_request");
+    assert!(!answer.contains_key("code"));
     // `plain` with the challenge that the verifier is.
     let plain = with(&sent.url, "code_challenge", Some(&verifier[..43]));
     let plain = Url::parse(&plain).unwrap();
@@ -569,16 +574,22 @@ async fn an_answer_after_ten_minutes_is_too_late(server: Server) {
     let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
     let browser = Browser::new(server);
-    let page = browser
-        .to_consent(&app.start("patient/Goal.rs"), &user)
-        .await;
+    let sent = app.start("patient/Goal.rs");
+    let page = browser.to_consent(&sent, &user).await;
     let mut form = page.form("/auth/consent");
     form.set("action", "allow");
     server.advance(10 * 60_000);
     let late = browser.submit(&form).await.page();
     assert_eq!(late.status, 400);
     assert!(late.body.contains("ten minutes"));
+    // Told in words, and led back with an answer that the app understands.
+    let back = Browser::link_back(&late).answer();
+    assert_eq!(back["error"], "access_denied");
+    assert_eq!(back["error_description"], "timeout");
+    assert_eq!(back["state"], *sent.state.secret());
+    server.advance(60 * 60_000);
     assert!(candor::smart::sweep(&server.state).await.unwrap() >= 1);
+    assert!(browser.submit(&form).await.page().body.contains("no longer good"));
 }
 
 async fn markup_in_what_others_wrote_stays_text(server: Server) {

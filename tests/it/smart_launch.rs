@@ -193,7 +193,8 @@ async fn a_launch_is_for_one_app_one_person_five_minutes_and_once(server: Server
     let other = App::new(server, &server.add_client(ClientKind::Public, SCOPE).await);
     let mut stolen = other.start(SCOPE);
     stolen.url.query_pairs_mut().append_pair("launch", &launch);
-    assert_eq!(refused(&stolen).await, "invalid_request");
+    let page = Browser::new(server).open(stolen.url.as_str()).await.page();
+    assert_eq!(Browser::link_back(&page).answer()["error"], "invalid_request");
     // Somebody else signs in: told so, and not signed in. Then the right one.
     let sent = world.start(&launch, SCOPE);
     let stranger = server.add_user(Role::Clinician, Some("dr-day"), &[]).await;
@@ -210,13 +211,29 @@ async fn a_launch_is_for_one_app_one_person_five_minutes_and_once(server: Server
     busy.sign_in(&login, &stranger.username, PASSWORD).await.page();
     let second = world.launch(json!({})).await;
     let page = busy.open(world.start(&second, SCOPE).url.as_str()).await.page();
+    assert_eq!(page.url.path(), "/auth/switch");
+    assert!(page.body.contains("opened for somebody else"));
+    assert!(!page.body.contains("value=\"stay\""));
+    let mut form = page.form("/auth/switch");
+    form.set("action", "stay");
+    let page = busy.submit(&form).await.page();
     assert_eq!(page.url.path(), "/login");
     assert!(!page.body.contains("signed in already") && !page.body.contains(&stranger.username));
-    // Once, and for five minutes.
-    assert_eq!(refused(&world.start(&launch, SCOPE)).await, "invalid_request");
+    // Once, and for five minutes: the person is told to go back to the chart.
+    let gone = async |launch: &str| {
+        let sent = world.start(launch, SCOPE);
+        let page = Browser::new(server).open(sent.url.as_str()).await.page();
+        assert_eq!(page.status, 400);
+        assert!(page.body.contains("Go back to the chart"), "{}", page.body);
+        let answer = Browser::link_back(&page).answer();
+        assert!(!answer.contains_key("code"));
+        assert_eq!(answer["error"], "invalid_request");
+        assert_eq!(answer["state"], *sent.state.secret());
+    };
+    gone(&launch).await;
     let late = world.launch(json!({})).await;
     server.advance(300_000);
-    assert_eq!(refused(&world.start(&late, SCOPE)).await, "invalid_request");
+    gone(&late).await;
     assert!(candor::smart::sweep(&server.state).await.unwrap() >= 1);
     // Launched on its own, an app may ask for the scope; it gets no context.
     let alone = world.app.connect(server, &world.clinician, SCOPE, |_| ()).await;

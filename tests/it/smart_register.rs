@@ -113,7 +113,7 @@ async fn every_registration_has_its_clock(server: Server) {
     };
     new.options.received = Some(asked);
     let late = clients::add(&server.store, new).await.unwrap();
-    let listed = registrations::list(&server.store).await.unwrap();
+    let listed = registrations::list(&server.store, &jiff::tz::TimeZone::UTC).await.unwrap();
     let of = |id: &str| listed.iter().find(|one| one.client_id == id).unwrap();
     let now = Some(server.clock.now());
     let one = of(open["client_id"].as_str().unwrap());

@@ -74,9 +74,10 @@ pub(crate) use each_smart_database;
 
 impl Server {
     pub async fn start(database: Database) -> Self {
-        Self::start_with(database, |_| {}).await
+        Self::start_with(database, |_| ()).await
     }
 
+    /// A server with another configuration.
     pub async fn start_with(database: Database, change: impl FnOnce(&mut SmartConfig)) -> Self {
         let database = TestDatabase::create(database).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -92,7 +93,7 @@ impl Server {
         .unwrap();
         let mut config = SmartConfig::new(&public);
         config.allow_loopback_jwks = true;
-        config.registration_is_open = true;
+        config.registration = candor::config::Registration::Open;
         config.client_address_header = Some("x-forwarded-for".to_owned());
         config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         change(&mut config);

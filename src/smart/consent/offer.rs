@@ -2,47 +2,57 @@
 
 use std::collections::HashSet;
 
+use crate::fhir::definitions::definitions;
 use crate::smart::scopes::{Entry, Permissions, ResourceScope, ScopeList, catalogue};
+use crate::texts::Texts;
+use crate::visibility::level::Level;
 
 /// Beside a subject in the value of a box that allows adding and changing.
 const WRITE: &str = "!write";
 
 /// A heading with its boxes.
-pub(super) struct GroupView {
-    pub(super) title: String,
-    pub(super) lines: Vec<LineView>,
+pub(in crate::smart) struct GroupView {
+    pub(in crate::smart) title: String,
+    pub(in crate::smart) lines: Vec<LineView>,
 }
 
 /// A box.
-pub(super) struct LineView {
-    pub(super) value: String,
-    pub(super) label: String,
-    pub(super) detail: String,
-    pub(super) is_ticked: bool,
+pub(in crate::smart) struct LineView {
+    pub(in crate::smart) value: String,
+    pub(in crate::smart) label: String,
+    pub(in crate::smart) detail: String,
+    pub(in crate::smart) is_ticked: bool,
     /// The app cannot work without it: shown, not un-tickable.
-    pub(super) is_needed: bool,
+    pub(in crate::smart) is_needed: bool,
     /// Parts that can be given instead of the whole.
-    pub(super) parts: Vec<PartView>,
+    pub(in crate::smart) parts: Vec<PartView>,
 }
 
 /// A part of a type.
-pub(super) struct PartView {
-    pub(super) value: String,
-    pub(super) label: String,
-    pub(super) is_ticked: bool,
+pub(in crate::smart) struct PartView {
+    pub(in crate::smart) value: String,
+    pub(in crate::smart) label: String,
+    pub(in crate::smart) is_ticked: bool,
 }
 
 /// Who gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Giver {
+pub(in crate::smart) enum Giver {
     PatientSide,
     Staff,
     /// Staff who launched the app from a patient's chart.
     StaffWithPatient,
 }
 
+/// What the same person was asked for the same app and record before, and what they allowed.
+#[derive(Clone, Debug)]
+pub(in crate::smart) struct Before {
+    pub(in crate::smart) asked: ScopeList,
+    pub(in crate::smart) granted: ScopeList,
+}
+
 /// What an app asked for and this person can give.
-pub(super) struct Offer {
+pub(in crate::smart) struct Offer {
     scopes: ScopeList,
     giver: Giver,
 }
@@ -57,37 +67,111 @@ struct Subject<'a> {
 }
 
 impl Offer {
-    pub(super) fn new(asked: &str, giver: Giver) -> Self {
+    /// `level`: how far the giver's authority reaches; what lies beyond does not exist for them.
+    pub(in crate::smart) fn new(asked: &str, giver: Giver, level: Level) -> Self {
         let asked = ScopeList::parse(asked);
-        let scopes = match giver {
+        let mut scopes = match giver {
             Giver::PatientSide => asked.for_patient_side(),
             Giver::Staff => asked.for_staff(false),
             Giver::StaffWithPatient => asked.for_staff(true),
         };
+        if giver == Giver::PatientSide {
+            scopes.resources.retain(|scope| {
+                definitions()
+                    .type_id(&scope.resource)
+                    .is_some_and(|type_id| level.reaches(type_id))
+            });
+        }
         Self { scopes, giver }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// What was granted, to be narrowed.
+    pub(in crate::smart) fn of_granted(granted: ScopeList, giver: Giver) -> Self {
+        Self {
+            scopes: granted,
+            giver,
+        }
+    }
+
+    /// All of it, as text.
+    pub(in crate::smart) fn text(&self) -> String {
+        self.scopes.to_string()
+    }
+
+    pub(in crate::smart) fn is_empty(&self) -> bool {
         self.scopes.resources.is_empty() && !self.scopes.has("openid")
     }
 
-    pub(super) fn offers_identity(&self) -> bool {
+    pub(in crate::smart) fn offers_identity(&self) -> bool {
         ["openid", "fhirUser", "profile"]
             .iter()
             .any(|scope| self.scopes.has(scope))
     }
 
-    pub(super) fn offers_long(&self) -> bool {
+    pub(in crate::smart) fn offers_long(&self) -> bool {
         self.scopes.has("offline_access")
     }
 
-    /// Everything that reads; what writes is never ticked beforehand.
-    pub(super) fn ticked_at_first(&self) -> HashSet<String> {
-        self.subjects()
-            .into_iter()
-            .filter(|subject| subject.reads)
-            .map(|subject| subject.name)
-            .collect()
+    /// Everything that reads; what writes is never ticked beforehand. Where the same was asked before, what
+    /// was allowed then.
+    pub(in crate::smart) fn ticked_at_first(&self, before: Option<&Before>) -> HashSet<String> {
+        let mut ticked = HashSet::new();
+        for subject in self.subjects().into_iter().filter(|one| one.reads) {
+            let Some(before) = before.filter(|before| !self.is_new(&subject.name, Some(before)))
+            else {
+                ticked.insert(subject.name);
+                continue;
+            };
+            let same = before
+                .granted
+                .resources
+                .iter()
+                .filter(|scope| scope.resource == subject.resource || scope.resource == "*");
+            for scope in same {
+                let is_whole =
+                    scope.narrowing.is_none() || scope.narrowing.as_deref() == subject.narrowing;
+                if is_whole {
+                    ticked.insert(subject.name.clone());
+                } else if subject.narrowing.is_none() {
+                    ticked.insert(scope.subject());
+                }
+            }
+        }
+        ticked
+    }
+
+    /// Every box, those that write too: what stands in a grant was ticked.
+    pub(in crate::smart) fn everything(&self) -> HashSet<String> {
+        let mut ticked = HashSet::new();
+        for subject in self.subjects() {
+            if subject.writes {
+                ticked.insert(format!("{}{WRITE}", subject.name));
+            }
+            if subject.reads {
+                ticked.insert(subject.name);
+            }
+        }
+        ticked
+    }
+
+    /// Whether a subject of the page was not asked for before, wholly or in part.
+    fn is_new(&self, subject: &str, before: Option<&Before>) -> bool {
+        let Some(before) = before else { return false };
+        self.scopes
+            .resources
+            .iter()
+            .filter(|scope| scope.subject() == subject)
+            .any(|scope| !before.asked.resources.iter().any(|own| own.covers(scope)))
+    }
+
+    /// Whether anything is asked that was not asked before.
+    pub(in crate::smart) fn has_news(&self, before: &Before) -> bool {
+        !self.scopes.is_within(&before.asked)
+    }
+
+    /// Whether who signed in was not asked for before.
+    pub(in crate::smart) fn identity_is_new(&self, before: &Before) -> bool {
+        self.offers_identity() && !before.asked.has("openid")
     }
 
     /// An app that opens a patient's record has to know whose it is.
@@ -130,14 +214,21 @@ impl Offer {
         subjects
     }
 
-    /// The page's boxes under their headings.
-    pub(super) fn view(&self, ticked: &HashSet<String>) -> Vec<GroupView> {
-        let subjects = self.subjects();
+    /// The page's boxes under their headings: those of which `is_new` says yes or no, as `wanted`.
+    pub(in crate::smart) fn view(
+        &self,
+        ticked: &HashSet<String>,
+        before: Option<&Before>,
+        wanted: bool,
+    ) -> Vec<GroupView> {
+        let mut subjects = self.subjects();
+        subjects.retain(|subject| self.is_new(&subject.name, before) == wanted);
+        let texts = Texts::here();
         let mut groups: Vec<GroupView> = catalogue()
             .groups
             .iter()
             .map(|group| GroupView {
-                title: group.title.clone(),
+                title: texts.plain(&group.title, []),
                 lines: group
                     .entries
                     .iter()
@@ -151,7 +242,7 @@ impl Offer {
             })
             .collect();
         groups.push(GroupView {
-            title: "Other records".to_owned(),
+            title: texts.plain("consent-others", []),
             lines: subjects
                 .iter()
                 .filter(|subject| !catalogue().lists(subject.resource))
@@ -190,8 +281,8 @@ impl Offer {
                 is_ticked: ticked.contains(&value),
                 is_needed: false,
                 value,
-                label: format!("Add to and change: {label}"),
-                detail: "The app may write, not only read.".to_owned(),
+                label: Texts::here().plain("consent-write", [("what", label.into())]),
+                detail: Texts::here().plain("consent-write-more", []),
                 parts: Vec::new(),
             });
         }
@@ -199,7 +290,7 @@ impl Offer {
     }
 
     /// The scopes that the ticked boxes stand for, each in the syntax it was asked in.
-    pub(super) fn granted(
+    pub(in crate::smart) fn granted(
         &self,
         ticked: &HashSet<String>,
         identity: bool,
@@ -269,18 +360,22 @@ fn parts(entry: &Entry, ticked: &HashSet<String>) -> Vec<PartView> {
             PartView {
                 is_ticked: ticked.contains(&value),
                 value,
-                label: part.label.clone(),
+                label: Texts::here().plain(&part.label, []),
             }
         })
         .collect()
 }
 
 fn words(subject: &Subject<'_>, entry: Option<&Entry>) -> (String, String) {
+    let texts = Texts::here();
     let (label, detail) = match entry {
-        Some(entry) => (entry.label.clone(), entry.detail.clone()),
+        Some(entry) => (
+            texts.plain(&entry.label, []),
+            texts.plain(&entry.detail, []),
+        ),
         None if subject.resource == "*" => (
-            "Everything you may see".to_owned(),
-            "Every kind of record that your work lets you open.".to_owned(),
+            texts.plain("consent-everything", []),
+            texts.plain("consent-everything-more", []),
         ),
         None => (subject.resource.to_owned(), String::new()),
     };
@@ -295,71 +390,17 @@ fn words(subject: &Subject<'_>, entry: Option<&Entry>) -> (String, String) {
             .find(|category| category.query == plain)
     });
     match known {
-        Some(category) => (category.label.clone(), format!("Part of: {label}.")),
-        None => (label, format!("Only those with {plain}.")),
+        Some(category) => (
+            texts.plain(&category.label, []),
+            texts.plain("consent-part-of", [("whole", label.into())]),
+        ),
+        None => {
+            let condition = plain.into_owned();
+            let only = texts.plain("consent-only-with", [("condition", condition.into())]);
+            (label, only)
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ticks(values: &[&str]) -> HashSet<String> {
-        values.iter().map(|value| (*value).to_owned()).collect()
-    }
-
-    #[test]
-    fn what_is_ticked_is_granted_and_nothing_else() {
-        let offer = Offer::new(
-            "launch/patient openid offline_access patient/*.rs",
-            Giver::PatientSide,
-        );
-        let granted = offer.granted(&ticks(&["Condition"]), false, false);
-        // The front page of the record is needed with launch/patient.
-        assert_eq!(
-            granted.to_string(),
-            "launch/patient patient/Patient.rs patient/Condition.rs"
-        );
-        let all = offer.granted(&offer.ticked_at_first(), true, true);
-        assert_eq!(all.resources.len(), catalogue().entries().count());
-        assert!(all.has("openid") && all.has("offline_access"));
-    }
-
-    #[test]
-    fn a_part_stands_in_for_the_whole() {
-        let offer = Offer::new(
-            "patient/Observation.read patient/Goal.read",
-            Giver::PatientSide,
-        );
-        let laboratory = "Observation?category=http://terminology.hl7.org/CodeSystem/\
-            observation-category|laboratory";
-        assert_eq!(
-            offer.granted(&ticks(&[laboratory]), true, true).to_string(),
-            "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/\
-             observation-category|laboratory"
-        );
-        let whole = offer.granted(&ticks(&["Observation", laboratory]), true, true);
-        assert_eq!(whole.to_string(), "patient/Observation.read");
-    }
-
-    #[test]
-    fn a_box_that_was_not_offered_grants_nothing() {
-        let offer = Offer::new("patient/Goal.rs", Giver::PatientSide);
-        let granted = offer.granted(
-            &ticks(&["Condition", "*", "Goal!write", "Goal"]),
-            true,
-            true,
-        );
-        assert_eq!(granted.to_string(), "patient/Goal.rs");
-    }
-
-    #[test]
-    fn writing_is_a_box_of_its_own() {
-        let offer = Offer::new("user/Observation.cruds", Giver::Staff);
-        assert_eq!(offer.ticked_at_first(), ticks(&["Observation"]));
-        let reading = offer.granted(&ticks(&["Observation"]), true, true);
-        assert_eq!(reading.to_string(), "user/Observation.rs");
-        let both = offer.granted(&ticks(&["Observation", "Observation!write"]), true, true);
-        assert_eq!(both.to_string(), "user/Observation.cruds");
-    }
-}
+mod tests;

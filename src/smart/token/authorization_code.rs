@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::RouteError;
 use crate::smart::entities::{client, code};
 use crate::smart::params::Params;
-use crate::smart::scopes::ScopeList;
 use crate::smart::{SmartState, grants, representative, secret};
 
 pub(super) async fn exchange(
@@ -63,7 +62,7 @@ pub(super) async fn exchange(
         tx.commit().await?;
         return Err(RouteError::Grant);
     }
-    let scope = ScopeList::parse(&grant.scope);
+    let scope = grant.scopes();
     let nonce = code.nonce.as_deref();
     let answer = super::issue(state, &signing, connection, client, &grant, &scope, nonce).await?;
     tx.commit().await?;

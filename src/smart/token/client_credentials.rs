@@ -50,7 +50,8 @@ pub(super) async fn exchange(
         created: Set(now),
         used: Set(None),
         revoked: Set(None),
-        context: Set(None),
+        catalogue: Set(client.catalogue.clone()),
+        ..Default::default()
     })
     .on_conflict(
         OnConflict::column(grant::Column::Id)
@@ -58,6 +59,7 @@ pub(super) async fn exchange(
                 grant::Column::Class,
                 grant::Column::Person,
                 grant::Column::Scope,
+                grant::Column::Catalogue,
             ])
             .to_owned(),
     )

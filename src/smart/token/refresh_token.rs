@@ -69,10 +69,14 @@ pub(super) async fn exchange(
         .ok_or(RouteError::Grant)?;
     let giver = grants::find_giver(connection, &grant).await?;
     let may_give = representative::may_give(state, connection, &grant).await?;
-    if token.expires <= now || giver.is_none() || !may_give {
+    if token.expires <= now || grant.is_over(now) || giver.is_none() || !may_give {
         return Err(RouteError::Grant);
     }
-    let granted = ScopeList::parse(&grant.scope);
+    let granted = grant.scopes();
+    if !granted.has("offline_access") {
+        // The person took it back.
+        return Err(RouteError::Grant);
+    }
     let scope = match params.get("scope")? {
         // Looked at before the token is spent: a wrong word must not cost the grant.
         Some(asked) => {

@@ -109,6 +109,32 @@ impl Hospital {
         printed["client_id"].as_str().unwrap().to_owned()
     }
 
+    /// `candor client describe`: what people are told of an app.
+    pub async fn describe_app(&self, client_id: &str, told: &[&str]) {
+        let mut arguments = vec!["client", "describe", "--client-id", client_id];
+        arguments.extend(told);
+        self.run(&arguments, "").await;
+    }
+
+    /// `candor client add` for an app that staff open.
+    pub async fn add_launched_app(&self, name: &str, address: &str) {
+        let arguments = [
+            "client",
+            "add",
+            "--name",
+            name,
+            "--type",
+            "public",
+            "--scope",
+            "launch user/*.rs",
+            "--redirect-uri",
+            address,
+            "--launch-uri",
+            address,
+        ];
+        self.run(&arguments, "").await;
+    }
+
     /// `candor user add` with [`PASSWORD`]; `more` are the other arguments.
     pub async fn add_user(&self, username: &str, more: &str) {
         let mut arguments = vec!["user", "add", "--username", username];

@@ -87,8 +87,11 @@ async fn fhirclient_is_launched_from_an_ehr() {
         assert_eq!(identity["patient"], "ana");
         let user = identity["user"].as_str().unwrap();
         assert!(user.ends_with("Practitioner/lee"), "{identity}");
-        // The launch was good once.
+        // The launch was good once: the doctor is told to go back to the chart, or to the app.
         chromium.client.goto(&there).await.unwrap();
+        let authorize = format!("{}/auth/authorize", hospital.origin);
+        chromium.wait_for_address(&authorize).await;
+        chromium.click("main a").await;
         chromium.wait_for_address(&redirect).await;
         let state = chromium.wait_for("#state[data-state=failed]").await;
         drop(state);

@@ -1,0 +1,22 @@
+# For people who work here.
+staff-title = Open an app for a patient
+staff-link = Open an app for a patient
+staff-query = Name or record number
+staff-search = Search
+staff-found = Patients found
+staff-none = No patient was found whom you may see.
+staff-choose = Choose
+staff-born = born { $date }
+staff-number = number { $number }
+staff-app = App
+staff-no-apps = No app is registered that can be opened from here.
+staff-visit = Visit
+staff-visit-none = None
+staff-banner = The app has to show whose record it is
+staff-intent = What the app is to do, if it needs to be told (intent)
+staff-open = Open the app
+staff-once = The app has five minutes to start, and it works once.
+staff-other = Another patient
+staff-say-who = Type a name or a record number.
+staff-say-app = Choose one of the apps.
+staff-no-visit = This visit is not one of this patient. Choose another.

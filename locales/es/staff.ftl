@@ -1,0 +1,22 @@
+# For people who work here.
+staff-title = Abrir una aplicación para un paciente
+staff-link = Abrir una aplicación para un paciente
+staff-query = Nombre o número de expediente
+staff-search = Buscar
+staff-found = Pacientes encontrados
+staff-none = No se encontró ningún paciente que usted pueda ver.
+staff-choose = Elegir
+staff-born = fecha de nacimiento { $date }
+staff-number = número { $number }
+staff-app = Aplicación
+staff-no-apps = No hay ninguna aplicación registrada que se pueda abrir desde aquí.
+staff-visit = Visita
+staff-visit-none = Ninguna
+staff-banner = La aplicación debe mostrar de quién es el expediente
+staff-intent = Lo que la aplicación debe hacer, si hay que decírselo (intent)
+staff-open = Abrir la aplicación
+staff-once = La aplicación tiene cinco minutos para empezar, y funciona una vez.
+staff-other = Otro paciente
+staff-say-who = Escriba un nombre o un número de expediente.
+staff-say-app = Elija una de las aplicaciones.
+staff-no-visit = Esta visita no es de este paciente. Elija otra.
