@@ -81,6 +81,9 @@ pub fn main() -> ExitCode {
             Command::Derive(derive) => derive.run(),
         }
     });
+    // Whatever still runs in the background has no more to say.
+    drop(runtime);
+    observe::logging::flush();
     match result {
         Ok(code) => code,
         Err(error) => fail(&error),

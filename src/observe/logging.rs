@@ -1,10 +1,16 @@
 //! Log lines: JSON or text, on standard error, so that a command's own output stays clean.
 
 use std::io::IsTerminal as _;
+use std::sync::{Arc, OnceLock};
 
 use tracing_subscriber::EnvFilter;
 
+use super::lines::{Fields, Line};
+use super::output::{Output, ToOutput};
 use crate::config::{Config, LogFormat};
+
+/// The process's log, once it was started.
+static OUTPUT: OnceLock<Arc<Output>> = OnceLock::new();
 
 /// Starts logging for this process. Only the first call has an effect.
 ///
@@ -12,17 +18,13 @@ use crate::config::{Config, LogFormat};
 pub fn start(config: &Config) {
     // `Config::load` checked the filter.
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let output = OUTPUT.get_or_init(|| Output::start(std::io::stderr()));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(ToOutput(output.clone()))
         .with_target(true);
     let started = match config.log_format {
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .try_init(),
+        LogFormat::Json => builder.fmt_fields(Fields).event_format(Line).try_init(),
         LogFormat::Text => builder
             .with_ansi(std::io::stderr().is_terminal())
             .try_init(),
@@ -32,5 +34,12 @@ pub fn start(config: &Config) {
             let place = panic.location().map(ToString::to_string);
             tracing::error!(place, "panic");
         }));
+    }
+}
+
+/// Writes the lines that wait: before the process says something else there, and before it ends.
+pub fn flush() {
+    if let Some(output) = OUTPUT.get() {
+        output.flush();
     }
 }
