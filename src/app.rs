@@ -1,6 +1,7 @@
 //! The running server: what its parts share, how they are wired, how it starts and stops.
 
 mod api;
+mod front;
 pub mod guards;
 pub mod health;
 mod listener;
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
+
+use front::Front;
 
 use crate::clock::{Clock, Millis};
 use crate::config::{Config, Release};
@@ -159,8 +162,8 @@ impl App {
             .context("The authorization server could not start")
     }
 
-    /// The whole router, guards and all.
-    pub fn router(&self, smart: SmartState, audit: Option<AuditLog>) -> Router {
+    /// Everything that is answered, guards and all.
+    fn front(&self, smart: SmartState, audit: Option<AuditLog>) -> Front {
         let body_limit = usize::try_from(self.config.limits.body_megabytes)
             .unwrap_or(usize::MAX)
             .saturating_mul(1 << 20);
@@ -171,25 +174,29 @@ impl App {
         if self.store.clock().is_test() {
             router = router.route("/_test/clock", get(test_clock::show).put(test_clock::set));
         }
-        router
+        let api = api::state(self, &smart, body_limit, audit);
+        let limit = Duration::from_secs(self.config.limits.request_seconds.into());
+        let router = router
             .fallback(guards::unknown_route)
             .with_state(self.clone())
-            .merge(api::router(self, &smart, body_limit, audit))
-            .merge(smart::router(smart))
+            .nest_service(FHIR_PATH, api::service(api.clone(), smart.clone(), ""))
+            .merge(smart::router(smart.clone()))
             .layer(
                 // The first is outermost.
                 ServiceBuilder::new()
                     .layer(middleware::from_fn(observe::requests::observe))
                     .layer(middleware::from_fn(guards::outcome_for_errors))
                     .layer(CatchPanicLayer::custom(guards::answer_panic))
-                    .layer(middleware::from_fn_with_state(
-                        Duration::from_secs(self.config.limits.request_seconds.into()),
-                        guards::time_limit,
-                    ))
+                    .layer(middleware::from_fn_with_state(limit, guards::time_limit))
                     // Inside out: what the limit measures is the decompressed body.
                     .layer(RequestDecompressionLayer::new())
                     .layer(DefaultBodyLimit::max(body_limit)),
-            )
+            );
+        Front {
+            api: api::service(api, smart.clone(), FHIR_PATH),
+            router,
+            limit,
+        }
     }
 }
 
@@ -279,13 +286,13 @@ impl Server {
         } else {
             (None, None)
         };
-        let router = app.router(smart.clone(), log);
+        let front = app.front(smart.clone(), log);
         let stop = CancellationToken::new();
         let patience = Duration::from_secs(app.config.limits.shutdown_seconds.into());
         let serving = tokio::spawn(listener::serve(
             listener,
             acceptor,
-            router,
+            front,
             stop.clone(),
             patience,
         ));

@@ -1,6 +1,6 @@
 //! The FHIR HTTP API: every interaction and operation below the FHIR base, in JSON and XML.
 //!
-//! [`router`] takes a request apart into an address, a format and a viewer; one file for each
+//! [`service`] takes a request apart into an address, a format and a viewer; one file for each
 //! interaction does the rest without HTTP; [`error`] and [`reply`] make the answer. Withheld means
 //! absent: nothing in this module knows what is withheld, the store's queries do.
 
@@ -30,17 +30,18 @@ mod view;
 mod write;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
+use tower::{Layer as _, Service};
 use tower_http::cors::{AllowMethods, Any, CorsLayer};
 
 pub use audit::{AuditLog, AuditWriter};
@@ -60,7 +61,7 @@ use route::Route;
 use update::Conditions;
 use write::Target;
 
-use crate::store::{Origin, Store};
+use crate::store::{Origin, Store, Witness};
 use crate::visibility::Viewer;
 
 /// What the API needs. Cheap to clone.
@@ -112,13 +113,20 @@ impl RestState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interaction(pub &'static str);
 
-/// The API, for [`Router::nest_service`] at the FHIR path: unlike `nest`, that takes the base with
-/// and without its slash.
-pub fn router(state: RestState) -> Router {
-    Router::new()
-        .fallback(dispatch)
-        .with_state(state)
-        .layer(cors())
+/// The API as a service of requests whose paths begin with `base`, which is not part of an address:
+/// empty below [`axum::Router::nest_service`], which takes it away.
+pub fn service(
+    state: RestState,
+    base: &'static str,
+) -> impl Service<Request, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ Sync
++ 'static {
+    cors().layer(tower::service_fn(move |request| {
+        let state = state.clone();
+        async move { Ok(dispatch(&state, base, request).await) }
+    }))
 }
 
 /// SMART apps run in browsers at any origin; tokens, not cookies, open the API, so any origin may
@@ -169,9 +177,11 @@ fn cors() -> CorsLayer {
 }
 
 /// Any request below the base.
-async fn dispatch(State(state): State<RestState>, request: Request) -> Response<Body> {
+async fn dispatch(state: &RestState, base: &str, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let path = match percent_decode_str(parts.uri.path()).decode_utf8() {
+    let path = parts.uri.path();
+    let path = path.strip_prefix(base).unwrap_or(path);
+    let path = match percent_decode_str(path).decode_utf8() {
         Ok(path) => path,
         // No address of this API: the route below says so.
         Err(_) => Cow::Borrowed("?"),
@@ -182,19 +192,26 @@ async fn dispatch(State(state): State<RestState>, request: Request) -> Response<
         pretty: false,
     };
     let mut log = Noted::default();
-    let result = match query::pairs(parts.uri.query().unwrap_or("")) {
-        Ok(pairs) => {
-            let call = Call {
-                state: &state,
-                parts: &parts,
-                path: &path,
-                route,
-                pairs,
-            };
-            call.answer(body, &mut shape, &mut log).await
-        }
-        Err(error) => Err(error),
+    let first = Call {
+        state,
+        parts: &parts,
+        path: &path,
+        route,
+        from_memory: matches!(parts.method, Method::GET | Method::HEAD),
     };
+    let mut result = first.answer(body, &mut shape, &mut log).await;
+    // Where access ended since the token was seen last, nothing of that answer leaves, not even that
+    // it was a mistake to ask.
+    if let Some(witness) = log.witness.take()
+        && !witness.holds(&state.store).await.unwrap_or(false)
+    {
+        log = Noted::default();
+        let again = Call {
+            from_memory: false,
+            ..first
+        };
+        result = again.answer(Body::empty(), &mut shape, &mut log).await;
+    }
     if let (Some(audit), Some(viewer)) = (&state.audit, log.viewer) {
         let status = match &result {
             Ok(reply) => reply.status,
@@ -228,9 +245,11 @@ async fn dispatch(State(state): State<RestState>, request: Request) -> Response<
     response
 }
 
-/// What the audit log is told of a request.
+/// What is noted while a request is answered: most of it for the audit log.
 #[derive(Debug, Default)]
 struct Noted {
+    /// Who must confirm that the viewer, who was remembered, may still see the answer.
+    witness: Option<Arc<Witness>>,
     /// None: nobody was let in.
     viewer: Option<Arc<Viewer>>,
     query: String,
@@ -238,12 +257,14 @@ struct Noted {
 }
 
 /// One request with what is known of it before anybody is asked who sent it.
+#[derive(Clone, Copy)]
 struct Call<'c> {
     state: &'c RestState,
     parts: &'c Parts,
     path: &'c str,
     route: Route<'c>,
-    pairs: Pairs,
+    /// Whether it may be answered for whom the token is remembered to be of.
+    from_memory: bool,
 }
 
 impl Call<'_> {
@@ -255,9 +276,10 @@ impl Call<'_> {
     ) -> Result<Reply, RestError> {
         let headers = &self.parts.headers;
         let is_read = matches!(self.parts.method, Method::GET | Method::HEAD);
-        shape.pretty = query::pretty(&self.pairs);
+        let pairs = query::pairs(self.parts.uri.query().unwrap_or(""))?;
+        shape.pretty = query::pretty(&pairs);
         let mut raw = None;
-        match negotiate::wanted(headers, query::single(&self.pairs, "_format")?)? {
+        match negotiate::wanted(headers, query::single(&pairs, "_format")?)? {
             Wanted::Fhir(format) => shape.format = format,
             Wanted::Raw => match self.route {
                 Route::Instance(type_id, id) if is_read && binary::is_binary(type_id) => {
@@ -267,22 +289,32 @@ impl Call<'_> {
             },
         }
         if is_read && self.route == Route::Metadata {
-            return capability::mode(&self.pairs)
+            return capability::mode(&pairs)
                 .map(|()| Reply::ok(reply::Content::Json(self.state.metadata())));
         }
         if is_read && self.route == Route::SystemOperation("$release-policy") {
             return Ok(operation::release_policy(&self.state.store));
         }
-        let viewer = auth::viewer(&self.state.authenticator, headers).await?;
-        let mut session = Session::new(
-            self.state.store.clone(),
-            viewer,
-            self.state.limits.clone(),
-            Origin::Api,
-        );
+        let recalled = if self.from_memory {
+            auth::recall(&self.state.authenticator, headers).await
+        } else {
+            None
+        };
+        let (viewer, store) = match recalled {
+            Some((viewer, witness)) => {
+                let witness = Arc::new(witness);
+                log.witness = Some(witness.clone());
+                (viewer, self.state.store.witnessed(witness))
+            }
+            None => {
+                let viewer = auth::viewer(&self.state.authenticator, headers).await?;
+                (Arc::new(viewer), self.state.store.clone())
+            }
+        };
+        let mut session = Session::new(store, viewer, self.state.limits.clone(), Origin::Api);
         if self.state.audit.is_some() {
             log.viewer = Some(session.viewer.clone());
-            log.query = audit::query(self.path, &self.pairs);
+            log.query = audit::query(self.path, &pairs);
             session.touched = Some(log.touched.clone());
         }
         if !is_read && let Some(header) = text(headers, "x-provenance") {
@@ -298,16 +330,16 @@ impl Call<'_> {
                     path: self.path.to_owned(),
                     freshness: freshness(headers),
                     prefer: Prefer::of(headers),
-                    pairs: self.pairs,
+                    pairs,
                     is_head: false,
                 };
                 get::get(&session, &request).await
             }
-            Method::POST => self.post(&session, body, shape).await,
-            Method::PUT => self.put(&session, body).await,
-            Method::PATCH => self.patch(&session, body).await,
+            Method::POST => self.post(&session, pairs, body, shape).await,
+            Method::PUT => self.put(&session, &pairs, body).await,
+            Method::PATCH => self.patch(&session, &pairs, body).await,
             Method::DELETE => {
-                let (type_id, target) = self.target()?;
+                let (type_id, target) = self.target(&pairs)?;
                 let answer = Prefer::of(headers).answer.unwrap_or_default();
                 delete::delete(&session, type_id, target, &conditions(headers), answer).await
             }
@@ -318,6 +350,7 @@ impl Call<'_> {
     async fn post(
         self,
         session: &Session,
+        mut pairs: Pairs,
         body: Body,
         shape: &mut Shape,
     ) -> Result<Reply, RestError> {
@@ -334,7 +367,6 @@ impl Call<'_> {
                 shape.format = format;
             }
             shape.pretty |= query::pretty(&form);
-            let mut pairs = self.pairs;
             pairs.extend(form);
             return search::search(session, place, &pairs, prefer).await;
         }
@@ -346,7 +378,7 @@ impl Call<'_> {
             }
             Route::Type(type_id) => {
                 session.require_writer()?;
-                query::only(&self.pairs, &[])?;
+                query::only(&pairs, &[])?;
                 let body = read_body(headers, body, limit).await?;
                 let resource = match &sent {
                     Sent::Other(media) if binary::is_binary(type_id) => {
@@ -368,15 +400,15 @@ impl Call<'_> {
                 } else {
                     Some(incoming::read(body, &sent, limit).await?)
                 };
-                operation::post(session, self.route, &self.pairs, resource).await
+                operation::post(session, self.route, &pairs, resource).await
             }
             _ => Err(self.refuse()),
         }
     }
 
-    async fn put(self, session: &Session, body: Body) -> Result<Reply, RestError> {
+    async fn put(self, session: &Session, pairs: &Pairs, body: Body) -> Result<Reply, RestError> {
         let headers = &self.parts.headers;
-        let (type_id, target) = self.target()?;
+        let (type_id, target) = self.target(pairs)?;
         session.require_writer()?;
         let sent = negotiate::sent(headers)?;
         let limit = session.limits.body_bytes;
@@ -400,9 +432,9 @@ impl Call<'_> {
         .await
     }
 
-    async fn patch(self, session: &Session, body: Body) -> Result<Reply, RestError> {
+    async fn patch(self, session: &Session, pairs: &Pairs, body: Body) -> Result<Reply, RestError> {
         let headers = &self.parts.headers;
-        let (type_id, target) = self.target()?;
+        let (type_id, target) = self.target(pairs)?;
         session.require_writer()?;
         let sent = negotiate::sent(headers)?;
         let limit = session.limits.body_bytes;
@@ -421,10 +453,13 @@ impl Call<'_> {
     }
 
     /// Whom a PUT, PATCH or DELETE is about.
-    fn target(&self) -> Result<(crate::fhir::definitions::TypeId, Target), RestError> {
+    fn target(
+        &self,
+        pairs: &Pairs,
+    ) -> Result<(crate::fhir::definitions::TypeId, Target), RestError> {
         match self.route {
             Route::Instance(type_id, id) => {
-                query::only(&self.pairs, &[])?;
+                query::only(pairs, &[])?;
                 Ok((type_id, Target::Id(id.to_owned())))
             }
             Route::Type(type_id) => {

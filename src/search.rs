@@ -23,7 +23,6 @@ pub mod walk;
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sea_orm::ConnectionTrait;
 
 pub use error::SearchError;
 pub use query::View;
@@ -33,7 +32,7 @@ use crate::fhir::definitions::TypeId;
 use crate::fhir::outcome::Issue;
 use crate::keys::Keys;
 use crate::sql::Sql;
-use crate::store::{Store, StoreError};
+use crate::store::{Select, Store, StoreError};
 use crate::visibility::scope::Scopes;
 use crate::visibility::{Access, Viewer, ViewerClass, Visibility};
 use cursor::Cursor;
@@ -164,8 +163,6 @@ pub async fn search(
     } else {
         result.total = match query.total {
             Total::None => None,
-            Total::Unsaid if cursor.is_some() => None,
-            Total::Unsaid => context.count_few(reader, &plan).await?,
             Total::Estimate | Total::Accurate => Some(context.count(reader, &plan).await?),
         };
     }
@@ -239,7 +236,7 @@ pub async fn count(
 ///
 /// # Errors
 /// As [`search`].
-pub async fn find_ids<C: ConnectionTrait>(
+pub async fn find_ids<C: Select>(
     store: &Store,
     connection: &C,
     visibility: &Visibility,

@@ -91,7 +91,7 @@ use viewer::ViewerCache;
 
 pub use reads::{note_read, write_reads};
 pub use sweep::sweep;
-pub use viewer::{AuthError, authenticate, bearer};
+pub use viewer::{AuthError, authenticate, bearer, recall};
 
 const SECOND: Millis = 1000;
 const MINUTE: Millis = 60 * SECOND;
@@ -309,7 +309,7 @@ impl SmartState {
     /// The keys that sign now. Ask before a transaction begins: it may take a connection.
     async fn signing(&self) -> Result<Arc<SigningKeys>, SigningError> {
         let known = self.0.signing.load_full();
-        if known.is_of(generation::read(self.store()).await?) {
+        if known.is_of(self.store().auth_generation().await?) {
             return Ok(known);
         }
         // Rotated, or access ended somewhere: that is rare enough to read them again.

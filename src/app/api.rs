@@ -1,15 +1,19 @@
 //! The FHIR API, wired to the authorization server whose tokens open it.
 
-use axum::Router;
-use axum::extract::{Request, State};
+use std::convert::Infallible;
+use std::pin::Pin;
+
+use axum::body::Body;
+use axum::extract::Request;
 use axum::http::Method;
-use axum::middleware::{self, Next};
 use axum::response::Response;
-use tower::ServiceBuilder;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer as _, ServiceExt as _};
 use tower_http::compression::CompressionLayer;
 
-use super::{App, FHIR_PATH};
+use super::App;
 use crate::config;
+use crate::rest::auth::Recalled;
 use crate::rest::{
     self, AuditLog, AuthError, AuthFuture, Authenticator, ConditionalDelete, Limits, OauthUris,
     RestState,
@@ -34,32 +38,35 @@ impl Authenticator for Tokens {
                 })
         })
     }
-}
 
-/// Notes what the holder of a token read, for the page on which people look at their apps.
-async fn note_read(State(smart): State<SmartState>, request: Request, next: Next) -> Response {
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD)
-        || request.uri().path().ends_with("/_search");
-    let noted = is_read
-        .then(|| smart::bearer(request.headers()))
-        .flatten()
-        .map(|bearer| (bearer.to_owned(), request.uri().path().to_owned()));
-    let response = next.run(request).await;
-    if let Some((bearer, path)) = noted
-        && response.status().is_success()
-    {
-        smart::note_read(&smart, &bearer, &path);
+    fn recall<'a>(
+        &'a self,
+        bearer: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Recalled> + Send + 'a>> {
+        Box::pin(smart::recall(&self.0, bearer))
     }
-    response
 }
 
-/// Everything under [`FHIR_PATH`] but what the authorization server answers there itself.
-pub(super) fn router(
+/// Whose token a request reads with, and where below the FHIR base.
+fn reader(request: &Request, base: &str) -> Option<(String, String)> {
+    let path = request.uri().path();
+    let path = path.strip_prefix(base).unwrap_or(path);
+    let is_read =
+        matches!(*request.method(), Method::GET | Method::HEAD) || path.ends_with("/_search");
+    let bearer = smart::bearer(request.headers()).filter(|_| is_read)?;
+    Some((bearer.to_owned(), path.to_owned()))
+}
+
+/// Everything under [`FHIR_PATH`](super::FHIR_PATH) but what the authorization server answers there itself.
+pub(super) type Api = BoxCloneSyncService<Request, Response, Infallible>;
+
+/// What the API needs.
+pub(super) fn state(
     app: &App,
     smart: &SmartState,
     body_limit: usize,
     audit: Option<AuditLog>,
-) -> Router {
+) -> RestState {
     let at = |path: &str| format!("{}{path}", app.public_url);
     let oauth = OauthUris {
         authorize: at("/auth/authorize"),
@@ -78,12 +85,26 @@ pub(super) fn router(
         ..Limits::default()
     };
     let tokens = std::sync::Arc::new(Tokens(smart.clone()));
-    let state = RestState::new(app.store.clone(), tokens, limits, oauth).with_audit(audit);
+    RestState::new(app.store.clone(), tokens, limits, oauth).with_audit(audit)
+}
+
+/// The API as a service of paths that begin with `base`. What the holder of a token read is noted, for
+/// the page on which people look at their apps.
+pub(super) fn service(state: RestState, smart: SmartState, base: &'static str) -> Api {
     // Compressed here and not around the pages: a secret that is compressed beside a stranger's text
     // can be guessed from the length (BREACH).
-    let api = ServiceBuilder::new()
-        .layer(middleware::from_fn_with_state(smart.clone(), note_read))
-        .layer(CompressionLayer::new())
-        .service(rest::router(state));
-    Router::new().nest_service(FHIR_PATH, api)
+    let api = CompressionLayer::new().layer(rest::service(state, base));
+    BoxCloneSyncService::new(tower::service_fn(move |request: Request| {
+        let noted = reader(&request, base).map(|reader| (smart.clone(), reader));
+        let answer = api.clone().oneshot(request);
+        async move {
+            let response = answer.await?;
+            if let Some((smart, (bearer, path))) = noted
+                && response.status().is_success()
+            {
+                smart::note_read(&smart, &bearer, &path);
+            }
+            Ok(response.map(Body::new))
+        }
+    }))
 }

@@ -16,11 +16,14 @@ use crate::fhir::outcome::{Issue, operation_outcome};
 pub async fn time_limit(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => {
-            tracing::warn!(limit_s = limit.as_secs(), "request took too long");
-            StatusCode::SERVICE_UNAVAILABLE.into_response()
-        }
+        Err(_) => too_long(limit),
     }
+}
+
+/// The answer to a request that took longer than `limit`.
+pub(super) fn too_long(limit: Duration) -> Response {
+    tracing::warn!(limit_s = limit.as_secs(), "request took too long");
+    StatusCode::SERVICE_UNAVAILABLE.into_response()
 }
 
 /// The answer after a panic. The hook of `observe::logging` logged its place; its message may hold
@@ -35,8 +38,7 @@ pub async fn unknown_route() -> Response {
     StatusCode::NOT_FOUND.into_response()
 }
 
-/// Under the FHIR base, gives every error that has no OperationOutcome yet (the router's own, an
-/// extractor's, a panic's) one; elsewhere, a line of text to those without a body.
+/// [`explained`], whatever the route.
 pub async fn outcome_for_errors(
     OriginalUri(uri): OriginalUri,
     request: Request,
@@ -46,7 +48,12 @@ pub async fn outcome_for_errors(
         .path()
         .strip_prefix(FHIR_PATH)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let response = next.run(request).await;
+    explained(next.run(request).await, is_fhir)
+}
+
+/// Under the FHIR base, gives every error that has no OperationOutcome yet (the router's own, an
+/// extractor's, a panic's) one; elsewhere, a line of text to those without a body.
+pub(super) fn explained(response: Response, is_fhir: bool) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error())
         || says_something(response.headers(), is_fhir)

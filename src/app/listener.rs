@@ -3,20 +3,22 @@
 //! `axum::serve` sets no time for a request's head; a client that sends one byte a minute would
 //! keep its connection for ever.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+
+use super::front::Front;
 
 /// How long the head of a request may take, the wait for the next one on an open connection included.
 const HEAD: Duration = Duration::from_secs(60);
@@ -32,7 +34,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub(super) async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    router: Router,
+    front: Front,
     stop: CancellationToken,
     patience: Duration,
 ) {
@@ -47,6 +49,7 @@ pub(super) async fn serve(
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     let open = GracefulShutdown::new();
+    let front = Arc::new(front);
     loop {
         let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
@@ -64,13 +67,11 @@ pub(super) async fn serve(
             tracing::debug!(%error, "a connection was gone at once");
             continue;
         }
-        let service = router
-            .clone()
-            .map_request(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(ConnectInfo(peer));
-                request.map(Body::new)
-            });
-        let service = TowerToHyperService::new(service);
+        let front = front.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let answer = front.clone().answer(request.map(Body::new), peer);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
         let (builder, tls, watcher) = (builder.clone(), tls.clone(), open.watcher());
         tokio::spawn(async move {
             // A peer that goes away or talks nonsense is no event of ours.

@@ -10,8 +10,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use metrics::{counter, gauge, histogram};
 use tracing::field::Empty;
-use tracing::{Instrument as _, info, info_span};
-use uuid::Uuid;
+use tracing::instrument::Instrumented;
+use tracing::{Instrument as _, Span, info, info_span};
+use uuid::Builder;
 
 use super::metrics::{IN_FLIGHT, REQUESTS, SECONDS};
 use crate::rest::Interaction;
@@ -19,47 +20,73 @@ use crate::rest::Interaction;
 /// Names a request in the log and in its answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A request's id, for handlers that want to repeat it.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub String);
-
 /// Middleware around every route.
-pub async fn observe(mut request: Request, next: Next) -> Response {
-    let id = request_id(request.headers().get(REQUEST_ID));
-    let method = method_name(request.method());
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unmatched", MatchedPath::as_str)
-        .to_owned();
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let span = info_span!("request", request_id = id, method, route = Empty);
-    let answering = InFlight::begin();
-    let began = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
-    let elapsed = began.elapsed();
-    drop(answering);
-    let status = response.status().as_u16();
-    // The FHIR API is one route; the interaction says what was asked of it.
-    let route = match response.extensions().get::<Interaction>() {
-        Some(Interaction(name)) => format!("fhir {name}"),
-        None => route,
-    };
-    span.record("route", &route);
-    span.in_scope(|| {
-        info!(
-            status,
-            duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-            "answered"
-        );
-    });
-    counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status.to_string())
-        .increment(1);
-    histogram!(SECONDS, "method" => method, "route" => route).record(elapsed.as_secs_f64());
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+pub async fn observe(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let observed = Observed::begin(&request, route);
+    let response = observed.within(next.run(request)).await;
+    observed.end(response)
+}
+
+/// A request that is being answered. Dropped without [`Observed::end`], its client went away.
+pub struct Observed {
+    id: String,
+    method: &'static str,
+    route: String,
+    span: Span,
+    began: Instant,
+    _answering: InFlight,
+}
+
+impl Observed {
+    /// Begins with a request, of this route's template.
+    #[must_use]
+    pub fn begin(request: &Request, route: &str) -> Self {
+        let id = request_id(request.headers().get(REQUEST_ID));
+        let method = method_name(request.method());
+        Self {
+            span: info_span!("request", request_id = id, method, route = Empty),
+            id,
+            method,
+            route: route.to_owned(),
+            began: Instant::now(),
+            _answering: InFlight::begin(),
+        }
     }
-    response
+
+    /// What logs in the course of this says which request it was.
+    pub fn within<F: Future>(&self, answer: F) -> Instrumented<F> {
+        answer.instrument(self.span.clone())
+    }
+
+    /// Ends with the answer: its log line, its samples, its id.
+    #[must_use]
+    pub fn end(self, mut response: Response) -> Response {
+        let elapsed = self.began.elapsed();
+        let status = response.status().as_u16();
+        // The FHIR API is one route; the interaction says what was asked of it.
+        let route = match response.extensions().get::<Interaction>() {
+            Some(Interaction(name)) => format!("fhir {name}"),
+            None => self.route,
+        };
+        self.span.record("route", &route);
+        self.span.in_scope(|| {
+            info!(
+                status,
+                duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+                "answered"
+            );
+        });
+        let method = self.method;
+        counter!(REQUESTS, "method" => method, "route" => route.clone(), "status" => status.to_string())
+            .increment(1);
+        histogram!(SECONDS, "method" => method, "route" => route).record(elapsed.as_secs_f64());
+        if let Ok(value) = HeaderValue::try_from(self.id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        response
+    }
 }
 
 /// Takes part in the in-flight gauge until dropped, also when the client goes away.
@@ -87,7 +114,13 @@ fn request_id(sent: Option<&HeaderValue>) -> String {
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
         })
-        .map_or_else(|| Uuid::new_v4().to_string(), ToOwned::to_owned)
+        .map_or_else(random_id, ToOwned::to_owned)
+}
+
+/// A random UUID, from the thread's own generator: it names a request and guards nothing.
+fn random_id() -> String {
+    let id = Builder::from_random_bytes(rand::random()).into_uuid();
+    id.to_string()
 }
 
 /// A client may invent methods; a label may not.

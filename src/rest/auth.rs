@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, header};
 
 use super::RestError;
+use crate::store::Witness;
 use crate::visibility::Viewer;
 
 /// Why a token opens nothing.
@@ -20,9 +21,33 @@ pub enum AuthError {
 /// What an [`Authenticator`] answers with.
 pub type AuthFuture<'a> = Pin<Box<dyn Future<Output = Result<Viewer, AuthError>> + Send + 'a>>;
 
+/// What an [`Authenticator`] remembers of a token.
+pub type Recalled = Option<(Arc<Viewer>, Witness)>;
+
 /// Turns a bearer token into a viewer. `smart` is the product's; tests bring their own.
 pub trait Authenticator: Send + Sync + std::fmt::Debug {
     fn authenticate<'a>(&'a self, bearer: &'a str) -> AuthFuture<'a>;
+
+    /// Who held the token a moment ago. No answer leaves unless the witness holds after it was read.
+    fn recall<'a>(
+        &'a self,
+        _bearer: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Recalled> + Send + 'a>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+/// Who sent a request, as remembered, with the witness of that.
+pub(super) async fn recall(
+    authenticator: &Arc<dyn Authenticator>,
+    headers: &HeaderMap,
+) -> Recalled {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return None;
+    }
+    authenticator.recall(token.trim()).await
 }
 
 /// The viewer behind a request. A request without any token and one with a scheme other than

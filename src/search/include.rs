@@ -4,8 +4,6 @@
 
 use std::collections::HashSet;
 
-use sea_orm::ConnectionTrait;
-
 use super::extract::finds_canonicals;
 use super::parse::Reader;
 use super::query::{Include, Param, Types};
@@ -15,6 +13,7 @@ use super::{Mode, SearchError, plan};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::Issue;
 use crate::keys::Keys;
+use crate::store::Select;
 use crate::visibility::{Access, Visibility};
 
 /// Resources that one page may bring along.
@@ -26,7 +25,7 @@ const MAX_ROUNDS: usize = 4;
 ///
 /// # Errors
 /// [`SearchError::Store`] when the database fails.
-pub async fn find<C: ConnectionTrait>(
+pub async fn find<C: Select>(
     connection: &C,
     keys: &Keys,
     visibility: &Visibility,
@@ -58,8 +57,7 @@ pub async fn find<C: ConnectionTrait>(
             break;
         }
         lower.sql.text = arms.join(" UNION ALL ");
-        let statement = lower.sql.statement(connection.get_database_backend());
-        let rows = connection.query_all_raw(statement).await?;
+        let rows = connection.select(lower.sql).await?;
         round_start = all.len();
         for row in rows {
             let found = Found::read(&row, Mode::Include)?;

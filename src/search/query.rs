@@ -340,10 +340,8 @@ pub enum SortBy {
 /// `_total`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Total {
-    /// When it costs little.
+    /// Only when it costs nothing: the first page is the last one too.
     #[default]
-    Unsaid,
-    /// Only when it costs nothing.
     None,
     Estimate,
     Accurate,

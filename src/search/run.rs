@@ -1,13 +1,9 @@
 //! One page: parse, plan, one statement for the matches, one for each round of includes, and one
-//! for the total when it is asked for and not known already.
-
-use bytes::Bytes;
-use sea_orm::{ConnectionTrait, QueryResult};
+//! for the total only when it is asked for and not known already.
 
 use super::cursor::{Cursor, SortValue};
 use super::parse::limit;
-use super::plan::driver::SELECTIVE;
-use super::plan::{Forbidden, Pin, Plan, plan};
+use super::plan::{Forbidden, Plan, plan};
 use super::query::{Condition, Query, SortBy, Types};
 use super::sort::{self, KeyKind};
 use super::sql::Lower;
@@ -17,7 +13,9 @@ use super::{Mode, SearchError};
 use crate::clock::Millis;
 use crate::fhir::definitions::TypeId;
 use crate::keys::Keys;
+use crate::store::{Select, Selected, StoreError};
 use crate::visibility::{Access, Visibility};
+use bytes::Bytes;
 
 /// A resource that a statement found.
 #[derive(Clone, Debug)]
@@ -43,20 +41,16 @@ pub(super) fn columns(alias: &str) -> String {
 
 const COLUMNS: usize = 7;
 
-/// Matches that are counted without being asked to.
-const FEW: i64 = 1_000;
-
 impl Found {
-    pub(super) fn read(row: &QueryResult, mode: Mode) -> Result<Self, SearchError> {
-        let body: Vec<u8> = row.try_get_by_index(6)?;
+    pub(super) fn read(row: &Selected, mode: Mode) -> Result<Self, SearchError> {
         Ok(Self {
-            id: row.try_get_by_index(0)?,
-            key: row.try_get_by_index(1)?,
-            type_id: row.try_get_by_index(2)?,
-            fhir_id: row.try_get_by_index(3)?,
-            version: row.try_get_by_index(4)?,
-            updated: row.try_get_by_index(5)?,
-            body: body.into(),
+            id: row.get(0)?,
+            key: row.get(1)?,
+            type_id: row.get(2)?,
+            fhir_id: row.get(3)?,
+            version: row.get(4)?,
+            updated: row.get(5)?,
+            body: row.bytes(6)?.ok_or(StoreError::Corrupt("a body"))?,
             mode,
         })
     }
@@ -98,7 +92,7 @@ impl Context<'_> {
     }
 
     /// One page.
-    pub(super) async fn page<C: ConnectionTrait>(
+    pub(super) async fn page<C: Select>(
         &self,
         connection: &C,
         plan: &Plan,
@@ -126,7 +120,7 @@ impl Context<'_> {
                     .enumerate()
                     .map(|(at, kind)| kind.read(last, COLUMNS + at))
                     .collect::<Result<_, _>>()?;
-                Some((last.try_get_by_index(0)?, values))
+                Some((last.get(0)?, values))
             }
             _ => None,
         };
@@ -138,56 +132,48 @@ impl Context<'_> {
     }
 
     /// The rows of a page in one statement, sorted by the database.
-    async fn sorted<C: ConnectionTrait>(
+    async fn sorted<C: Select>(
         &self,
         connection: &C,
         plan: &Plan,
         query: &Query,
         cursor: Option<&Cursor>,
         count: u32,
-    ) -> Result<(Vec<QueryResult>, Vec<KeyKind>), SearchError> {
+    ) -> Result<(Vec<Selected>, Vec<KeyKind>), SearchError> {
         let mut lower = Lower::new(self.keys, self.visibility, Access::Search);
         let (text, keys) = page_sql(&mut lower, plan, query, cursor, count)?;
         lower.sql.text = text;
-        let statement = lower.sql.statement(connection.get_database_backend());
-        let rows = connection.query_all_raw(statement).await?;
+        let rows = connection.select_seen(lower.sql).await?;
         Ok((rows, keys.iter().map(|key| key.kind).collect()))
     }
 
     /// The rows of a page along an index; what has no value comes last, in a second statement
     /// that most searches never need.
-    async fn walked<C: ConnectionTrait>(
+    async fn walked<C: Select>(
         &self,
         connection: &C,
         walk: &Walk,
         cursor: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Vec<QueryResult>, SearchError> {
-        let backend = connection.get_database_backend();
+    ) -> Result<Vec<Selected>, SearchError> {
         let is_past = walk.is_past(cursor);
         let mut rows = Vec::new();
         if !is_past {
             let mut lower = Lower::new(self.keys, self.visibility, Access::Search);
             lower.sql.text = walk.sql(&mut lower, cursor, limit)?;
-            rows = connection
-                .query_all_raw(lower.sql.statement(backend))
-                .await?;
+            rows = connection.select_seen(lower.sql).await?;
         }
         if rows.len() < limit && walk.has_rest() {
             let after = cursor.filter(|_| is_past).map(|cursor| cursor.id);
             let mut lower = Lower::new(self.keys, self.visibility, Access::Search);
             lower.sql.text = walk.rest_sql(&mut lower, after, limit - rows.len())?;
-            rows.extend(
-                connection
-                    .query_all_raw(lower.sql.statement(backend))
-                    .await?,
-            );
+            rows.extend(connection.select(lower.sql).await?);
         }
         Ok(rows)
     }
 
     /// The number of matches.
-    pub(super) async fn count<C: ConnectionTrait>(
+    pub(super) async fn count<C: Select>(
         &self,
         connection: &C,
         plan: &Plan,
@@ -200,39 +186,13 @@ impl Context<'_> {
             selection.row.alias,
             selection.from_where()
         );
-        let statement = lower.sql.statement(connection.get_database_backend());
-        let row = connection.query_one_raw(statement).await?;
+        let row = connection.select_one(lower.sql).await?;
         let row = row.ok_or_else(|| sea_orm::DbErr::RecordNotFound("COUNT".to_owned()))?;
-        Ok(row.try_get_by_index(0)?)
-    }
-
-    /// The number of matches, where they are few by what is asked: of one patient, or by a value
-    /// that few have. None where it would cost more than the page.
-    pub(super) async fn count_few<C: ConnectionTrait>(
-        &self,
-        connection: &C,
-        plan: &Plan,
-    ) -> Result<Option<i64>, SearchError> {
-        let is_one = matches!(&plan.pin, Some(Pin::Keys(keys)) if keys.len() == 1);
-        if !is_one && plan.rank < SELECTIVE {
-            return Ok(None);
-        }
-        let mut lower = Lower::new(self.keys, self.visibility, Access::Search);
-        let selection = lower.select(plan)?;
-        lower.sql.text = format!(
-            "SELECT COUNT(*) FROM ({} LIMIT {}) f",
-            ids(&selection, ""),
-            FEW + 1
-        );
-        let statement = lower.sql.statement(connection.get_database_backend());
-        let row = connection.query_one_raw(statement).await?;
-        let row = row.ok_or_else(|| sea_orm::DbErr::RecordNotFound("COUNT".to_owned()))?;
-        let count: i64 = row.try_get_by_index(0)?;
-        Ok((count <= FEW).then_some(count))
+        Ok(row.get(0)?)
     }
 
     /// FHIR ids and surrogate ids of the first matches.
-    pub(super) async fn first<C: ConnectionTrait>(
+    pub(super) async fn first<C: Select>(
         &self,
         connection: &C,
         plan: &Plan,
@@ -245,12 +205,11 @@ impl Context<'_> {
              WHERE r.id = p.id",
             ids(&selection, "")
         );
-        let statement = lower.sql.statement(connection.get_database_backend());
-        let rows = connection.query_all_raw(statement).await?;
+        let rows = connection.select(lower.sql).await?;
         rows.iter()
             .map(|row| {
-                let id: i64 = row.try_get_by_index(1)?;
-                Ok((row.try_get_by_index(0)?, id & !15))
+                let id: i64 = row.get(1)?;
+                Ok((row.get(0)?, id & !15))
             })
             .collect()
     }

@@ -8,7 +8,8 @@ use super::query::{Param, Sort, SortBy, Types};
 use super::sql::select::Selection;
 use super::sql::{Lower, Row};
 use crate::fhir::definitions::ParamKind;
-use sea_orm::{QueryResult, Value};
+use crate::store::Selected;
+use sea_orm::Value;
 
 /// A sort key: an expression over candidate `c` and the join it needs.
 #[derive(Clone, Debug)]
@@ -45,11 +46,11 @@ impl KeyKind {
     ///
     /// # Errors
     /// When the column has another type.
-    pub fn read(self, row: &QueryResult, at: usize) -> Result<SortValue, sea_orm::DbErr> {
+    pub fn read(self, row: &Selected, at: usize) -> Result<SortValue, sea_orm::DbErr> {
         Ok(match self {
-            Self::Int => SortValue::Int(row.try_get_by_index(at)?),
-            Self::Float => SortValue::Float(row.try_get_by_index(at)?),
-            Self::Text => SortValue::Text(row.try_get_by_index(at)?),
+            Self::Int => SortValue::Int(row.get(at)?),
+            Self::Float => SortValue::Float(row.get(at)?),
+            Self::Text => SortValue::Text(row.get(at)?),
         })
     }
 }

@@ -6,7 +6,6 @@ mod tree;
 
 use std::collections::HashMap;
 
-use sea_orm::ConnectionTrait;
 use serde_json::Value;
 
 use super::SearchError;
@@ -14,6 +13,7 @@ use super::query::{CodeTest, Condition, Param, Query, SystemTest, TokenTest, Typ
 use super::run::Context;
 use crate::fhir::definitions::definitions;
 use crate::fhir::outcome::Issue;
+use crate::store::Select;
 
 /// Codes that one set may have.
 const MAX_CODES: usize = 20_000;
@@ -31,7 +31,7 @@ struct Shelf {
 ///
 /// # Errors
 /// [`SearchError::Invalid`] for a set that does not exist for the viewer, or cannot be expanded.
-pub(super) async fn resolve<C: ConnectionTrait>(
+pub(super) async fn resolve<C: Select>(
     context: &Context<'_>,
     connection: &C,
     conditions: &mut [Condition],
@@ -188,7 +188,7 @@ fn test(system: &str, code: &str) -> TokenTest {
 }
 
 /// A resource by its canonical URL (with `|version` that one, else the latest), `Type/id` or id.
-async fn fetch<C: ConnectionTrait>(
+async fn fetch<C: Select>(
     context: &Context<'_>,
     connection: &C,
     type_name: &str,

@@ -97,7 +97,7 @@ impl std::fmt::Debug for SigningKeys {
 impl SigningKeys {
     /// Reads the keys, and makes them when there are none.
     pub async fn load(store: &Store) -> Result<Self, SigningError> {
-        let generation = generation::read(store).await?;
+        let generation = store.auth_generation().await?;
         let mut rows = read(store).await?;
         if rows.is_empty() {
             make(store).await?;

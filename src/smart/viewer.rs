@@ -12,10 +12,10 @@ use thiserror::Error;
 use super::entities::token::ACCESS;
 use super::launch::{self, LaunchContext};
 use super::scopes::{ScopeList, catalogue};
-use super::{SmartState, generation, representative, secret};
+use super::{SmartState, representative, secret};
 use crate::clock::Millis;
 use crate::sql::Sql;
-use crate::store::StoreError;
+use crate::store::{StoreError, Witness};
 use crate::visibility::level::Level;
 use crate::visibility::scope::Scopes;
 use crate::visibility::{Viewer, ViewerClass};
@@ -59,15 +59,14 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Viewers of tokens seen a moment ago, so that a request costs a point lookup and not a join of four
-/// tables. An entry of an older [`generation`] counts for nothing, whichever process raised it.
+/// tables. An entry of an older [generation](super::generation) counts for nothing, whichever process raised it.
 #[derive(Clone)]
 pub(super) struct ViewerCache {
     viewers: Cache<Vec<u8>, Arc<Remembered>>,
-    watch: Arc<generation::Watch>,
 }
 
 struct Remembered {
-    viewer: Viewer,
+    viewer: Arc<Viewer>,
     expires: Millis,
     generation: i64,
 }
@@ -81,7 +80,6 @@ impl ViewerCache {
                 .max_capacity(entries)
                 .time_to_live(life)
                 .build(),
-            watch: Arc::default(),
         }
     }
 }
@@ -92,18 +90,29 @@ impl std::fmt::Debug for ViewerCache {
     }
 }
 
+/// The viewer who held an access token a moment ago, if that is remembered. To be answered only where
+/// the witness [`holds`](Witness::holds) after everything was read; else [`authenticate`] decides.
+pub async fn recall(state: &SmartState, bearer: &str) -> Option<(Arc<Viewer>, Witness)> {
+    let known = state
+        .viewer_cache()
+        .viewers
+        .get(&secret::hash(bearer))
+        .await?;
+    (known.expires > state.now()).then(|| (known.viewer.clone(), Witness::new(known.generation)))
+}
+
 /// The viewer who holds an access token. What this server revoked a moment ago, and what an app got
 /// from somebody who may no longer open the record, is refused now.
 pub async fn authenticate(state: &SmartState, bearer: &str) -> Result<Viewer, AuthError> {
     let cache = state.viewer_cache();
     // Read before the token: an entry made from what is revoked meanwhile is of an old generation.
-    let generation = cache.watch.read(state.store()).await?;
+    let generation = state.store().auth_generation().await?;
     let key = secret::hash(bearer);
     if let Some(known) = cache.viewers.get(&key).await
         && known.generation == generation
         && known.expires > state.now()
     {
-        return Ok(known.viewer.clone());
+        return Ok(Viewer::clone(&known.viewer));
     }
     let live = find_live(state, bearer)
         .await?
@@ -115,7 +124,7 @@ pub async fn authenticate(state: &SmartState, bearer: &str) -> Result<Viewer, Au
         return Ok(viewer);
     }
     let entry = Remembered {
-        viewer: viewer.clone(),
+        viewer: Arc::new(viewer.clone()),
         expires,
         generation,
     };

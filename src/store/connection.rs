@@ -1,6 +1,5 @@
 //! Connections: one file of SQLite, or PostgreSQL.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::StoreError;
 use super::indexed::Indexer;
+use super::lite::Lite;
 use super::reader::Reader;
 use crate::clock::Clock;
 use crate::keys::Keys;
@@ -42,7 +42,7 @@ pub struct StoreOptions {
 /// An open database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    reader: Reader,
+    pub(super) reader: Reader,
     writer: DatabaseConnection,
     /// SQLite has one writer: waiting here is fair, waiting on its lock is not.
     turn: Option<Arc<Mutex<()>>>,
@@ -51,7 +51,6 @@ pub struct Store {
     base: Arc<str>,
     clock: Clock,
     policy: Arc<ArcSwap<PolicyContext>>,
-    log: Option<Arc<Path>>,
 }
 
 /// An open write transaction. Dropped without [`WriteTx::commit`], it never happened.
@@ -131,8 +130,14 @@ impl Store {
         let policy = PolicyContext::new(Some("US"), "America/New_York", &[], 0)
             .map_err(|_| StoreError::Corrupt("release rules"))?;
         let secret = database_secret(&writer, backend).await?;
+        let lite = sqlite_file(&options.url)
+            .map(|file| Arc::new(Lite::new(file.into(), options.connections)));
         let store = Self {
-            reader: Reader::Pool(reader),
+            reader: Reader::Pool {
+                pool: reader,
+                lite,
+                witness: None,
+            },
             writer,
             turn: is_sqlite.then(|| Arc::new(Mutex::new(()))),
             backend,
@@ -140,7 +145,6 @@ impl Store {
             base: options.base.trim_end_matches('/').into(),
             clock: options.clock.clone(),
             policy: Arc::new(ArcSwap::from_pointee(policy)),
-            log: write_ahead_log(&options.url),
         };
         store.check_index_epoch().await?;
         Ok(store)
@@ -195,13 +199,6 @@ impl Store {
             transaction: Arc::new(transaction),
             _turn: turn,
         })
-    }
-
-    /// The file that every commit of whatever process writes to: SQLite's write-ahead log. None on
-    /// PostgreSQL.
-    #[must_use]
-    pub fn write_ahead_log(&self) -> Option<&Path> {
-        self.log.as_deref()
     }
 
     /// Which of the two databases this is.
@@ -275,18 +272,22 @@ impl Store {
     /// Closes the connections; on SQLite this folds the write-ahead log into the file.
     pub async fn close(self) -> Result<(), StoreError> {
         self.writer.close().await?;
-        if let Reader::Pool(pool) = self.reader {
+        if let Reader::Pool { pool, lite, .. } = self.reader {
+            // Before the pool: whoever closes last folds the log, and these only read.
+            if let Some(lite) = lite {
+                lite.close();
+            }
             pool.close().await?;
         }
         Ok(())
     }
 }
 
-fn write_ahead_log(url: &str) -> Option<Arc<Path>> {
+/// The file of a SQLite URL.
+fn sqlite_file(url: &str) -> Option<&str> {
     let path = url.strip_prefix("sqlite:")?;
     let path = path.strip_prefix("//").unwrap_or(path);
-    let path = path.split('?').next().unwrap_or(path);
-    Some(Path::new(&format!("{path}-wal")).into())
+    path.split('?').next()
 }
 
 fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {

@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use sea_orm::{ConnectionTrait, QueryResult};
 
 use super::current::in_list;
+use super::select::{Select as _, Selected};
 use super::{Narrow, Store, StoreError};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
@@ -105,8 +105,7 @@ impl Store {
     }
 
     async fn entries(&self, sql: Sql) -> Result<Vec<RecordEntry>, StoreError> {
-        let statement = sql.statement(self.backend());
-        let rows = self.reader().query_all_raw(statement).await?;
+        let rows = self.reader().select(sql).await?;
         rows.iter().map(entry).collect()
     }
 
@@ -295,13 +294,12 @@ fn is_of(types: &[TypeId], row: &str) -> String {
     }
 }
 
-pub(super) fn entry(row: &QueryResult) -> Result<RecordEntry, StoreError> {
-    let body: Option<Vec<u8>> = row.try_get_by_index(3)?;
+pub(super) fn entry(row: &Selected) -> Result<RecordEntry, StoreError> {
     Ok(RecordEntry {
-        type_id: row.try_get_by_index(0)?,
-        id: row.try_get_by_index(1)?,
-        doc: row.try_get_by_index(2)?,
-        body: body.ok_or(StoreError::Corrupt("resource body"))?.into(),
+        type_id: row.get(0)?,
+        id: row.get(1)?,
+        doc: row.get(2)?,
+        body: row.bytes(3)?.ok_or(StoreError::Corrupt("resource body"))?,
     })
 }
 

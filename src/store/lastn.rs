@@ -1,9 +1,8 @@
 //! The latest observations of each code (`$lastn`), ranked by the database among what the viewer
 //! may see.
 
-use sea_orm::ConnectionTrait;
-
 use super::everything::{RecordEntry, entry};
+use super::select::Select as _;
 use super::{Narrow, Store, StoreError};
 use crate::fhir::definitions::definitions;
 use crate::sql::Sql;
@@ -76,8 +75,7 @@ impl Store {
              WHERE g.place <= {max} GROUP BY g.id ORDER BY 2 DESC, 1 DESC LIMIT {count}) p \
              CROSS JOIN resource r WHERE r.id = p.id ORDER BY p.low DESC, p.id DESC"
         );
-        let statement = sql.statement(self.backend());
-        let rows = self.reader().query_all_raw(statement).await?;
+        let rows = self.reader().select(sql).await?;
         rows.iter().map(entry).collect()
     }
 }

@@ -1,8 +1,8 @@
 //! Read and vread: one statement that finds a resource only if it exists for the viewer.
 
 use bytes::Bytes;
-use sea_orm::{ConnectionTrait, QueryResult};
 
+use super::select::{Select as _, Selected};
 use super::{Store, StoreError};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
@@ -39,12 +39,9 @@ impl Store {
         id: &str,
     ) -> Result<Stored, StoreError> {
         let sql = self.read_sql(visibility, narrow, type_id, id)?;
-        let row = self
-            .reader()
-            .query_one_raw(sql.statement(self.backend()))
-            .await?;
-        let row = row.ok_or(StoreError::NotFound)?;
-        stored(type_id, id, &row)
+        let rows = self.reader().select_seen(sql).await?;
+        let row = rows.first().ok_or(StoreError::NotFound)?;
+        stored(type_id, id, row)
     }
 
     /// The statement of [`Store::read`].
@@ -85,11 +82,7 @@ impl Store {
             "SELECT r.version, r.updated, r.body, r.id FROM resource r \
              WHERE r.key = {key} AND r.fhir_id = {fhir_id} AND r.version = {wanted} AND {visible}"
         );
-        if let Some(row) = self
-            .reader()
-            .query_one_raw(sql.statement(self.backend()))
-            .await?
-        {
+        if let Some(row) = self.reader().select_one(sql).await? {
             return stored(type_id, id, &row);
         }
         let mut sql = Sql::default();
@@ -103,10 +96,7 @@ impl Store {
              WHERE r.key = {key} AND r.fhir_id = {fhir_id} AND r.rendition = 0 \
              AND v.version = {wanted} AND {visible} AND {open}"
         );
-        let row = self
-            .reader()
-            .query_one_raw(sql.statement(self.backend()))
-            .await?;
+        let row = self.reader().select_one(sql).await?;
         let row = row.ok_or(StoreError::NotFound)?;
         let mut version = stored(type_id, id, &row)?;
         version.body = super::history::expand(&version.body)?;
@@ -176,15 +166,14 @@ impl Store {
     }
 }
 
-fn stored(type_id: TypeId, id: &str, row: &QueryResult) -> Result<Stored, StoreError> {
-    let body: Option<Vec<u8>> = row.try_get_by_index(2)?;
+fn stored(type_id: TypeId, id: &str, row: &Selected) -> Result<Stored, StoreError> {
     Ok(Stored {
         type_id,
         id: id.to_owned(),
-        version: row.try_get_by_index(0)?,
-        updated: row.try_get_by_index(1)?,
-        doc: row.try_get_by_index(3)?,
-        body: body.ok_or(StoreError::Gone)?.into(),
+        version: row.get(0)?,
+        updated: row.get(1)?,
+        doc: row.get(3)?,
+        body: row.bytes(2)?.ok_or(StoreError::Gone)?,
     })
 }
 
@@ -220,8 +209,15 @@ mod tests {
                     .query_all_raw(explain.statement(store.backend()))
                     .await
                     .unwrap();
-                let first: String = steps[0].try_get("", "detail").unwrap();
-                assert_eq!(first, "SEARCH r USING INDEX resource_key (key=?)");
+                let steps: Vec<String> = steps
+                    .iter()
+                    .map(|step| step.try_get("", "detail").unwrap())
+                    .collect();
+                assert_eq!(steps[0], "SEARCH r USING INDEX resource_key (key=?)");
+                // Of holds the document's are looked at, once and not for each audience.
+                for step in steps.iter().filter(|step| step.contains(" h ")) {
+                    assert_eq!(step, "SEARCH h USING PRIMARY KEY (doc=?)");
+                }
             }
         }
     }

@@ -37,7 +37,7 @@ each_api! {
         }
     }
 
-    async fn totals_are_told_where_they_cost_little(api: &Api) {
+    async fn totals_are_told_when_asked_for_or_free(api: &Api) {
         api.put(SYSTEM, &a_patient("p")).await.is(201);
         for number in 0..5 {
             api.put(SYSTEM, &an_observation(&format!("o{number}"), "p")).await.is(201);
@@ -46,7 +46,9 @@ each_api! {
             let path = format!("Observation?_count=2&{query}");
             api.get(SYSTEM, &path).await.is(200).json()["total"].clone()
         };
-        assert_eq!(total("patient=p").await, 5);
+        assert_eq!(total("patient=p").await, Value::Null);
+        assert_eq!(total("patient=p&_total=accurate").await, 5);
+        assert_eq!(total("patient=p&_total=estimate").await, 5);
         assert_eq!(total("status=final&_total=accurate").await, 5);
         assert_eq!(total("status=final").await, Value::Null);
         assert_eq!(total("patient=p&_total=none").await, Value::Null);

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use bytes::Bytes;
 use candor::clock::{Clock, Millis};
-use candor::rest::{AuthError, AuthFuture, Authenticator, Limits, OauthUris, RestState, router};
+use candor::rest::{AuthError, AuthFuture, Authenticator, Limits, OauthUris, RestState, service};
 use candor::store::{Store, StoreOptions};
 use candor::visibility::scope::Scopes;
 use candor::visibility::{Viewer, ViewerClass};
@@ -217,7 +217,7 @@ impl Api {
         Self {
             store,
             clock,
-            router: Router::new().nest_service("/fhir/r4", router(state)),
+            router: Router::new().nest_service("/fhir/r4", service(state, "")),
             database,
         }
     }

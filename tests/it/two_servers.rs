@@ -74,6 +74,59 @@ each_database! {
         assert_eq!(there().await, 401, "a token that was revoked");
         second.stop().await.unwrap();
     }
+
+    /// Every way of reading that a remembered token could still open, each with a token of its own.
+    async fn a_token_revoked_at_one_server_opens_nothing_at_the_other(server: TestServer) {
+        let (second, other) = server.second().await;
+        let system = server.system_token().await;
+        let put = server
+            .client()
+            .put(server.fhir("Patient/p"))
+            .bearer_auth(&system)
+            .json(&json!({"resourceType": "Patient", "id": "p"}))
+            .send();
+        assert_eq!(put.await.unwrap().status(), 201);
+        for (path, before) in [
+            ("Patient/p", 200),
+            ("Patient/nobody", 404),
+            ("Patient?_id=p", 200),
+            ("Patient?_id=nobody", 200),
+            ("Patient?_id=p&_revinclude=Observation:subject", 200),
+            ("Patient?_sort=-_lastUpdated", 200),
+            ("Patient?_summary=count", 200),
+            ("Patient?_count=x", 400),
+            ("Practitioner?nonsense=1", 200),
+            ("Patient/p/_history", 200),
+            ("Patient/p/_history/1", 200),
+            ("Patient/p/$everything", 200),
+            ("Patient/p/nonsense", 404),
+        ] {
+            let (client, token) = server
+                .client_and_token(
+                    ViewerClass::Patient,
+                    Some("Patient/p"),
+                    Some("p"),
+                    "launch/patient patient/*.rs",
+                )
+                .await;
+            let there = async || {
+                let asked = server.client().get(format!("{other}/{path}")).bearer_auth(&token);
+                asked.send().await.unwrap().status().as_u16()
+            };
+            assert_eq!(there().await, before, "{path}");
+            assert_eq!(there().await, before, "{path}, remembered");
+            let revoked = server
+                .client()
+                .post(server.url("/auth/revoke"))
+                .form(&[("token", &token), ("client_id", &client)])
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(revoked.status(), 200);
+            assert_eq!(there().await, 401, "{path}, revoked");
+        }
+        second.stop().await.unwrap();
+    }
 }
 
 /// A hold with everything that makes it valid (release-contract.md, "Hold").
