@@ -11,13 +11,19 @@ use siphasher::sip::SipHasher24;
 #[derive(Clone, Copy, Debug)]
 pub struct Keys {
     secret: [u8; 16],
+    cursor: [u8; 32],
+    cursor_nonce: [u8; 32],
 }
 
 impl Keys {
     /// Takes the database's secret, as stored in `meta`.
     #[must_use]
     pub fn new(secret: [u8; 16]) -> Self {
-        Self { secret }
+        Self {
+            secret,
+            cursor: derive(&secret, "cursor"),
+            cursor_nonce: derive(&secret, "cursor nonce"),
+        }
     }
 
     /// The key of the resource `type_name/id`; also the `patient` column when it is a Patient.
@@ -58,15 +64,17 @@ impl Keys {
         self.hash(&[b"t", text.as_bytes()])
     }
 
-    /// A secret of this database for another purpose (signing cursors), 32 bytes: HMAC-SHA256 of
-    /// the purpose under the database's secret. Knowing it tells nothing of the keys.
+    /// The key that cursors are sealed with, and the one that their nonces come from.
+    #[must_use]
+    pub fn cursor(&self) -> (&[u8; 32], &[u8; 32]) {
+        (&self.cursor, &self.cursor_nonce)
+    }
+
+    /// A secret of this database for another purpose, 32 bytes: HMAC-SHA256 of the purpose under the
+    /// database's secret. Knowing it tells nothing of the keys.
     #[must_use]
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &self.secret);
-        let tag = aws_lc_rs::hmac::sign(&key, purpose.as_bytes());
-        let mut derived = [0; 32];
-        derived.copy_from_slice(tag.as_ref());
-        derived
+        derive(&self.secret, purpose)
     }
 
     fn hash(&self, parts: &[&[u8]]) -> i64 {
@@ -76,4 +84,12 @@ impl Keys {
         }
         hasher.finish().cast_signed()
     }
+}
+
+fn derive(secret: &[u8; 16], purpose: &str) -> [u8; 32] {
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
+    let tag = aws_lc_rs::hmac::sign(&key, purpose.as_bytes());
+    let mut derived = [0; 32];
+    derived.copy_from_slice(tag.as_ref());
+    derived
 }

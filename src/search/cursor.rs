@@ -73,7 +73,7 @@ impl Cursor {
                 }
             }
         }
-        let nonce_key = hmac::Key::new(hmac::HMAC_SHA256, &keys.derive("cursor nonce"));
+        let nonce_key = hmac::Key::new(hmac::HMAC_SHA256, keys.cursor().1);
         let mut context = hmac::Context::with_key(&nonce_key);
         context.update(&bytes);
         context.update(binding.as_bytes());
@@ -143,7 +143,7 @@ fn take(bytes: &mut &[u8]) -> Option<[u8; 8]> {
 }
 
 fn cipher(keys: &Keys) -> Result<LessSafeKey, SearchError> {
-    UnboundKey::new(&AES_256_GCM, &keys.derive("cursor"))
+    UnboundKey::new(&AES_256_GCM, keys.cursor().0)
         .map(LessSafeKey::new)
         .map_err(|_| refused())
 }

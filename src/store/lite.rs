@@ -6,6 +6,7 @@
 //! [`AT_ONCE`] at most; one that needs longer, or meets a lock, begins again on a thread where it may
 //! block. Every SELECT sees all that was committed before it began: WAL, and no transaction around it.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use sea_orm::{DbBackend, DbErr, RuntimeErr, Value};
 use tokio::sync::Semaphore;
 
-use super::select::{Cell, Selected};
+use super::select::{self, Selected};
 use crate::sql::Sql;
 
 /// How long a statement may keep a thread that serves requests.
@@ -26,6 +27,9 @@ const AT_ONCE: Duration = Duration::from_millis(2);
 const STEPS: i32 = 1_000;
 /// How long a statement waits for a lock: `candor import` may hold it for a while.
 const BUSY: Duration = Duration::from_secs(60);
+/// Bytes of rows that are made room for before they are known.
+const LEAST: usize = 4 << 10;
+const MOST: usize = 256 << 10;
 /// Prepared statements that a connection keeps.
 const STATEMENTS: usize = 200;
 
@@ -44,6 +48,8 @@ pub struct Lite {
 struct Connected {
     connection: Connection,
     clock: Arc<Clock>,
+    /// Of the rows of its last statement.
+    bytes: Cell<usize>,
 }
 
 /// When the statement that runs has to stop.
@@ -173,7 +179,11 @@ impl Connected {
             zero: Instant::now(),
             end: AtomicU64::new(0),
         });
-        let connected = Self { connection, clock };
+        let connected = Self {
+            connection,
+            clock,
+            bytes: Cell::new(LEAST),
+        };
         connected.watch_clock()?;
         Ok(connected)
     }
@@ -211,7 +221,8 @@ impl Connected {
         }
         let columns = statement.column_count();
         let mut cells = Vec::with_capacity(columns);
-        let mut bytes: Vec<u8> = Vec::with_capacity(4096);
+        // As much as the last time: growing costs a copy each time.
+        let mut bytes: Vec<u8> = Vec::with_capacity(self.bytes.get());
         let mut keep = |part: &[u8]| {
             let from = bytes.len();
             bytes.extend_from_slice(part);
@@ -229,6 +240,7 @@ impl Connected {
             }
         }
         drop(rows);
+        self.bytes.set(bytes.len().clamp(LEAST, MOST));
         let count = cells.len().checked_div(columns).unwrap_or(0);
         let page = Arc::new(Page {
             columns,
@@ -310,12 +322,12 @@ pub struct Copied {
 
 impl Copied {
     /// The cell of a column; None where there is no such column.
-    pub(super) fn cell(&self, at: usize) -> Option<Cell<'_>> {
+    pub(super) fn cell(&self, at: usize) -> Option<select::Cell<'_>> {
         Some(match self.copy(at)? {
-            Copy::Null => Cell::Null,
-            Copy::Int(value) => Cell::Int(value),
-            Copy::Real(value) => Cell::Real(value),
-            Copy::Bytes(from, to) => Cell::Text(self.page.bytes.get(from..to)?),
+            Copy::Null => select::Cell::Null,
+            Copy::Int(value) => select::Cell::Int(value),
+            Copy::Real(value) => select::Cell::Real(value),
+            Copy::Bytes(from, to) => select::Cell::Text(self.page.bytes.get(from..to)?),
         })
     }
 

@@ -19,20 +19,44 @@ impl Visibility {
         let now = sql.bind(self.now);
         let instant = sql.bind(self.instant);
         // A document has few rows: the `+` has both databases seek it once, not once for each audience.
-        let active = format!(
-            "+h.audience IN {audiences} AND h.exempt <> {person} AND h.starts <= {now} AND h.ends > {instant}"
-        );
+        let active = [
+            "+h.audience IN ",
+            &audiences,
+            " AND h.exempt <> ",
+            &person,
+            " AND h.starts <= ",
+            &now,
+            " AND h.ends > ",
+            &instant,
+        ]
+        .concat();
+        let rendition = format!("({id} & {RENDITION_MASK})");
+        let base = format!("({id} & ~{RENDITION_MASK})");
         // The base is seen when there is no active row at all; a rendition when an active row shows
         // it and no other shows less: renditions of one resource are numbered so that where one
         // viewer may meet two, the later one leaves out all that the earlier does.
-        format!(
-            "CASE WHEN ({id} & {RENDITION_MASK}) = 0 \
-             THEN NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = {id} AND {active}) \
-             ELSE EXISTS (SELECT 1 FROM hold h WHERE h.doc = ({id} & ~{RENDITION_MASK}) \
-                  AND h.shown = ({id} & {RENDITION_MASK}) AND {active}) \
-              AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = ({id} & ~{RENDITION_MASK}) \
-                  AND (h.shown = 0 OR h.shown > ({id} & {RENDITION_MASK})) AND {active}) END"
-        )
+        [
+            "CASE WHEN ",
+            &rendition,
+            " = 0 THEN NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = ",
+            id,
+            " AND ",
+            &active,
+            ") ELSE EXISTS (SELECT 1 FROM hold h WHERE h.doc = ",
+            &base,
+            " AND h.shown = ",
+            &rendition,
+            " AND ",
+            &active,
+            ") AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = ",
+            &base,
+            " AND (h.shown = 0 OR h.shown > ",
+            &rendition,
+            ") AND ",
+            &active,
+            ") END",
+        ]
+        .concat()
     }
 
     /// The patient part of a branch over the row alias `row`; None when the branch has no limit.
