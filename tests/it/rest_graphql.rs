@@ -288,7 +288,7 @@ each_api! {
         let deep = format!("{}id{}", "{ contained ".repeat(60), "}".repeat(60));
         refused(&graph(api, SYSTEM, at, &deep).await, 400);
         let doubles: String = (0..30)
-            .map(|at| format!("fragment F{at} on Patient {{ ...F{0} ...F{0} }} ", at + 1))
+            .map(|at| format!("fragment F{at} on Patient {{ ...F{0} ...F{0} ...F{0} }} ", at + 1))
             .collect();
         let bomb = format!("{{ ...F12 }} {doubles} fragment F30 on Patient {{ id }}");
         refused(&graph(api, SYSTEM, at, &bomb).await, 400);

@@ -137,14 +137,17 @@ impl<'q> Run<'q> {
         let name = format!("{}Connection", search.type_name);
         let groups = self.groups(&group.selections, &name, false)?;
         let mut pairs = asked.pairs;
-        let is_counted = groups.iter().any(|group| group.name == "count");
+        // What a cursor brings along has said so on the first page.
+        if !pairs.iter().any(|(name, _)| name == "_total") {
+            let is_counted = groups.iter().any(|group| group.name == "count");
+            let total = if is_counted { "accurate" } else { "none" };
+            pairs.push(("_total".to_owned(), total.to_owned()));
+        }
         let own: Pairs = pairs
             .iter()
             .filter(|(name, _)| name != "_cursor")
             .cloned()
             .collect();
-        let total = if is_counted { "accurate" } else { "none" };
-        pairs.push(("_total".to_owned(), total.to_owned()));
         let mut result = self.find(search.type_id, &pairs).await?;
         let entries = std::mem::take(&mut result.entries);
         let resources = read(entries, asked.fhirpath.as_ref())?;

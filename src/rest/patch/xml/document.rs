@@ -3,6 +3,7 @@
 //! quick-xml reads, this only holds what it read. Namespaces stand in the names, so that prefixes
 //! of one document mean nothing in another. A narrative that nobody changes is written as it was.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use quick_xml::XmlVersion;
@@ -344,6 +345,24 @@ impl Document {
         out
     }
 
+    /// The children of an element; of FHIR's those of one name beside each other, as its XML has them.
+    fn in_order(&self, element: &Element) -> Vec<NodeId> {
+        let mut children = element.children.clone();
+        if &*element.name.namespace == FHIR {
+            let mut first: HashMap<&str, usize> = HashMap::new();
+            for (at, child) in element.children.iter().enumerate() {
+                if let Some(child) = self.element(*child) {
+                    first.entry(&*child.name.local).or_insert(at);
+                }
+            }
+            children.sort_by_key(|child| {
+                let name = self.element(*child).map(|child| &*child.name.local);
+                name.and_then(|name| first.get(name).copied())
+            });
+        }
+        children
+    }
+
     /// Recursion ends: no document is deeper than [`MAX_DEPTH`].
     fn write_node(&self, id: NodeId, outer: &str, out: &mut String) {
         match self.kind(id) {
@@ -385,8 +404,8 @@ impl Document {
                     return;
                 }
                 out.push('>');
-                for child in &element.children {
-                    self.write_node(*child, &element.name.namespace, out);
+                for child in self.in_order(element) {
+                    self.write_node(child, &element.name.namespace, out);
                 }
                 out.push_str("</");
                 out.push_str(&element.name.local);
