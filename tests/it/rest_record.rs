@@ -138,9 +138,9 @@ each_api! {
             path = next;
         }
         paged.sort();
-        let mut whole = matches.clone();
-        whole.sort();
-        assert_eq!(paged, whole);
+        let mut sorted = matches.clone();
+        sorted.sort();
+        assert_eq!(paged, sorted);
         let narrow = "system;;system/Patient.rs system/Observation.rs?category=laboratory";
         let some = api.get(narrow, "Patient/$everything").await.is(200).json();
         assert!(addresses(&some, "match").iter().all(|one| one.starts_with("Patient/")
