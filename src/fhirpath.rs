@@ -139,7 +139,20 @@ impl Expr {
     /// # Errors
     /// As [`EvalError`] says; several items are [`EvalError::NotSingle`].
     pub fn holds(&self, resource: &Value, context: &Context) -> Result<bool, EvalError> {
-        let found = self.evaluate(resource, context)?;
+        self.holds_at(Node::of(resource), resource, context)
+    }
+
+    /// The same of an element `focus` within `resource`, which is `%resource`.
+    ///
+    /// # Errors
+    /// As [`Expr::holds`].
+    pub fn holds_at(
+        &self,
+        focus: Node<'_>,
+        resource: &Value,
+        context: &Context,
+    ) -> Result<bool, EvalError> {
+        let found = self.evaluate_at(focus, resource, context)?;
         Ok(eval::truth(&found, "a criterion")?.unwrap_or(false))
     }
 

@@ -232,7 +232,13 @@ async fn dispatch(state: &RestState, base: &str, request: Request) -> Response<B
     let is_public = result.is_ok() && route == Route::Metadata;
     let mut response = result
         .and_then(|reply| reply.into_response(state.store.base(), shape, &parts.method))
-        .unwrap_or_else(|error| reply::error_response(&error, shape, &parts.method));
+        .unwrap_or_else(|error| {
+            if operation::graphql::is_at(route) {
+                reply::graph_error_response(&error, &parts.method)
+            } else {
+                reply::error_response(&error, shape, &parts.method)
+            }
+        });
     if is_public {
         response.headers_mut().insert(
             header::CACHE_CONTROL,
@@ -285,6 +291,8 @@ impl Call<'_> {
                 Route::Instance(type_id, id) if is_read && binary::is_binary(type_id) => {
                     raw = Some((type_id, id));
                 }
+                // Its answers are no resources, and in one format.
+                route if operation::graphql::is_at(route) => {}
                 _ => shape.format = negotiate::resource_format(headers)?,
             },
         }
@@ -392,6 +400,11 @@ impl Call<'_> {
                 });
                 let answer = prefer.answer.unwrap_or_default();
                 create::create(session, type_id, resource, if_none_exist, answer).await
+            }
+            route if operation::graphql::is_at(route) => {
+                let body = read_body(headers, body, limit).await?;
+                let request = operation::graphql::Request::sent(&pairs, &sent, &body)?;
+                operation::graph(session, route, request).await
             }
             Route::SystemOperation(_) | Route::TypeOperation(..) | Route::InstanceOperation(..) => {
                 let body = read_body(headers, body, limit).await?;

@@ -78,7 +78,10 @@ fn statement(base: &str, oauth: Option<&OauthUris>, limits: &Limits) -> Value {
             "application/fhir+json", "application/fhir+xml", "application/json", "application/xml",
             "json", "xml",
         ],
-        "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/fhir+xml"],
+        "patchFormat": [
+            "application/json-patch+json", "application/xml-patch+xml", "application/fhir+json",
+            "application/fhir+xml",
+        ],
         "implementationGuide": [
             format!("http://hl7.org/fhir/us/core/ImplementationGuide/hl7.fhir.us.core|{US_CORE}"),
         ],
@@ -286,15 +289,18 @@ fn param(param: &SearchParam) -> Value {
 }
 
 fn operations(filter: impl Fn(&Operation) -> bool) -> Vec<Value> {
-    operation::ALL
-        .iter()
-        .filter(|operation| filter(operation))
-        .map(
-            |Operation {
-                 name, definition, ..
-             }| json!({"name": name.trim_start_matches('$'), "definition": definition}),
-        )
-        .collect()
+    let mut all = Vec::new();
+    for Operation {
+        name, definition, ..
+    } in operation::ALL.iter().filter(|operation| filter(operation))
+    {
+        let own = json!({"name": name.trim_start_matches('$'), "definition": definition});
+        // One that exists at two levels is told once.
+        if !all.contains(&own) {
+            all.push(own);
+        }
+    }
+    all
 }
 
 #[cfg(test)]

@@ -285,6 +285,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn too_many_requests_say_when_to_come_back() {
+        let error = RestError::TooManyRequests { seconds: 30 };
+        assert_eq!(error.status(), StatusCode::TOO_MANY_REQUESTS);
+        let headers = error.headers();
+        let after = headers.get(header::RETRY_AFTER);
+        assert_eq!(after.and_then(|after| after.to_str().ok()), Some("30"));
+        assert_eq!(
+            error.issues().first().map(|one| one.code),
+            Some("throttled")
+        );
+    }
+
+    #[test]
     fn an_entry_error_keeps_its_status_and_names_the_element() {
         let error = RestError::BadRequest(vec![
             Issue::error("required", "missing").at("Patient.name[0].given"),

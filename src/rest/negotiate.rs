@@ -306,6 +306,8 @@ mod tests {
             HeaderValue::from_static("return=minimal, handling=strict"),
         );
         headers.append("prefer", HeaderValue::from_static("withheld-notice"));
+        // Not taken up: the answer comes with the response.
+        headers.append("prefer", HeaderValue::from_static("respond-async"));
         let prefer = Prefer::of(&headers);
         assert_eq!(prefer.answer, Some(Return::Minimal));
         assert!(prefer.strict && prefer.withheld_notice);

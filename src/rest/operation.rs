@@ -3,6 +3,7 @@
 mod convert;
 mod docref;
 mod everything;
+pub(super) mod graphql;
 mod inputs;
 mod lastn;
 mod meta;
@@ -77,6 +78,18 @@ pub(super) const ALL: &[Operation] = &[
         types: &[],
     },
     Operation {
+        name: graphql::NAME,
+        level: Level::System,
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-graphql",
+        types: &[],
+    },
+    Operation {
+        name: graphql::NAME,
+        level: Level::Instance,
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-graphql",
+        types: &[],
+    },
+    Operation {
         name: "$release-decision",
         level: Level::Instance,
         definition: "https://candor.example/fhir/OperationDefinition/release-decision",
@@ -86,6 +99,18 @@ pub(super) const ALL: &[Operation] = &[
         name: "$validate",
         level: Level::Type,
         definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        types: &[],
+    },
+    Operation {
+        name: "$meta",
+        level: Level::System,
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta",
+        types: &[],
+    },
+    Operation {
+        name: "$meta",
+        level: Level::Type,
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta",
         types: &[],
     },
     Operation {
@@ -105,6 +130,12 @@ pub(super) const ALL: &[Operation] = &[
         level: Level::Instance,
         definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta-delete",
         types: &[],
+    },
+    Operation {
+        name: "$everything",
+        level: Level::Type,
+        definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        types: &["Patient"],
     },
     Operation {
         name: "$everything",
@@ -150,6 +181,11 @@ pub(super) async fn get(
         Route::InstanceOperation(type_id, id, "$meta") => {
             meta::get(session, type_id, id, pairs).await
         }
+        Route::SystemOperation("$meta") => meta::all(session, None, pairs).await,
+        Route::TypeOperation(type_id, "$meta") => meta::all(session, Some(type_id), pairs).await,
+        Route::SystemOperation(graphql::NAME) | Route::InstanceOperation(_, _, graphql::NAME) => {
+            graph(session, route, graphql::Request::of_pairs(pairs)?).await
+        }
         Route::SystemOperation("$verify-ledger" | "$convert")
         | Route::TypeOperation(_, "$validate")
         | Route::InstanceOperation(_, _, "$meta-add" | "$meta-delete") => {
@@ -176,15 +212,14 @@ async fn read(session: &Session, route: Route<'_>, pairs: &Pairs) -> Result<Repl
         ("Encounter", Some(id), "$everything") => {
             everything::page(session, EverythingOf::Encounter(id), pairs).await
         }
-        // R4: without an id it is about whom the caller may see; here that is the one in context.
-        ("Patient", None, "$everything") => match session.visibility.patient_id() {
-            Some(id) => everything::page(session, EverythingOf::Patient(id), pairs).await,
-            None => Err(RestError::NotImplemented(
-                "Patient/$everything without an id is for a token with one patient in context. Name \
-                 the patient: Patient/[id]/$everything."
-                    .to_owned(),
-            )),
-        },
+        // R4: without an id it is about whom the caller may see.
+        ("Patient", None, "$everything") => {
+            let of = match session.visibility.patient_id() {
+                Some(id) => EverythingOf::Patient(id),
+                None => EverythingOf::Everybody,
+            };
+            everything::page(session, of, pairs).await
+        }
         ("Observation", None, "$lastn") => lastn::lastn(session, pairs).await,
         ("DocumentReference", None, "$docref") => docref::docref(session, pairs).await,
         _ => Err(unknown(route)),
@@ -214,6 +249,17 @@ pub(super) async fn post(
             allow: "GET, HEAD, OPTIONS",
             text: "This operation changes nothing and takes GET.".to_owned(),
         }),
+        Route::SystemOperation("$meta") => {
+            meta::all(session, None, &inputs::pairs(pairs, resource.as_ref())?).await
+        }
+        Route::TypeOperation(type_id, "$meta") => {
+            let pairs = inputs::pairs(pairs, resource.as_ref())?;
+            meta::all(session, Some(type_id), &pairs).await
+        }
+        Route::SystemOperation(graphql::NAME) | Route::InstanceOperation(_, _, graphql::NAME) => {
+            let pairs = inputs::pairs(pairs, resource.as_ref())?;
+            graph(session, route, graphql::Request::of_pairs(&pairs)?).await
+        }
         Route::InstanceOperation(type_id, id, "$meta") => {
             let pairs = inputs::pairs(pairs, resource.as_ref())?;
             meta::get(session, type_id, id, &pairs).await
@@ -235,6 +281,19 @@ pub(super) async fn post(
             read(session, route, &inputs::pairs(pairs, resource.as_ref())?).await
         }
     }
+}
+
+/// `$graphql` with what was asked.
+pub(super) async fn graph(
+    session: &Session,
+    route: Route<'_>,
+    request: graphql::Request,
+) -> Result<Reply, RestError> {
+    let on = match route {
+        Route::InstanceOperation(type_id, id, _) => Some((type_id, id)),
+        _ => None,
+    };
+    graphql::answer(session, on, request).await
 }
 
 /// The write that an operation is, if it is one: in a transaction it is one of its writes.
@@ -272,7 +331,6 @@ fn unknown(route: Route<'_>) -> RestError {
         "$find",
         "$find-matches",
         "$graph",
-        "$graphql",
         "$implements",
         "$lookup",
         "$match",

@@ -1,14 +1,13 @@
-//! PATCH (R4 3.1.0.7): JSON Patch (RFC 6902) and FHIRPath Patch, and the changes of `$meta-add` and
-//! `$meta-delete`. A patch is applied to the whole resource as it stands, in the transaction of the
+//! PATCH (R4 3.1.0.7): JSON Patch (RFC 6902), XML Patch (RFC 5261) and FHIRPath Patch, and the changes
+//! of `$meta-add` and `$meta-delete`. A patch is applied to the whole resource as it stands, in the transaction of the
 //! write; what comes out is validated like an update.
-//!
-//! XML Patch (RFC 5261) is refused with 415: it speaks of a document that this server does not keep.
 
 mod element;
 mod fhirpath;
 mod json;
 mod meta;
 mod place;
+mod xml;
 
 use std::sync::Arc;
 
@@ -37,6 +36,7 @@ const MOST_VALUES: usize = 1_000_000;
 pub(super) enum Patch {
     Json(Arc<Vec<json_patch::PatchOperation>>),
     FhirPath(Arc<Vec<fhirpath::Operation>>),
+    Xml(Arc<Vec<xml::Operation>>),
     MetaAdd(Value),
     MetaDelete(Value),
 }
@@ -69,8 +69,9 @@ impl Patch {
             }
             _ => Err(RestError::bad_request(
                 "value",
-                "A patch is a Parameters resource (FHIRPath Patch), or JSON Patch as \
-                 application/json-patch+json; in a Bundle the latter comes in a Binary.",
+                "A patch is a Parameters resource (FHIRPath Patch), JSON Patch as \
+                 application/json-patch+json or XML Patch as application/xml-patch+xml; in a Bundle \
+                 the latter two come in a Binary.",
             )),
         }
     }
@@ -79,6 +80,9 @@ impl Patch {
         let name = media.split(';').next().unwrap_or_default().trim();
         if name.eq_ignore_ascii_case("application/json-patch+json") {
             return Ok(Self::Json(Arc::new(json::parse(body)?)));
+        }
+        if name.eq_ignore_ascii_case("application/xml-patch+xml") {
+            return Ok(Self::Xml(Arc::new(xml::parse(body)?)));
         }
         Err(unsupported())
     }
@@ -91,6 +95,7 @@ impl Patch {
         match self {
             Self::Json(operations) => json::apply(operations, resource)?,
             Self::FhirPath(operations) => fhirpath::apply(operations, resource)?,
+            Self::Xml(operations) => xml::apply(operations, resource)?,
             Self::MetaAdd(meta) => meta::add(resource, meta),
             Self::MetaDelete(meta) => meta::delete(resource, meta),
         }
@@ -124,9 +129,9 @@ pub(super) async fn patch(
 
 fn unsupported() -> RestError {
     RestError::UnsupportedMediaType(
-        "PATCH takes application/json-patch+json (RFC 6902), and FHIRPath Patch: a Parameters \
-         resource as application/fhir+json or application/fhir+xml. XML Patch (RFC 5261) is not \
-         supported."
+        "PATCH takes application/json-patch+json (RFC 6902), application/xml-patch+xml (RFC 5261), \
+         and FHIRPath Patch: a Parameters resource as application/fhir+json or \
+         application/fhir+xml."
             .to_owned(),
     )
 }

@@ -3,10 +3,12 @@
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
-use serde_json::Value;
+use serde_json::{Value, json as object};
 
 use super::RestError;
 use super::negotiate::Format;
@@ -22,6 +24,8 @@ pub enum Content {
     Json(Bytes),
     /// A resource that was made for this answer.
     Resource(Value),
+    /// JSON that is no resource: the answer of `$graphql`.
+    Plain(Bytes),
     /// No resource: the content of a Binary. The media type is the resource's own.
     Raw {
         content_type: String,
@@ -67,6 +71,15 @@ impl Reply {
         match &self.content {
             Content::Json(bytes) => Some(bytes.clone()),
             Content::Resource(value) => Some(json::to_bytes(value).into()),
+            // In a Bundle stand resources only: the Binary that the operation's definition says.
+            Content::Plain(bytes) => {
+                let binary = object!({
+                    "resourceType": "Binary",
+                    "contentType": "application/json",
+                    "data": BASE64.encode(bytes),
+                });
+                Some(json::to_bytes(&binary).into())
+            }
             Content::Empty | Content::Raw { .. } => None,
         }
     }
@@ -99,6 +112,10 @@ impl Reply {
             Content::Raw { content_type, data } => {
                 raw_headers(&mut headers, &content_type);
                 data
+            }
+            Content::Plain(bytes) => {
+                headers.insert(header::CONTENT_TYPE, PLAIN_JSON);
+                bytes
             }
             Content::Json(bytes) => {
                 headers.insert(header::CONTENT_TYPE, shape.format.content_type());
@@ -156,6 +173,16 @@ pub(super) fn error_response(error: &RestError, shape: Shape, method: &Method) -
     headers.insert(header::CONTENT_TYPE, format.content_type());
     finish(error.status(), headers, body, method)
 }
+
+/// The same from `$graphql`, whose errors have a form of their own.
+pub(super) fn graph_error_response(error: &RestError, method: &Method) -> Response<Body> {
+    let mut headers = error.headers();
+    headers.insert(header::CONTENT_TYPE, PLAIN_JSON);
+    let body = super::operation::graphql::error_body(error);
+    finish(error.status(), headers, body, method)
+}
+
+const PLAIN_JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 /// The last step of every answer. A HEAD keeps all headers and loses the body.
 fn finish(

@@ -110,6 +110,16 @@ impl<'p> Route<'p> {
             Self::SystemSearch | Self::TypeSearch(_) | Self::CompartmentSearch(..) => {
                 "POST, OPTIONS"
             }
+            Self::SystemOperation(name)
+            | Self::TypeOperation(_, name)
+            | Self::InstanceOperation(_, _, name) => match (self, *name) {
+                (_, "$meta-add" | "$meta-delete" | "$convert" | "$verify-ledger")
+                | (Self::TypeOperation(..), "$validate") => "POST, OPTIONS",
+                (_, "$release-policy" | "$release-ledger" | "$release-decision") => {
+                    "GET, HEAD, OPTIONS"
+                }
+                _ => "GET, HEAD, POST, OPTIONS",
+            },
             _ => "GET, HEAD, OPTIONS",
         }
     }

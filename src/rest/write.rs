@@ -7,6 +7,8 @@ mod refer;
 mod resolve;
 mod steps;
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 pub(super) use self::condition::Lookup;
@@ -218,9 +220,15 @@ pub(super) async fn execute<'s>(
     let resolved = steps.resolve(&writer, actions).await?;
     if let Some(references) = references {
         steps.refer(&writer, references).await?;
+        steps.refer_to_versions(&writer).await?;
     }
     steps.check_references(&writer).await?;
-    let Steps { ops, addresses, .. } = steps;
+    let Steps {
+        ops,
+        addresses,
+        pinned,
+        ..
+    } = steps;
 
     let touched: Vec<(usize, TypeId, String, Method)> = ops
         .iter()
@@ -242,7 +250,7 @@ pub(super) async fn execute<'s>(
     let outcomes = writer
         .apply(ops.into_iter().map(|(_, op)| op).collect())
         .await
-        .map_err(|error| match overtaken(&error, &touched) {
+        .map_err(|error| match overtaken(&error, &touched, &pinned) {
             true => RestError::Conflict,
             false => blame(error, &addresses, is_bundle),
         })?;
@@ -288,9 +296,13 @@ pub(super) async fn execute<'s>(
     Ok(Written { done, writer })
 }
 
-/// Whether another writer came between reading a resource and patching it. What the client itself
-/// demands of the version was asked when it was read.
-fn overtaken(error: &StoreError, touched: &[(usize, TypeId, String, Method)]) -> bool {
+/// Whether another writer came between reading a resource and patching it, or finding its version.
+/// What the client itself demands of the version was asked when it was read.
+fn overtaken(
+    error: &StoreError,
+    touched: &[(usize, TypeId, String, Method)],
+    pinned: &HashSet<(TypeId, String)>,
+) -> bool {
     let StoreError::About {
         type_name,
         id,
@@ -301,7 +313,8 @@ fn overtaken(error: &StoreError, touched: &[(usize, TypeId, String, Method)]) ->
     };
     matches!(**error, StoreError::VersionConflict)
         && touched.iter().any(|(_, type_id, own, method)| {
-            *method == Method::Patch && own == id && definitions().type_name(*type_id) == type_name
+            let is_ours = *method == Method::Patch || pinned.contains(&(*type_id, own.clone()));
+            is_ours && own == id && definitions().type_name(*type_id) == type_name
         })
 }
 

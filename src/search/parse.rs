@@ -243,7 +243,7 @@ impl<'a> Reader<'a> {
             return self.has(types, rest, raw);
         }
         match name {
-            "_list" => return self.list(raw),
+            "_list" => return self.list(types, raw),
             "_filter" => return self.filter(types, raw),
             "_text" | "_content" => return self.words(name, raw),
             _ => {}

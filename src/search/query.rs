@@ -236,6 +236,14 @@ pub enum StringMode {
     Is,
     /// Folded, to the end.
     Ends,
+    /// Folded, after it in the order of characters, by the first 256.
+    After,
+    /// The same, or it.
+    From,
+    /// Folded, before it.
+    Before,
+    /// The same, or it.
+    UpTo,
 }
 
 /// How a uri parameter compares.

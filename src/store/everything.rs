@@ -21,15 +21,18 @@ const MOST_REFERENCED: usize = 1_000;
 pub enum EverythingOf<'a> {
     Patient(&'a str),
     Encounter(&'a str),
+    /// The records of all patients, type by type.
+    Everybody,
 }
 
 impl<'a> EverythingOf<'a> {
-    /// Type and id of the resource that it is about.
+    /// Type and id of the resource that it is about, if it is about one.
     #[must_use]
-    pub fn address(self) -> (&'static str, &'a str) {
+    pub fn address(self) -> Option<(&'static str, &'a str)> {
         match self {
-            Self::Patient(id) => ("Patient", id),
-            Self::Encounter(id) => ("Encounter", id),
+            Self::Patient(id) => Some(("Patient", id)),
+            Self::Encounter(id) => Some(("Encounter", id)),
+            Self::Everybody => None,
         }
     }
 }
@@ -38,13 +41,14 @@ impl<'a> EverythingOf<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct EverythingQuery<'a> {
     pub of: EverythingOf<'a>,
-    /// Types of the record to show, sorted; without the type it is about.
+    /// Types of the record to show, sorted; without the type of the resource it is about.
     pub types: &'a [TypeId],
     /// Types to bring along where the record refers to them.
     pub referenced: &'a [TypeId],
     /// Only what was written at or after this instant.
     pub since: Option<Millis>,
-    /// Only what has dates of care from here (inclusive) to there (exclusive), or none at all.
+    /// Only what has dates of care from here (inclusive) to there (exclusive), or none at all. Of
+    /// one patient or encounter only.
     pub care: Option<(Millis, Millis)>,
     pub count: u32,
     /// Continue after this type and surrogate id.
@@ -117,12 +121,16 @@ impl Store {
         query: &EverythingQuery<'_>,
     ) -> Result<Option<Sql>, StoreError> {
         let mut sql = Sql::default();
-        let (type_name, id) = query.of.address();
-        let key = sql.bind(self.keys().reference(type_name, id));
+        let key = match query.of.address() {
+            Some((type_name, id)) => sql.bind(self.keys().reference(type_name, id)),
+            None => String::new(),
+        };
         let mut from = "resource r".to_owned();
         let mut all = vec!["r.deleted = 0".to_owned()];
         match query.of {
             EverythingOf::Patient(_) => all.push(format!("r.patient = {key}")),
+            // Along the types: no index of patients is in this order.
+            EverythingOf::Everybody => all.push("+r.patient <> 0".to_owned()),
             // param >= 0: search parameters, not the links that only the store follows.
             EverythingOf::Encounter(_) => {
                 from = format!(
@@ -162,6 +170,7 @@ impl Store {
                 .collect();
             let whose = match query.of {
                 EverythingOf::Patient(_) => format!("d.patient = {key}"),
+                EverythingOf::Everybody => "d.patient <> 0".to_owned(),
                 EverythingOf::Encounter(_) => format!(
                     "d.patient = (SELECT e.patient FROM resource e \
                      WHERE e.key = {key} AND e.rendition = 0)"
@@ -219,6 +228,7 @@ impl Store {
                 let key = sql.bind(self.keys().reference("Patient", id));
                 format!(" AND +r.patient <> {key}")
             }
+            EverythingOf::Everybody => " AND +r.patient = 0".to_owned(),
             EverythingOf::Encounter(_) => String::new(),
         };
         sql.text = format!(

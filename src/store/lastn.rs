@@ -19,16 +19,18 @@ pub struct LastnQuery<'a> {
     pub max: u32,
     /// At most this many in all.
     pub count: u32,
+    /// Continue after this date and surrogate id.
+    pub after: Option<(i64, i64)>,
 }
 
 impl Store {
-    /// The observations, newest first.
+    /// The observations, newest first, each with the date that it stands by.
     pub async fn lastn(
         &self,
         visibility: &Visibility,
         narrow: Narrow,
         query: &LastnQuery<'_>,
-    ) -> Result<Vec<RecordEntry>, StoreError> {
+    ) -> Result<Vec<(i64, RecordEntry)>, StoreError> {
         let param = |code: &str| {
             let type_id = definitions().type_id("Observation")?;
             let param = definitions().search_param(type_id, code)?;
@@ -58,10 +60,17 @@ impl Store {
             }
             None => String::new(),
         };
+        let after = match query.after {
+            Some((low, doc)) => {
+                let (low, doc) = (sql.bind(low), sql.bind(doc));
+                format!(" HAVING (MAX(g.low), g.id) < ({low}, {doc})")
+            }
+            None => String::new(),
+        };
         let max = sql.bind(i64::from(query.max));
         let count = sql.bind(i64::from(query.count));
         sql.text = format!(
-            "SELECT r.type, r.fhir_id, r.id, r.body FROM (\
+            "SELECT r.type, r.fhir_id, r.id, r.body, p.low FROM (\
              SELECT g.id AS id, MAX(g.low) AS low FROM (\
              SELECT r.id AS id, COALESCE(d.low, -9223372036854775807) AS low, \
              RANK() OVER (PARTITION BY t.system, t.code \
@@ -72,10 +81,12 @@ impl Store {
              ON d.id = r.id \
              WHERE t.patient = {key} AND t.type = {type_id} AND t.param = {code} \
              AND r.id = t.id AND r.deleted = 0 AND {ways} AND {holds}{filter}) g \
-             WHERE g.place <= {max} GROUP BY g.id ORDER BY 2 DESC, 1 DESC LIMIT {count}) p \
+             WHERE g.place <= {max} GROUP BY g.id{after} ORDER BY 2 DESC, 1 DESC LIMIT {count}) p \
              CROSS JOIN resource r WHERE r.id = p.id ORDER BY p.low DESC, p.id DESC"
         );
         let rows = self.reader().select(sql).await?;
-        rows.iter().map(entry).collect()
+        rows.iter()
+            .map(|row| Ok((row.get(4)?, entry(row)?)))
+            .collect()
     }
 }

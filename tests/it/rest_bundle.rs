@@ -198,6 +198,51 @@ each_api! {
         assert_eq!(status(&answer, 4), "201 Created");
     }
 
+    async fn references_are_resolved_to_versions_where_they_ask_for_it(api: &Api) {
+        const AS_VERSION: &str = "http://hl7.org/fhir/StructureDefinition/resolve-as-version-specific";
+        let asks = |reference: &str| json!({"reference": reference, "display": "x",
+            "extension": [{"url": AS_VERSION, "valueBoolean": true}]});
+        api.put(SYSTEM, &a_patient("old")).await.is(201);
+        api.put(SYSTEM, &a_patient("old")).await.is(200);
+        let new = "urn:uuid:0a1b2c3d-0000-4000-8000-000000000009";
+        let list = json!({"resourceType": "List", "id": "l", "status": "current", "mode": "snapshot",
+            "entry": [
+                {"item": asks("Patient/old")}, {"item": asks(new)}, {"item": {"reference": "Patient/old"}},
+                {"item": {"reference": new, "extension": [
+                    {"url": AS_VERSION, "valueBoolean": true}, {"url": "urn:other", "valueBoolean": true}]}},
+            ]});
+        let mut made = a_patient("x");
+        made.as_object_mut().unwrap().shift_remove("id");
+        let made = json!({"fullUrl": new, "resource": made,
+            "request": {"method": "POST", "url": "Patient"}});
+        let answer = api
+            .post(SYSTEM, "", &bundle("transaction", &[put(list.clone()), put(a_patient("old")), made]))
+            .await
+            .is(200)
+            .json();
+        let location = answer["entry"][2]["response"]["location"].as_str().unwrap();
+        let stored = api.get(SYSTEM, "List/l").await.json();
+        assert_eq!(stored["entry"][0]["item"],
+            json!({"reference": "Patient/old/_history/3", "display": "x"}));
+        assert_eq!(stored["entry"][1]["item"], json!({"reference": location, "display": "x"}));
+        assert_eq!(stored["entry"][2]["item"], json!({"reference": "Patient/old"}));
+        assert_eq!(stored["entry"][3]["item"], json!({"reference": location,
+            "extension": [{"url": "urn:other", "valueBoolean": true}]}));
+        assert_eq!(api.get(SYSTEM, "Patient/old").await.json()["meta"]["versionId"], "3");
+        // Found like every reference.
+        let found = api.get(SYSTEM, "List?item=Patient/old").await.json();
+        assert_eq!(found["total"], 1);
+        // What this transaction does not write has no version of its making.
+        let mut other = list;
+        other["entry"] = json!([{"item": asks("Patient/elsewhere")}]);
+        let (_, words, at) = api
+            .post(SYSTEM, "", &bundle("transaction", &[put(other)]))
+            .await
+            .issue(400);
+        assert_eq!(at, "Bundle.entry[0].resource.entry[0].item.reference");
+        assert!(words.contains("same transaction"), "{words}");
+    }
+
     async fn a_read_that_fails_takes_the_transaction_with_it(api: &Api) {
         api.put(SYSTEM, &a_patient("gone")).await.is(201);
         for (read, expected) in [

@@ -38,6 +38,8 @@ each_api! {
             ("GET", "Patient/_search", "POST, OPTIONS"),
             ("PUT", "Patient/p/_history/1", "GET, HEAD, OPTIONS"),
             ("POST", "$release-policy", "GET, HEAD, OPTIONS"),
+            ("PUT", "Patient/p/$everything", "GET, HEAD, POST, OPTIONS"),
+            ("DELETE", "Patient/p/$meta-add", "POST, OPTIONS"),
             ("GET", "$verify-ledger", "POST, OPTIONS"),
             ("BREW", "Patient/p", "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"),
         ] {

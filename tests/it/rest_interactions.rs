@@ -294,6 +294,15 @@ each_api! {
         assert_eq!(system["entry"].as_array().unwrap().len(), 2);
     }
 
+    async fn history_takes_no_list(api: &Api) {
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        for path in ["_history?_list=l", "Patient/_history?_list=l", "Patient/p/_history?_list=l"] {
+            let (code, words, _) = api.get(SYSTEM, path).await.issue(400);
+            assert_eq!(code, "not-supported");
+            assert!(words.contains("_since"), "{words}");
+        }
+    }
+
     async fn history_knows_what_was_current_when(api: &Api) {
         // Versions at 15:00:00, 15:00:10 and 15:00:20.
         for gender in ["female", "male", "other"] {

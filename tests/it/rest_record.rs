@@ -121,7 +121,34 @@ each_api! {
         assert!(!addresses(&own, "include").contains(&"Practitioner/psy".to_owned()));
         let same_one = api.get(&patient("p"), "Patient/$everything").await.is(200).json();
         assert_eq!(same_one, own);
-        api.get(SYSTEM, "Patient/$everything").await.issue(501);
+        // Who is there for no patient in particular is shown all whom they may see, in pages.
+        let everybody = api.get(SYSTEM, "Patient/$everything?_count=1000").await.is(200).json();
+        let matches = addresses(&everybody, "match");
+        for one in all.iter().copied().chain(["Patient/q", "Observation/of-q"]) {
+            assert!(matches.contains(&one.to_owned()), "{one} of {matches:?}");
+        }
+        assert_eq!(everybody["total"], matches.len());
+        assert!(addresses(&everybody, "include").contains(&"Practitioner/gp".to_owned()));
+        let mut paged = Vec::new();
+        let mut path = "Patient/$everything?_count=2".to_owned();
+        loop {
+            let page = api.get(SYSTEM, &path).await.is(200).json();
+            paged.extend(addresses(&page, "match"));
+            let Some(next) = next(&page) else { break };
+            path = next;
+        }
+        paged.sort();
+        let mut sorted = matches.clone();
+        sorted.sort();
+        assert_eq!(paged, sorted);
+        let narrow = "system;;system/Patient.rs system/Observation.rs?category=laboratory";
+        let some = api.get(narrow, "Patient/$everything").await.is(200).json();
+        assert!(addresses(&some, "match").iter().all(|one| one.starts_with("Patient/")
+            || one.starts_with("Observation/")));
+        let typed = api.get(SYSTEM, "Patient/$everything?_type=Patient").await.is(200).json();
+        assert_eq!(addresses(&typed, "match"), ["Patient/p", "Patient/q"]);
+        api.get(SYSTEM, "Patient/$everything?start=2026").await.issue(400);
+        api.get("system;;system/Observation.rs", "Patient/$everything").await.issue(403);
         // By POST, and in a batch.
         let parameters = json!({"resourceType": "Parameters", "parameter": [
             {"name": "_type", "valueString": "Observation"}]});
@@ -220,6 +247,52 @@ each_api! {
         same(&api.get(&patient("q"), "Encounter/e/$everything").await, &unknown);
     }
 
+    async fn labels_of_a_type_and_of_the_whole_system(api: &Api) {
+        record(api).await;
+        let tag = |code: &str| json!({"system": "urn:tags", "code": code, "display": code});
+        let mut one = a_patient("p");
+        one["meta"] = json!({"tag": [tag("a"), tag("b")], "profile": ["http://example.org/p"],
+            "security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+                "code": "N"}]});
+        api.put(SYSTEM, &one).await.is(200);
+        let mut other = an_observation("o1", "p");
+        other["meta"] = json!({"tag": [tag("b"), tag("c"), {"code": "bare"}],
+            "profile": ["http://example.org/o|1.0"]});
+        api.put(SYSTEM, &other).await.is(200);
+        let mut hers = an_observation("of-q", "q");
+        hers["meta"] = json!({"tag": [tag("only-q")]});
+        api.put(SYSTEM, &hers).await.is(200);
+        let tags = |answer: &Value| -> Vec<String> {
+            let list = answer["parameter"][0]["valueMeta"]["tag"].as_array();
+            list.into_iter().flatten().map(|tag| tag["code"].as_str().unwrap().to_owned()).collect()
+        };
+        let get = |token: String, path: &'static str| async move {
+            let answer = api.get(&token, path).await.is(200).json();
+            assert!(candor::fhir::validate::validate(&answer).is_empty(), "{answer}");
+            answer
+        };
+        let whole = get(SYSTEM.to_owned(), "$meta").await;
+        assert_eq!(tags(&whole), ["a", "b", "c", "only-q", "bare"]);
+        let meta = &whole["parameter"][0]["valueMeta"];
+        assert_eq!(meta["profile"], json!(["http://example.org/o|1.0", "http://example.org/p"]));
+        assert!(meta["security"].to_string().contains("PSYTHPN"));
+        let typed = get(SYSTEM.to_owned(), "Observation/$meta").await;
+        assert_eq!(tags(&typed), ["b", "c", "only-q", "bare"]);
+        assert!(typed["parameter"][0]["valueMeta"].get("security").is_none());
+        // Only what the viewer sees has labels.
+        let own = get(patient("p"), "$meta").await;
+        assert_eq!(tags(&own), ["a", "b", "c", "bare"]);
+        assert!(!own.to_string().contains("PSYTHPN"));
+        assert_eq!(tags(&get("system;;system/Patient.rs".to_owned(), "$meta").await), ["a", "b"]);
+        let none = get(SYSTEM.to_owned(), "Basic/$meta").await;
+        assert_eq!(none, json!({"resourceType": "Parameters"}));
+        let posted = api.post(SYSTEM, "$meta", &json!({"resourceType": "Parameters"})).await.is(200);
+        assert_eq!(posted.json(), whole);
+        api.get("system;;system/Patient.r", "$meta").await.issue(403);
+        api.get("system;;system/Patient.rs", "Observation/$meta").await.issue(403);
+        api.get(SYSTEM, "$meta?colour=red").await.issue(400);
+    }
+
     async fn the_last_observations_of_each_code(api: &Api) {
         record(api).await;
         let mut other = an_observation("other", "p");
@@ -246,9 +319,21 @@ each_api! {
         assert_eq!(last(patient("p"), "patient=q").await, Vec::<String>::new());
         let order = api.get(SYSTEM, "Observation/$lastn?patient=p&max=3").await.json();
         assert_eq!(order["entry"][0]["resource"]["id"], "o3");
-        let cut = api.get(SYSTEM, "Observation/$lastn?patient=p&max=3&_count=2").await.json();
-        assert_eq!(addresses(&cut, "match").len(), 2);
-        assert_eq!(cut["entry"][2]["search"]["mode"], "outcome");
+        for token in [SYSTEM, &*patient("p")] {
+            let mut pages = Vec::new();
+            let mut path = "Observation/$lastn?patient=p&max=3&_count=1".to_owned();
+            loop {
+                let page = api.get(token, &path).await.is(200).json();
+                assert!(page.get("total").is_none(), "{page}");
+                pages.push(page["entry"][0]["resource"]["id"].clone());
+                let Some(next) = next(&page) else { break };
+                path = next;
+            }
+            let ids: Vec<Value> = order["entry"].as_array().unwrap().iter()
+                .map(|entry| entry["resource"]["id"].clone()).collect();
+            assert_eq!(pages, ids);
+        }
+        api.get(SYSTEM, "Observation/$lastn?patient=p&_cursor=x").await.issue(400);
         api.get(SYSTEM, "Observation/$lastn").await.issue(400);
         for bad in ["max=0", "max=x", "nonsense=1", "subject:Patient.name=x"] {
             api.get(SYSTEM, &format!("Observation/$lastn?patient=p&{bad}")).await.issue(400);

@@ -122,6 +122,44 @@ each_api! {
         ]).await;
     }
 
+    async fn current_lists_need_no_list(api: &Api) {
+        let status = |system: &str, code: &str| json!({"coding": [{
+            "system": format!("http://terminology.hl7.org/CodeSystem/{system}"), "code": code}]});
+        let condition = |id: &str, category: &str, clinical: &str| json!({
+            "resourceType": "Condition", "id": id, "subject": {"reference": "Patient/p"},
+            "category": [status("condition-category", category)],
+            "clinicalStatus": status("condition-clinical", clinical)});
+        let mut refuted = condition("refuted", "problem-list-item", "active");
+        refuted["verificationStatus"] = status("condition-ver-status", "refuted");
+        let allergy = |id: &str, category: &str, clinical: &str| json!({
+            "resourceType": "AllergyIntolerance", "id": id, "patient": {"reference": "Patient/p"},
+            "category": [category],
+            "clinicalStatus": status("allergyintolerance-clinical", clinical)});
+        let order = |id: &str, status: &str| json!({
+            "resourceType": "MedicationRequest", "id": id, "status": status, "intent": "order",
+            "medicationCodeableConcept": {"text": "x"}, "subject": {"reference": "Patient/p"}});
+        put_all(api, &[
+            a_patient("p"),
+            condition("problem", "problem-list-item", "active"),
+            condition("again", "problem-list-item", "recurrence"),
+            condition("over", "problem-list-item", "resolved"),
+            condition("visit", "encounter-diagnosis", "active"),
+            refuted,
+            allergy("nuts", "food", "active"),
+            allergy("penicillin", "medication", "active"),
+            allergy("latex", "environment", "inactive"),
+            order("now", "active"),
+            order("then", "stopped"),
+        ]).await;
+        expect(api, &[
+            ("Condition?patient=p&_list=$current-problems", "again problem"),
+            ("AllergyIntolerance?patient=p&_list=$current-allergies", "nuts penicillin"),
+            ("AllergyIntolerance?_list=$current-drug-allergies", "penicillin"),
+            ("MedicationRequest?patient=p&_list=$current-medications", "now"),
+            ("MedicationStatement?_list=$current-medications", ""),
+        ]).await;
+    }
+
     async fn lists_choose_what_stands_in_them(api: &Api) {
         put_all(api, &[
             a_patient("p"), an_observation("a", "p"), an_observation("b", "p"),
@@ -137,6 +175,8 @@ each_api! {
             ("?_type=Observation,Patient&_list=l", "a"),
         ]).await;
         api.get(SYSTEM, "Observation?_list=$current-problems").await.issue(400);
+        api.get(SYSTEM, "Condition?_list=$current-problems,l").await.issue(400);
+        api.get(SYSTEM, "Condition?_list=$current-nonsense").await.issue(400);
         // Who does not see the list does not learn what stands in it.
         assert_eq!(found(api, &patient("p"), "Observation?_list=l").await, "a");
         assert_eq!(found(api, &patient("q"), "Observation?_list=l").await, "");

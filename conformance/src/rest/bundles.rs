@@ -9,6 +9,39 @@ use crate::worlds::Worlds;
 
 pub async fn run(worlds: &Worlds, report: &mut Report) {
     report
+        .case(
+            "rest",
+            "transaction: references become versions where they ask for it",
+            async {
+                let world = worlds.get("US").await?;
+                let patient = "urn:uuid:5f4b0c8e-1f0e-4a43-9c52-1b6f4f0b7a11";
+                let asks = json!([{"valueBoolean": true,
+                "url": "http://hl7.org/fhir/StructureDefinition/resolve-as-version-specific"}]);
+                let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+                    {"fullUrl": patient, "resource": {"resourceType": "Patient", "active": true},
+                        "request": {"method": "POST", "url": "Patient"}},
+                    {"resource": {"resourceType": "List", "id": "version-list", "status": "current",
+                        "mode": "snapshot",
+                        "entry": [{"item": {"reference": patient, "extension": asks}}]},
+                        "request": {"method": "PUT", "url": "List/version-list"}},
+                ]});
+                let answer = world.try_transaction(&bundle).await?.expect(200)?.json()?;
+                let list = world
+                    .get(&Who::Feed, "List/version-list")
+                    .await?
+                    .expect(200)?
+                    .json()?;
+                let item = &list["entry"][0]["item"];
+                ensure!(
+                    item["reference"] == answer["entry"][0]["response"]["location"]
+                        && item.get("extension").is_none(),
+                    "{item}"
+                );
+                Ok(())
+            },
+        )
+        .await;
+    report
         .case("rest", "transaction: urn:uuid references become ids, in any order", async {
             let world = worlds.get("US").await?;
             let patient = "urn:uuid:5f4b0c8e-1f0e-4a43-9c52-1b6f4f0b7a01";

@@ -90,6 +90,88 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
         })
         .await;
     report
+        .case("rest", "$lastn: in pages", async {
+            let (world, chart) = worlds.chart("US", "lastn-pages").await?;
+            let mut all = Vec::new();
+            for (at, code) in ["718-7", "2345-7", "2160-0"].into_iter().enumerate() {
+                let mut one = chart.observation(&format!("o{at}"), code, 13.0);
+                one["effectiveDateTime"] = json!(format!("2026-10-0{}T12:00:00Z", at + 1));
+                all.push(one);
+            }
+            world.put_all(&all).await?;
+            let path = format!("Observation/$lastn?patient={}&_count=1", chart.id("p"));
+            for who in [Who::Feed, chart.patient()] {
+                let found = walk(&world, &who, &path).await?;
+                let expected: BTreeSet<String> = all.iter().map(reference).collect();
+                ensure!(found == expected, "{found:?}");
+            }
+            Ok(())
+        })
+        .await;
+    report
+        .case(
+            "rest",
+            "$meta: the labels of a type, for whoever sees them",
+            async {
+                let (world, chart) = worlds.chart("US", "labels").await?;
+                let mut one = chart.observation("o", "718-7", 13.0);
+                one["meta"] = json!({"tag": [{"system": "urn:tags", "code": "labels-seen"}]});
+                world.put(&one).await?;
+                let (_, other) = worlds.chart("US", "labels-other").await?;
+                let mut hers = other.observation("o", "718-7", 13.0);
+                hers["meta"] = json!({"tag": [{"system": "urn:tags", "code": "labels-hers"}]});
+                world.put(&hers).await?;
+                for path in ["$meta", "Observation/$meta"] {
+                    let all = world.get(&Who::Feed, path).await?.expect(200)?.text;
+                    ensure!(
+                        all.contains("labels-seen") && all.contains("labels-hers"),
+                        "{all}"
+                    );
+                    let own = world.get(&chart.patient(), path).await?.expect(200)?.text;
+                    ensure!(
+                        own.contains("labels-seen") && !own.contains("labels-hers"),
+                        "{own}"
+                    );
+                }
+                Ok(())
+            },
+        )
+        .await;
+    report
+        .case("rest", "$graphql: reads, searches, and nothing that is withheld", async {
+            let (world, chart) = worlds.chart("US", "graphql").await?;
+            let note = chart.psychotherapy_note("note");
+            world.put_all(&[note, chart.observation("o", "718-7", 13.0)]).await?;
+            let ask = |who: Who, path: String, query: String| {
+                let world = &world;
+                async move {
+                    let headers = [("content-type", "application/graphql")];
+                    world
+                        .raw(Some(&who), Method::POST, &path, &headers, Some(query.into_bytes()))
+                        .await
+                }
+            };
+            let at = format!("Patient/{}/$graphql", chart.id("p"));
+            let query = "{ id ObservationList(_reference: subject) { id valueQuantity { value } } \
+                DocumentReferenceList(_reference: patient) { id } }";
+            let feed = ask(Who::Feed, at.clone(), query.to_owned()).await?.expect(200)?.json()?;
+            ensure!(feed["data"]["DocumentReferenceList"][0]["id"] == *chart.id("note"), "{feed}");
+            let own = ask(chart.patient(), at.clone(), query.to_owned()).await?.expect(200)?.json()?;
+            ensure!(own["data"]["DocumentReferenceList"] == json!([]), "{own}");
+            ensure!(own["data"]["ObservationList"][0]["id"] == *chart.id("o"), "{own}");
+            let mut texts = Vec::new();
+            for id in [chart.id("note"), "nobody".to_owned()] {
+                let query = format!("{{ DocumentReference(id: \"{id}\") {{ id }} }}");
+                let answer = ask(chart.patient(), "$graphql".to_owned(), query).await?.expect(404)?;
+                ensure!(answer.json()?["errors"][0]["message"].is_string(), "{}", answer.text);
+                texts.push(answer.text);
+            }
+            ensure!(texts[0] == texts[1], "{texts:?}");
+            ask(Who::Feed, at, "{ colour }".to_owned()).await?.expect(400)?;
+            Ok(())
+        })
+        .await;
+    report
         .case(
             "rest",
             "$docref: documents of a patient, without what is withheld",

@@ -84,14 +84,57 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
         })
         .await;
     report
+        .case("rest", "patch: XML Patch changes and refuses", async {
+            let world = worlds.get("US").await?;
+            let patient = json!({"resourceType": "Patient", "id": "patch-xml", "gender": "female",
+                "name": [{"family": "Ruiz"}, {"family": "Diaz"}]});
+            world.put(&patient).await?;
+            let xml = |operations: &str| {
+                let headers = [("content-type", "application/xml-patch+xml")];
+                let body = format!("<diff xmlns:f=\"http://hl7.org/fhir\">{operations}</diff>");
+                let world = &world;
+                async move {
+                    world
+                        .raw(
+                            Some(&Who::Feed),
+                            Method::PATCH,
+                            "Patient/patch-xml",
+                            &headers,
+                            Some(body.into_bytes()),
+                        )
+                        .await
+                }
+            };
+            let now = xml("<replace sel=\"f:Patient/f:gender/@value\">other</replace>\
+                 <remove sel=\"f:Patient/f:name[f:family/@value='Ruiz']\"/>\
+                 <add sel=\"f:Patient\"><f:birthDate value=\"1984-02-29\"/></add>")
+            .await?
+            .expect(200)?
+            .json()?;
+            ensure!(
+                now["gender"] == "other"
+                    && now["name"] == json!([{"family": "Diaz"}])
+                    && now["birthDate"] == "1984-02-29",
+                "{now}"
+            );
+            xml("<remove sel=\"f:Patient/f:telecom\"/>")
+                .await?
+                .expect_outcome(&[422])?;
+            xml("<remove sel=\"//f:gender\"/>")
+                .await?
+                .expect_outcome(&[400])?;
+            Ok(())
+        })
+        .await;
+    report
         .case("rest", "patch: what is refused says what is taken", async {
             let world = worlds.get("US").await?;
             world
                 .put(&json!({"resourceType": "Patient", "id": "patch-media"}))
                 .await?;
-            for media in ["application/xml-patch+xml", "text/plain"] {
+            for media in ["application/merge-patch+json", "text/plain"] {
                 let headers = [("content-type", media)];
-                let body = Some(b"<diff/>".to_vec());
+                let body = Some(b"{}".to_vec());
                 let answer = world
                     .raw(
                         Some(&Who::Feed),

@@ -349,6 +349,47 @@ fn walk(value: &mut Value, visit: &mut impl FnMut(&str, &str) -> Option<String>)
     }
 }
 
+/// Says that a reference is to be to the version that the transaction makes.
+const AS_VERSION: &str = "http://hl7.org/fhir/StructureDefinition/resolve-as-version-specific";
+
+/// Shows each reference that is to be resolved to a version to `visit`; the text it gives replaces it,
+/// and the extension is gone. None leaves all as it is.
+pub(in crate::rest) fn versioned(
+    value: &mut Value,
+    visit: &mut impl FnMut(&str) -> Option<String>,
+) {
+    match value {
+        Value::Object(object) => {
+            let asks = object
+                .get("extension")
+                .and_then(Value::as_array)
+                .is_some_and(|list| list.iter().any(asks_for_version));
+            let new = match object.get("reference") {
+                Some(Value::String(text)) if asks => visit(text),
+                _ => None,
+            };
+            if let Some(new) = new {
+                object.insert("reference".to_owned(), new.into());
+                if let Some(Value::Array(list)) = object.get_mut("extension") {
+                    list.retain(|one| !asks_for_version(one));
+                    if list.is_empty() {
+                        object.shift_remove("extension");
+                    }
+                }
+            }
+            for value in object.values_mut() {
+                versioned(value, visit);
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|value| versioned(value, visit)),
+        _ => {}
+    }
+}
+
+fn asks_for_version(extension: &Value) -> bool {
+    extension["url"] == AS_VERSION && extension["valueBoolean"] == true
+}
+
 /// The literal references of a resource, those within a Bundle inside it apart.
 pub(in crate::rest) fn literals<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
     match value {

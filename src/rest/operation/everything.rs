@@ -1,5 +1,6 @@
 //! `Patient/[id]/$everything` and `Encounter/[id]/$everything`: the record in pages, with the
 //! people, places and medications that it refers to (R4 Patient-everything, Encounter-everything).
+//! `Patient/$everything` is the record of the patient in context, else the records of all patients.
 
 use std::fmt::Write as _;
 
@@ -43,13 +44,22 @@ pub(super) async fn page(
         pairs,
         &["start", "end", "_since", "_type", "_count", "_cursor"],
     )?;
-    let (type_name, id) = of.address();
     let own = definitions()
-        .type_id(type_name)
+        .type_id(of.address().map_or("Patient", |(type_name, _)| type_name))
         .ok_or(RestError::Internal)?;
     session.require(own, Access::Read)?;
     let asked = Asked::read(session, pairs)?;
-    let path = format!("{type_name}/{id}/$everything");
+    if of.address().is_none() && asked.care.is_some() {
+        return Err(RestError::bad_request(
+            "not-supported",
+            "Without an id, $everything takes _since, _type and _count; start and end are for one \
+             patient.",
+        ));
+    }
+    let path = match of.address() {
+        Some((type_name, id)) => format!("{type_name}/{id}/$everything"),
+        None => "Patient/$everything".to_owned(),
+    };
     let what = format!("{path}?{}", asked.text);
     let cursor = query::single(pairs, "_cursor")?
         .map(|text| Cursor::open(session, &what, text))
@@ -60,11 +70,17 @@ pub(super) async fn page(
         visibility: visibility.clone(),
         ..session.clone()
     };
-    let head = read::fetch(&within, own, id, &Pairs::new()).await?;
+    let head = match of.address() {
+        Some((_, id)) => Some((id, read::fetch(&within, own, id, &Pairs::new()).await?)),
+        None => None,
+    };
     let is_first = cursor.is_none();
-    let shows_head =
-        is_first && asked.wants(own) && asked.since.is_none_or(|since| head.updated >= since);
-    let types = asked.record_types(own);
+    let head = head.filter(|(_, head)| {
+        is_first && asked.wants(own) && asked.since.is_none_or(|since| head.updated >= since)
+    });
+    // Of everybody, Patients are part of the record like all else.
+    let apart = of.address().map(|_| own);
+    let types = asked.record_types(apart);
     let referenced = asked.referenced_types(own);
     let query = EverythingQuery {
         of,
@@ -80,7 +96,7 @@ pub(super) async fn page(
             })
             .transpose()
             .map_err(|_| RestError::bad_request("invalid", "The _cursor is damaged."))?,
-        head: shows_head.then_some(head.doc),
+        head: head.as_ref().map(|(_, head)| head.doc),
     };
     let found = session
         .store
@@ -90,7 +106,7 @@ pub(super) async fn page(
     let base = session.store.base();
     let mut bundle = BundleWriter::new("searchset");
     if is_first && !found.more {
-        let total = found.entries.len() + usize::from(shows_head);
+        let total = found.entries.len() + usize::from(head.is_some());
         bundle.total(i64::try_from(total).unwrap_or(i64::MAX));
     }
     let link = |cursor: Option<String>| {
@@ -111,14 +127,15 @@ pub(super) async fn page(
         bundle.link("next", &link(Some(place.seal(session, &what)?)));
     }
     let all = found.entries.iter().chain(&found.referenced);
-    bundle.reserve(head.body.len() + all.map(|entry| entry.body.len() + 128).sum::<usize>());
+    let first = head.as_ref().map_or(0, |(_, head)| head.body.len());
+    bundle.reserve(first + all.map(|entry| entry.body.len() + 128).sum::<usize>());
     session.touch(
         found
             .entries
             .iter()
             .map(|entry| (entry.type_id, &*entry.id)),
     );
-    let head = shows_head.then_some(RecordEntry {
+    let head = head.map(|(id, head)| RecordEntry {
         type_id: own,
         id: id.to_owned(),
         doc: head.doc,
@@ -235,12 +252,12 @@ impl Asked {
     }
 
     /// Types of the record. Who looked at it is part of it only where that is asked for.
-    fn record_types(&self, own: TypeId) -> Vec<TypeId> {
+    fn record_types(&self, apart: Option<TypeId>) -> Vec<TypeId> {
         let log = definitions().type_id("AuditEvent");
         definitions()
             .types()
             .map(|(type_id, _)| type_id)
-            .filter(|type_id| *type_id != own && self.wants(*type_id))
+            .filter(|type_id| Some(*type_id) != apart && self.wants(*type_id))
             .filter(|type_id| self.types.is_some() || Some(*type_id) != log)
             .collect()
     }

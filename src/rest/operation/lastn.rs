@@ -2,15 +2,14 @@
 //!
 //! `patient` (or `subject`) says whose; `max` how many of each code, 1 unless it is given; any other
 //! search parameter of Observation but chains narrows what is ranked. Observations without a coding
-//! are in no group.
+//! are in no group. Newest first, in pages.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::everything;
 use crate::fhir::definitions::definitions;
-use crate::fhir::json;
-use crate::fhir::outcome::{Issue, operation_outcome};
 use crate::rest::bundle::writer::BundleWriter;
+use crate::rest::cursor::Cursor;
 use crate::rest::query::{self, Pairs};
 use crate::rest::reply::{Content, Reply};
 use crate::rest::route;
@@ -39,7 +38,11 @@ pub(super) async fn lastn(session: &Session, pairs: &Pairs) -> Result<Reply, Res
     let filter: Vec<String> = pairs
         .iter()
         .filter(|(name, _)| {
-            !query::is_general(name) && !matches!(&**name, "patient" | "subject" | "max" | "_count")
+            !query::is_general(name)
+                && !matches!(
+                    &**name,
+                    "patient" | "subject" | "max" | "_count" | "_cursor"
+                )
         })
         .map(|(name, value)| {
             let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
@@ -60,50 +63,60 @@ pub(super) async fn lastn(session: &Session, pairs: &Pairs) -> Result<Reply, Res
         None => session.limits.max_page,
         Some(_) => query::count(pairs, &session.limits)?,
     };
+    let own = [
+        format!("patient={patient}"),
+        format!("max={max}"),
+        filter.clone(),
+        match query::single(pairs, "_count")? {
+            Some(_) => format!("_count={count}"),
+            None => String::new(),
+        },
+    ];
+    let own: Vec<String> = own.into_iter().filter(|part| !part.is_empty()).collect();
+    let what = format!("Observation/$lastn?{}", own.join("&"));
+    let token = query::single(pairs, "_cursor")?;
+    let cursor = token
+        .map(|text| Cursor::open(session, &what, text))
+        .transpose()?;
+    let visibility = session.visibility_on_page(cursor.map(|cursor| cursor.instant));
     let mut found = session
         .store
         .lastn(
-            &session.visibility,
+            &visibility,
             search::NARROW,
             &LastnQuery {
                 patient: &patient,
                 filter: (!filter.is_empty()).then_some(&*filter),
                 max,
                 count: count.saturating_add(1),
+                after: cursor.map(|cursor| (cursor.after.0, cursor.after.1)),
             },
         )
         .await?;
     let wanted = usize::try_from(count).unwrap_or(usize::MAX);
     let is_cut = found.len() > wanted;
     found.truncate(wanted);
-    session.touch(found.iter().map(|entry| (entry.type_id, &*entry.id)));
+    session.touch(found.iter().map(|(_, entry)| (entry.type_id, &*entry.id)));
     let base = session.store.base();
     let mut bundle = BundleWriter::new("searchset");
-    if !is_cut {
+    if !is_cut && cursor.is_none() {
         bundle.total(i64::try_from(found.len()).unwrap_or(i64::MAX));
     }
-    let own = [
-        format!("patient={patient}"),
-        format!("max={max}"),
-        filter.clone(),
-    ];
-    let own: Vec<String> = own.into_iter().filter(|part| !part.is_empty()).collect();
-    bundle.link(
-        "self",
-        &format!("{base}/Observation/$lastn?{}", own.join("&")),
-    );
-    everything::write(&mut bundle, base, &query::view(pairs)?, "match", found)?;
-    if is_cut {
-        let issue = Issue::error(
-            "incomplete",
-            "There are more: ask for fewer codes or a smaller max, or for a larger _count.",
-        );
-        let outcome = json::to_bytes(&operation_outcome(&[issue.warning()]));
-        bundle.entry(|out| {
-            out.raw("resource", &outcome);
-            out.object("search", |out| out.text("mode", "outcome"));
-        });
+    let shape = search::shape(pairs, false);
+    let link = |token: Option<&str>| {
+        let token = token.map(|token| format!("&_cursor={token}"));
+        format!("{base}/{what}{shape}{}", token.unwrap_or_default())
+    };
+    bundle.link("self", &link(token));
+    if is_cut && let Some((low, last)) = found.last() {
+        let place = Cursor {
+            instant: visibility.instant(),
+            after: (*low, last.doc, 0),
+        };
+        bundle.link("next", &link(Some(&place.seal(session, &what)?)));
     }
+    let found = found.into_iter().map(|(_, entry)| entry);
+    everything::write(&mut bundle, base, &query::view(pairs)?, "match", found)?;
     Ok(Reply::ok(Content::Json(bundle.finish())))
 }
 

@@ -1,16 +1,24 @@
-//! `$meta`, `$meta-add` and `$meta-delete` of one resource (R4 Resource-meta). The latter two make a
-//! version like every other change: a label steers who may see a resource.
+//! `$meta` of one resource, of a type and of the whole system; `$meta-add` and `$meta-delete` of one
+//! resource (R4 Resource-meta). The latter two make a version like every other change: a label steers
+//! who may see a resource.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use crate::fhir::definitions::TypeId;
+use serde_json::{Map, Value, json};
+
+use crate::fhir::definitions::{ParamKind, TypeId, definitions};
 use crate::fhir::outcome::Issue;
 use crate::rest::patch::Patch;
-use crate::rest::query::Pairs;
+use crate::rest::query::{self, Pairs};
 use crate::rest::reply::{Content, Reply};
 use crate::rest::session::Session;
 use crate::rest::write::{Action, Target};
-use crate::rest::{RestError, read};
+use crate::rest::{RestError, read, search};
+use crate::store::Label;
+use crate::visibility::Access;
+
+/// Different labels of one kind that `$meta` of a type or of the system tells.
+const MOST_LABELS: u32 = 500;
 
 /// `GET [type]/[id]/$meta`: the `meta` of the resource as it stands for this viewer.
 pub(super) async fn get(
@@ -29,6 +37,110 @@ pub(super) async fn get(
     reply.version = Some(stored.version);
     reply.updated = Some(stored.updated);
     Ok(reply)
+}
+
+/// `GET [type]/$meta` and `GET [base]/$meta`: the profiles, tags and security labels that stand on the
+/// resources that this viewer may search, each once.
+pub(super) async fn all(
+    session: &Session,
+    type_id: Option<TypeId>,
+    pairs: &Pairs,
+) -> Result<Reply, RestError> {
+    query::only(pairs, &[])?;
+    match type_id {
+        Some(type_id) => session.require(type_id, Access::Search)?,
+        None => {
+            let any = definitions()
+                .types()
+                .any(|(type_id, _)| session.visibility.allows(type_id, Access::Search));
+            if !any {
+                return Err(RestError::Forbidden(
+                    "The token's scopes do not allow to search any type.".to_owned(),
+                ));
+            }
+        }
+    }
+    let mut meta = Map::new();
+    for (element, param) in [
+        ("profile", "_profile"),
+        ("security", "_security"),
+        ("tag", "_tag"),
+    ] {
+        let found = labels(session, type_id, element, param).await?;
+        if !found.is_empty() {
+            meta.insert(element.to_owned(), found.into_values().collect());
+        }
+    }
+    let mut parameters = json!({"resourceType": "Parameters"});
+    // An element that is nothing is none.
+    if !meta.is_empty() {
+        parameters["parameter"] = json!([{"name": "return", "valueMeta": meta}]);
+    }
+    Ok(Reply::ok(Content::Resource(parameters)))
+}
+
+/// The labels of one kind.
+async fn labels(
+    session: &Session,
+    type_id: Option<TypeId>,
+    element: &str,
+    code: &str,
+) -> Result<BTreeMap<String, Value>, RestError> {
+    let types: Vec<TypeId> = match type_id {
+        Some(type_id) => vec![type_id],
+        None => definitions().types().map(|(type_id, _)| type_id).collect(),
+    };
+    let param = types
+        .first()
+        .and_then(|type_id| definitions().search_param(*type_id, code))
+        .ok_or(RestError::Internal)?;
+    let label = match param.kind {
+        ParamKind::Token => Label::Token(param.id),
+        _ => Label::Uri(param.id),
+    };
+    let found = session
+        .store
+        .labelled(
+            &session.visibility,
+            search::NARROW,
+            &types,
+            label,
+            MOST_LABELS + 1,
+        )
+        .await?;
+    if u32::try_from(found.len()).is_ok_and(|count| count > MOST_LABELS) {
+        return Err(RestError::bad_request(
+            "too-costly",
+            "There are too many different labels to tell them all; ask type by type.",
+        ));
+    }
+    session.touch(found.iter().map(|entry| (entry.type_id, &*entry.id)));
+    let mut known = BTreeMap::new();
+    for entry in found {
+        let resource: Value =
+            serde_json::from_slice(&entry.body).map_err(|_| RestError::Internal)?;
+        let list = resource["meta"][element].as_array();
+        for label in list.into_iter().flatten() {
+            if let Some(name) = name_of(label) {
+                known.entry(name).or_insert_with(|| label.clone());
+            }
+        }
+    }
+    Ok(known)
+}
+
+/// What a label is told by; a display does not make another label of it.
+fn name_of(label: &Value) -> Option<String> {
+    match label {
+        Value::String(url) => Some(url.clone()),
+        coding => {
+            let code = coding["code"].as_str()?;
+            Some(match coding["system"].as_str() {
+                Some(system) => format!("{system}|{code}"),
+                None => format!("|{code}"),
+            })
+        }
+    }
 }
 
 /// The write that `$meta-add` or `$meta-delete` is.

@@ -1,6 +1,6 @@
 //! References between the entries of a transaction, once all ids are known.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::http::StatusCode;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::Issue;
 use crate::rest::bundle::references::{self, References};
 use crate::rest::{RestError, route, search};
-use crate::store::{Op, StoreError, Writer};
+use crate::store::{IfMatch, Op, StoreError, Writer};
 use crate::visibility::Access;
 
 impl Steps<'_> {
@@ -96,6 +96,89 @@ impl Steps<'_> {
 }
 
 impl Steps<'_> {
+    /// Resolves references that ask for it to the versions that this transaction makes (R4
+    /// resolve-as-version-specific). Which those are only the writes know: they are tried and taken
+    /// back; what was tried must then stand as it was found.
+    pub(super) async fn refer_to_versions(&mut self, writer: &Writer<'_>) -> Result<(), RestError> {
+        let mut asks = false;
+        for (_, op) in &mut self.ops {
+            if let Some(resource) = &mut op.resource {
+                references::versioned(resource, &mut |_| {
+                    asks = true;
+                    None
+                });
+            }
+        }
+        if !asks {
+            return Ok(());
+        }
+        let mut trial = writer.trial().await?;
+        let ops: Vec<Op> = self.ops.iter().map(|(_, op)| op.clone()).collect();
+        let outcomes = match trial.apply(ops).await {
+            Ok(outcomes) => outcomes,
+            Err(error @ (StoreError::Race | StoreError::Database(_))) => return Err(error.into()),
+            // The write proper says why.
+            Err(_) => {
+                trial.undo().await?;
+                return Ok(());
+            }
+        };
+        trial.undo().await?;
+        let versions: HashMap<String, (i32, bool)> = outcomes
+            .iter()
+            .filter(|outcome| outcome.body.is_some())
+            .map(|outcome| {
+                let type_name = definitions().type_name(outcome.type_id);
+                let address = format!("{type_name}/{}", outcome.id);
+                (address, (outcome.version, outcome.created))
+            })
+            .collect();
+        let base = self.session.store.base();
+        let mut meant = HashSet::new();
+        for (slot, op) in &mut self.ops {
+            let Some(resource) = &mut op.resource else {
+                continue;
+            };
+            let mut astray = None;
+            references::versioned(resource, &mut |text| {
+                let local = text.strip_prefix(base).unwrap_or(text);
+                let local = local.trim_start_matches('/');
+                match versions.get(local) {
+                    Some((version, _)) => {
+                        meant.insert(local.to_owned());
+                        Some(format!("{local}/_history/{version}"))
+                    }
+                    None => {
+                        astray.get_or_insert_with(|| text.to_owned());
+                        None
+                    }
+                }
+            });
+            if let Some(text) = astray {
+                let issue = Issue::error(
+                    "not-found",
+                    "Only what the same transaction creates or updates has a version to resolve \
+                     this reference to.",
+                );
+                let issue = issue.at(references::locate(resource, &text));
+                let at = self.addresses.get(*slot).map_or(0, |(at, _)| *at);
+                return Err(RestError::BadRequest(vec![issue])).map_err(place(at, self.is_bundle));
+            }
+        }
+        // Should another writer come between, the version would be another one.
+        for (_, op) in &mut self.ops {
+            let address = format!("{}/{}", definitions().type_name(op.type_id), op.id);
+            let known = versions.get(&address).filter(|_| meant.contains(&address));
+            if let Some((version, false)) = known
+                && op.if_match.is_none()
+            {
+                op.if_match = Some(IfMatch::Version(version - 1));
+                self.pinned.insert((op.type_id, op.id.clone()));
+            }
+        }
+        Ok(())
+    }
+
     /// Where it is configured: refuses references to what does not exist for whoever writes, unknown
     /// or withheld alike (R4 3.1.0.9, "referential integrity").
     pub(super) async fn check_references(&self, writer: &Writer<'_>) -> Result<(), RestError> {

@@ -34,6 +34,8 @@ pub(super) struct Steps<'s> {
     /// By slot.
     pub(super) addresses: Addresses,
     pub(super) deleted: HashSet<(TypeId, String)>,
+    /// What must stand as this transaction found it, though no client said so.
+    pub(super) pinned: HashSet<(TypeId, String)>,
     claimed: HashMap<(TypeId, String), usize>,
     /// What conditions make here because nothing matched them, by [`criteria_key`].
     made: HashMap<(TypeId, String), (String, usize)>,
@@ -47,6 +49,7 @@ impl<'s> Steps<'s> {
             ops: Vec::new(),
             addresses: Vec::new(),
             deleted: HashSet::new(),
+            pinned: HashSet::new(),
             claimed: HashMap::new(),
             made: HashMap::new(),
         }

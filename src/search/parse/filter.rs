@@ -310,6 +310,10 @@ impl Parser<'_, '_> {
                     "co" => StringMode::Contains,
                     "sw" => StringMode::Prefix,
                     "ew" => StringMode::Ends,
+                    "gt" => StringMode::After,
+                    "ge" => StringMode::From,
+                    "lt" => StringMode::Before,
+                    "le" => StringMode::UpTo,
                     _ => return Err(not_for()),
                 };
                 Ok(negated(operator, strings(own, mode, value)))

@@ -139,6 +139,7 @@ fn what_is_not_understood_is_refused() {
         ("Patient", "_contained=true"),
         ("Patient", "name=a,,b"),
         ("Patient", "_sort=nonsense"),
+        ("Patient", "_sort=_score"),
         ("Patient", "_count=-1"),
         ("Patient", "_count=x"),
         ("Patient", "_summary=maybe"),

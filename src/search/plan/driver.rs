@@ -95,7 +95,13 @@ pub fn rank(condition: &Condition, pinned: bool) -> u32 {
                 StringMode::Exact | StringMode::Is => 650,
                 StringMode::Prefix if shortest >= 3 => SELECTIVE,
                 StringMode::Prefix => 300,
-                StringMode::Contains | StringMode::Words | StringMode::Ends => 90,
+                StringMode::Contains
+                | StringMode::Words
+                | StringMode::Ends
+                | StringMode::After
+                | StringMode::From
+                | StringMode::Before
+                | StringMode::UpTo => 90,
             };
             unless_pinned(fewer(rank, values.len()))
         }

@@ -79,6 +79,18 @@ impl Lower<'_> {
                         let pattern = self.sql.bind(format!("%{}", like_escape(&(norm + &more))));
                         format!("{t}.norm || {t}.more LIKE {pattern} ESCAPE '!'")
                     }
+                    StringMode::After
+                    | StringMode::From
+                    | StringMode::Before
+                    | StringMode::UpTo => {
+                        let operator = match mode {
+                            StringMode::After => ">",
+                            StringMode::From => ">=",
+                            StringMode::Before => "<",
+                            _ => "<=",
+                        };
+                        format!("{t}.norm {operator} {}", self.sql.bind(norm))
+                    }
                     StringMode::Words => {
                         let sought = like_escape(&(norm + &more));
                         let mut any = vec![self.like(t, &format!("{sought}%"))];

@@ -111,9 +111,7 @@ fn holds(condition: &Condition, doc: &Doc, world: &[&Doc], eyes: &Eyes<'_>) -> b
                     StringMode::Prefix => row.norm.starts_with(&normalize(value)),
                     StringMode::Contains => row.norm.contains(&normalize(value)),
                     StringMode::Exact => row.exact == *value,
-                    StringMode::Words | StringMode::Is | StringMode::Ends => {
-                        panic!("not in the test's vocabulary")
-                    }
+                    _ => panic!("not in the test's vocabulary"),
                 })
             }),
         Condition::Date { param, values } => rows

@@ -87,7 +87,7 @@ impl Generator {
         let (mut method, mut form) = ("GET", None);
         let references = self.references.clone();
         let mut body = None;
-        let path = match self.below(26) {
+        let path = match self.below(28) {
             0 | 1 => self.one(&references).to_owned(),
             2 => {
                 let at = if self.chance(30) {
@@ -138,10 +138,17 @@ impl Generator {
             10 => {
                 // A patch as well.
                 method = "PATCH";
-                body = Some((
-                    "application/json-patch+json",
-                    r#"[{"op": "test", "path": "/status", "value": "final"}]"#.to_owned(),
-                ));
+                body = Some(if self.chance(50) {
+                    (
+                        "application/json-patch+json",
+                        r#"[{"op": "test", "path": "/status", "value": "final"}]"#.to_owned(),
+                    )
+                } else {
+                    (
+                        "application/xml-patch+xml",
+                        "<diff><remove sel=\"*/status\"/></diff>".to_owned(),
+                    )
+                });
                 self.one(&references).to_owned()
             }
             11 | 12 => self.everything(),
@@ -149,7 +156,13 @@ impl Generator {
             14 => self.docref(),
             15 => {
                 let operation = ["$meta", "$validate", "$meta", "$everything"][self.below(4)];
-                format!("{}/{operation}", self.one(&references))
+                if self.chance(30) {
+                    let types = self.types.clone();
+                    let type_name = self.one(&types).to_owned();
+                    ["$meta".to_owned(), format!("{type_name}/$meta")][self.below(2)].clone()
+                } else {
+                    format!("{}/{operation}", self.one(&references))
+                }
             }
             16 => {
                 // Reads as a batch has them.
@@ -168,6 +181,12 @@ impl Generator {
                     "resourceType": "Bundle", "type": "batch", "entry": entries});
                 body = Some(("application/fhir+json", batch.to_string()));
                 String::new()
+            }
+            17 | 18 => {
+                method = "POST";
+                let (path, query) = self.graph(&references);
+                body = Some(("application/graphql", query));
+                path
             }
             _ => {
                 let types = self.types.clone();
@@ -189,6 +208,39 @@ impl Generator {
             form,
             body,
         }
+    }
+
+    /// `$graphql`: of a resource, of the system, with references there and back.
+    fn graph(&mut self, references: &[String]) -> (String, String) {
+        let inner = [
+            "id meta { lastUpdated versionId }",
+            "id ... on Observation { status subject { resource(optional: true) { id } } \
+             hasMember { resource(optional: true) { id } } }",
+            "id ... on DiagnosticReport { result { resource { id } } }",
+            "id ... on Encounter { reason: ConditionList(_reference: encounter) { id } \
+             ObservationConnection(_reference: encounter) { count edges { resource { id } } } }",
+            "id ... on Patient { all: ObservationList(_reference: subject, _sort: \"-date\") \
+             { id note @flatten { text } } }",
+        ][self.below(5)];
+        if self.chance(40) {
+            let on = self.one(references).to_owned();
+            return (format!("{on}/$graphql"), format!("{{ {inner} }}"));
+        }
+        let types = self.types.clone();
+        let type_name = self.one(&types).to_owned();
+        let id = self.id();
+        let query = match self.below(3) {
+            0 => format!("{{ {type_name}(id: \"{id}\") {{ {inner} }} }}"),
+            1 => format!(
+                "{{ {type_name}List(_count: {}) {{ {inner} }} }}",
+                1 + self.below(5)
+            ),
+            _ => format!(
+                "{{ {type_name}Connection(_count: {}) {{ count next edges {{ resource {{ {inner} }} }} }} }}",
+                1 + self.below(3)
+            ),
+        };
+        ("$graphql".to_owned(), query)
     }
 
     /// `$everything` of the patient or of the encounter.
@@ -228,6 +280,9 @@ impl Generator {
         }
         if self.chance(50) {
             parts.push(format!("max={}", 1 + self.below(3)));
+        }
+        if self.chance(20) {
+            parts.push(format!("_count={}", 1 + self.below(2)));
         }
         if self.chance(40) {
             let codes = self.codes.clone();
@@ -287,7 +342,13 @@ impl Generator {
             parts.push(self.include(type_name));
         }
         if self.chance(6) {
-            parts.push(format!("_list={}", self.id()));
+            let lists = [
+                self.id(),
+                "$current-problems".to_owned(),
+                "$current-medications".to_owned(),
+                "$current-allergies".to_owned(),
+            ];
+            parts.push(format!("_list={}", lists[self.below(4)]));
         }
         if self.chance(10) {
             let name = if self.chance(50) { "_text" } else { "_content" };
@@ -348,7 +409,7 @@ impl Generator {
         let operators: &[&str] = match param.kind {
             ParamKind::Date => &["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "po"],
             ParamKind::Number | ParamKind::Quantity => &["eq", "ne", "gt", "lt", "ge", "le"],
-            ParamKind::String => &["eq", "ne", "co", "sw", "ew"],
+            ParamKind::String => &["eq", "ne", "co", "sw", "ew", "gt", "lt", "ge", "le"],
             ParamKind::Token => &["eq", "ne", "co", "sw"],
             _ => &["eq", "ne"],
         };
