@@ -4,6 +4,7 @@ mod api;
 pub mod guards;
 pub mod health;
 mod listener;
+pub(crate) mod reindex;
 pub mod test_clock;
 mod tls;
 
@@ -110,21 +111,24 @@ impl App {
         public_url: String,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let store = Store::open(&StoreOptions {
-            url: config.database_url.clone(),
-            base: format!("{public_url}{FHIR_PATH}"),
-            clock,
-            connections: config.limits.connections,
-        })
-        .await
-        .context(
-            "The database of database_url (CANDOR_DATABASE_URL) could not be opened. Check that it exists, that its server runs and that this user may write to it",
-        )?;
+        let store = Store::open(&store_options(&config, &public_url, clock))
+            .await
+            .context(NOT_OPENED)?;
         Ok(Self {
             config,
             store,
             public_url: public_url.into(),
         })
+    }
+
+    /// The configured database whatever release wrote its index.
+    ///
+    /// # Errors
+    /// When it cannot be opened or migrated.
+    pub async fn connect(config: &Config, public_url: &str, clock: Clock) -> anyhow::Result<Store> {
+        Store::connect(&store_options(config, public_url, clock))
+            .await
+            .context(NOT_OPENED)
     }
 
     /// The authorization server's part.
@@ -160,7 +164,7 @@ impl App {
     }
 
     /// The whole router, guards and all.
-    pub fn router(&self, smart: SmartState, audit: Option<AuditLog>) -> Router {
+    pub fn router(&self, smart: SmartState, audit: AuditLog) -> Router {
         let body_limit = usize::try_from(self.config.limits.body_megabytes)
             .unwrap_or(usize::MAX)
             .saturating_mul(1 << 20);
@@ -183,6 +187,10 @@ impl App {
                     .layer(middleware::from_fn(guards::outcome_for_errors))
                     .layer(CatchPanicLayer::custom(guards::answer_panic))
                     .layer(middleware::from_fn_with_state(
+                        self.store.clone(),
+                        reindex::guard,
+                    ))
+                    .layer(middleware::from_fn_with_state(
                         Duration::from_secs(self.config.limits.request_seconds.into()),
                         guards::time_limit,
                     ))
@@ -190,6 +198,17 @@ impl App {
                     .layer(RequestDecompressionLayer::new())
                     .layer(DefaultBodyLimit::max(body_limit)),
             )
+    }
+}
+
+const NOT_OPENED: &str = "The database of database_url (CANDOR_DATABASE_URL) could not be opened. Check that it exists, that its server runs and that this user may write to it";
+
+fn store_options(config: &Config, public_url: &str, clock: Clock) -> StoreOptions {
+    StoreOptions {
+        url: config.database_url.clone(),
+        base: format!("{public_url}{FHIR_PATH}"),
+        clock,
+        connections: config.limits.connections,
     }
 }
 
@@ -270,21 +289,29 @@ impl Server {
         let acceptor = certificate.as_ref().map(tls::Certificate::acceptor);
         let acceptor = acceptor.transpose()?;
         let public_url = config.public_url(address);
+        let door = reindex::Door { listener, acceptor };
+        let store = App::connect(&config, &public_url, clock.clone()).await?;
+        let door = if store.is_index_old().await? {
+            reindex::rebuild(store.clone(), door).await?
+        } else {
+            door
+        };
+        store.close().await?;
         let app = App::open(Arc::new(config), public_url, clock).await?;
         let smart = app.smart().await?;
         let store = app.store.clone();
         let (log, audit) = if app.config.fhir.audit {
-            let (log, writer) = AuditLog::start(app.store.clone());
-            (Some(log), Some(writer))
+            let (log, writer) = AuditLog::start(app.store.clone(), app.config.fhir.audit_days);
+            (log, Some(writer))
         } else {
-            (None, None)
+            (AuditLog::default(), None)
         };
         let router = app.router(smart.clone(), log);
         let stop = CancellationToken::new();
         let patience = Duration::from_secs(app.config.limits.shutdown_seconds.into());
         let serving = tokio::spawn(listener::serve(
-            listener,
-            acceptor,
+            door.listener,
+            door.acceptor,
             router,
             stop.clone(),
             patience,
@@ -371,7 +398,9 @@ async fn upkeep(smart: SmartState, store: Store, certificate: Option<Arc<tls::Ce
         sweeping,
         ending,
         following,
-        noting
+        noting,
+        reindex::keep(store.clone()),
+        reindex::watch(store.clone()),
     );
 }
 

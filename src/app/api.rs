@@ -54,12 +54,7 @@ async fn note_read(State(smart): State<SmartState>, request: Request, next: Next
 }
 
 /// Everything under [`FHIR_PATH`] but what the authorization server answers there itself.
-pub(super) fn router(
-    app: &App,
-    smart: &SmartState,
-    body_limit: usize,
-    audit: Option<AuditLog>,
-) -> Router {
+pub(super) fn router(app: &App, smart: &SmartState, body_limit: usize, audit: AuditLog) -> Router {
     let at = |path: &str| format!("{}{path}", app.public_url);
     let oauth = OauthUris {
         authorize: at("/auth/authorize"),
