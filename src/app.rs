@@ -5,6 +5,7 @@ mod front;
 pub mod guards;
 pub mod health;
 mod listener;
+pub(crate) mod reindex;
 pub mod test_clock;
 mod tls;
 
@@ -113,21 +114,24 @@ impl App {
         public_url: String,
         clock: Clock,
     ) -> anyhow::Result<Self> {
-        let store = Store::open(&StoreOptions {
-            url: config.database_url.clone(),
-            base: format!("{public_url}{FHIR_PATH}"),
-            clock,
-            connections: config.limits.connections,
-        })
-        .await
-        .context(
-            "The database of database_url (CANDOR_DATABASE_URL) could not be opened. Check that it exists, that its server runs and that this user may write to it",
-        )?;
+        let store = Store::open(&store_options(&config, &public_url, clock))
+            .await
+            .context(NOT_OPENED)?;
         Ok(Self {
             config,
             store,
             public_url: public_url.into(),
         })
+    }
+
+    /// The configured database whatever release wrote its index.
+    ///
+    /// # Errors
+    /// When it cannot be opened or migrated.
+    pub async fn connect(config: &Config, public_url: &str, clock: Clock) -> anyhow::Result<Store> {
+        Store::connect(&store_options(config, public_url, clock))
+            .await
+            .context(NOT_OPENED)
     }
 
     /// The authorization server's part.
@@ -163,7 +167,7 @@ impl App {
     }
 
     /// Everything that is answered, guards and all.
-    fn front(&self, smart: SmartState, audit: Option<AuditLog>) -> Front {
+    fn front(&self, smart: SmartState, audit: AuditLog) -> Front {
         let body_limit = usize::try_from(self.config.limits.body_megabytes)
             .unwrap_or(usize::MAX)
             .saturating_mul(1 << 20);
@@ -187,16 +191,31 @@ impl App {
                     .layer(middleware::from_fn(observe::requests::observe))
                     .layer(middleware::from_fn(guards::outcome_for_errors))
                     .layer(CatchPanicLayer::custom(guards::answer_panic))
+                    .layer(middleware::from_fn_with_state(
+                        self.store.clone(),
+                        reindex::guard,
+                    ))
                     .layer(middleware::from_fn_with_state(limit, guards::time_limit))
                     // Inside out: what the limit measures is the decompressed body.
                     .layer(RequestDecompressionLayer::new())
                     .layer(DefaultBodyLimit::max(body_limit)),
             );
         Front {
-            api: api::service(api, smart.clone(), FHIR_PATH),
+            api: Some((api::service(api, smart, FHIR_PATH), self.store.clone())),
             router,
             limit,
         }
+    }
+}
+
+const NOT_OPENED: &str = "The database of database_url (CANDOR_DATABASE_URL) could not be opened. Check that it exists, that its server runs and that this user may write to it";
+
+fn store_options(config: &Config, public_url: &str, clock: Clock) -> StoreOptions {
+    StoreOptions {
+        url: config.database_url.clone(),
+        base: format!("{public_url}{FHIR_PATH}"),
+        clock,
+        connections: config.limits.connections,
     }
 }
 
@@ -277,21 +296,29 @@ impl Server {
         let acceptor = certificate.as_ref().map(tls::Certificate::acceptor);
         let acceptor = acceptor.transpose()?;
         let public_url = config.public_url(address);
+        let door = reindex::Door { listener, acceptor };
+        let store = App::connect(&config, &public_url, clock.clone()).await?;
+        let door = if store.is_index_old().await? {
+            reindex::rebuild(store.clone(), door).await?
+        } else {
+            door
+        };
+        store.close().await?;
         let app = App::open(Arc::new(config), public_url, clock).await?;
         let smart = app.smart().await?;
         let store = app.store.clone();
         let (log, audit) = if app.config.fhir.audit {
-            let (log, writer) = AuditLog::start(app.store.clone());
-            (Some(log), Some(writer))
+            let (log, writer) = AuditLog::start(app.store.clone(), app.config.fhir.audit_days);
+            (log, Some(writer))
         } else {
-            (None, None)
+            (AuditLog::default(), None)
         };
         let front = app.front(smart.clone(), log);
         let stop = CancellationToken::new();
         let patience = Duration::from_secs(app.config.limits.shutdown_seconds.into());
         let serving = tokio::spawn(listener::serve(
-            listener,
-            acceptor,
+            door.listener,
+            door.acceptor,
             front,
             stop.clone(),
             patience,
@@ -378,7 +405,9 @@ async fn upkeep(smart: SmartState, store: Store, certificate: Option<Arc<tls::Ce
         sweeping,
         ending,
         following,
-        noting
+        noting,
+        reindex::keep(store.clone()),
+        reindex::watch(store.clone()),
     );
 }
 

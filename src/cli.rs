@@ -6,6 +6,7 @@ pub mod demo;
 pub mod derive;
 pub mod import;
 pub mod keys;
+pub mod reindex;
 pub mod serve;
 pub mod user;
 
@@ -40,6 +41,8 @@ enum Command {
     Demo(demo::Demo),
     /// Load files into the database, whether or not a server runs on it.
     Import(import::Import),
+    /// Build the index again, whether or not a server runs on the database.
+    Reindex(reindex::Reindex),
     /// Apps and systems that may ask for tokens.
     Client(client::Client),
     /// People who may sign in.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
             Command::Serve(serve) => serve.run(config).await,
             Command::Demo(demo) => demo.run(config).await,
             Command::Import(import) => import.run(config).await,
+            Command::Reindex(reindex) => reindex.run(config).await,
             Command::Client(client) => client.run(config).await,
             Command::User(user) => user.run(config).await,
             Command::Keys(keys) => keys.run(config).await,

@@ -273,6 +273,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("CANDOR_PROVENANCE", "fhir.provenance"),
     ("CANDOR_REGISTRATION", "smart.registration"),
     ("CANDOR_AUDIT", "fhir.audit"),
+    ("CANDOR_AUDIT_DAYS", "fhir.audit_days"),
     ("CANDOR_BODY_MEGABYTES", "limits.body_megabytes"),
     ("CANDOR_REQUEST_SECONDS", "limits.request_seconds"),
     ("CANDOR_SHUTDOWN_SECONDS", "limits.shutdown_seconds"),
@@ -338,8 +339,10 @@ impl Config {
                 ));
                 continue;
             };
-            figment = if let (true, Ok(number)) = (key.starts_with("limits."), value.parse::<u32>())
-            {
+            figment = if let (true, Ok(number)) = (
+                key.starts_with("limits.") || *key == "fhir.audit_days",
+                value.parse::<u32>(),
+            ) {
                 figment.merge(Serialized::default(key, number))
             } else if *key == "smart.trusted_proxies" {
                 let networks: Vec<&str> = value.split(',').map(str::trim).collect();

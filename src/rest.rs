@@ -31,9 +31,10 @@ mod write;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -71,8 +72,9 @@ pub struct RestState {
     authenticator: Arc<dyn Authenticator>,
     limits: Arc<Limits>,
     oauth: Arc<OauthUris>,
-    metadata: Arc<OnceLock<Bytes>>,
-    audit: Option<AuditLog>,
+    /// With the generation of the search parameters that it tells of.
+    metadata: Arc<ArcSwapOption<(i64, Bytes)>>,
+    audit: AuditLog,
 }
 
 impl RestState {
@@ -90,21 +92,30 @@ impl RestState {
             limits: Arc::new(limits),
             oauth: Arc::new(oauth),
             metadata: Arc::default(),
-            audit: None,
+            audit: AuditLog::default(),
         }
     }
 
     /// The same, with every access handed over to this log.
     #[must_use]
-    pub fn with_audit(self, audit: Option<AuditLog>) -> Self {
+    pub fn with_audit(self, audit: AuditLog) -> Self {
         Self { audit, ..self }
     }
 
-    /// The CapabilityStatement: the same for everybody, made once.
-    fn metadata(&self) -> Bytes {
-        self.metadata
-            .get_or_init(|| capability::bytes(self.store.base(), Some(&self.oauth), &self.limits))
-            .clone()
+    /// The CapabilityStatement: the same for everybody, made once for each set of search parameters.
+    async fn metadata(&self) -> Result<Bytes, RestError> {
+        self.store.learn().await?;
+        let custom = self.store.custom();
+        if let Some(known) = &*self.metadata.load()
+            && known.0 == custom.generation
+        {
+            return Ok(known.1.clone());
+        }
+        let (base, oauth) = (self.store.base(), Some(&*self.oauth));
+        let bytes = capability::bytes(base, oauth, &self.limits, &custom);
+        let made = Arc::new((custom.generation, bytes.clone()));
+        self.metadata.store(Some(made));
+        Ok(bytes)
     }
 }
 
@@ -212,7 +223,7 @@ async fn dispatch(state: &RestState, base: &str, request: Request) -> Response<B
         };
         result = again.answer(Body::empty(), &mut shape, &mut log).await;
     }
-    if let (Some(audit), Some(viewer)) = (&state.audit, log.viewer) {
+    if let Some(viewer) = log.viewer {
         let status = match &result {
             Ok(reply) => reply.status,
             Err(error) => error.status(),
@@ -227,7 +238,7 @@ async fn dispatch(state: &RestState, base: &str, request: Request) -> Response<B
             what,
             touched: Vec::new(),
         };
-        audit.note(access, &log.touched).await;
+        state.audit.note(access, &log.touched).await;
     }
     let is_public = result.is_ok() && route == Route::Metadata;
     let mut response = result
@@ -297,8 +308,9 @@ impl Call<'_> {
             },
         }
         if is_read && self.route == Route::Metadata {
-            return capability::mode(&pairs)
-                .map(|()| Reply::ok(reply::Content::Json(self.state.metadata())));
+            capability::mode(&pairs)?;
+            let bytes = self.state.metadata().await?;
+            return Ok(Reply::ok(reply::Content::Json(bytes)));
         }
         if is_read && self.route == Route::SystemOperation("$release-policy") {
             return Ok(operation::release_policy(&self.state.store));
@@ -320,9 +332,12 @@ impl Call<'_> {
             }
         };
         let mut session = Session::new(store, viewer, self.state.limits.clone(), Origin::Api);
-        if self.state.audit.is_some() {
+        session.audit = Some(self.state.audit.clone());
+        if self.state.audit.is_on() {
             log.viewer = Some(session.viewer.clone());
-            log.query = audit::query(self.path, &pairs);
+            if audit::what(self.route).is_none() {
+                log.query = audit::query(self.path, &pairs);
+            }
             session.touched = Some(log.touched.clone());
         }
         if !is_read && let Some(header) = text(headers, "x-provenance") {
@@ -376,6 +391,7 @@ impl Call<'_> {
             }
             shape.pretty |= query::pretty(&form);
             pairs.extend(form);
+            audit::settle(session, self.path, &pairs).await?;
             return search::search(session, place, &pairs, prefer).await;
         }
         match self.route {

@@ -21,6 +21,8 @@ mod terminology;
 mod tests;
 pub mod walk;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -36,6 +38,7 @@ use crate::store::{Select, Store, StoreError};
 use crate::visibility::scope::Scopes;
 use crate::visibility::{Access, Viewer, ViewerClass, Visibility};
 use cursor::Cursor;
+use extract::custom::Custom;
 use query::{Condition, Query, Total, Types};
 use run::Context;
 use sql::{Lower, Row};
@@ -111,13 +114,42 @@ pub async fn search(
     viewer: &Viewer,
     request: &SearchRequest<'_>,
 ) -> Result<SearchResult, SearchError> {
+    loop {
+        let prepared = prepare(store, request).await?;
+        let custom = prepared.custom.clone();
+        let result = search_prepared(store, viewer, request, prepared).await?;
+        if still_stands(store, custom).await? {
+            return Ok(result);
+        }
+    }
+}
+
+/// Whether the parameters of this server that a query used still stand: of one that was retired
+/// meanwhile the rows may have gone while they were looked for.
+async fn still_stands(store: &Store, custom: Option<Arc<Custom>>) -> Result<bool, StoreError> {
+    match custom {
+        None => Ok(true),
+        Some(custom) if store.knows(&custom).await? => Ok(true),
+        Some(_) => {
+            store.learn().await?;
+            Ok(false)
+        }
+    }
+}
+
+async fn search_prepared(
+    store: &Store,
+    viewer: &Viewer,
+    request: &SearchRequest<'_>,
+    prepared: Prepared,
+) -> Result<SearchResult, SearchError> {
     let keys = store.keys();
     let now = store.clock().now();
-    let prepared = prepare(store, request)?;
     let Prepared {
         types,
         mut query,
         compartment,
+        ..
     } = prepared;
     let self_query = encode(&query.used);
     let binding = cursor::binding(viewer, &bound_query(request, &self_query));
@@ -218,15 +250,21 @@ pub async fn count(
         keys: store.keys(),
         visibility: &visibility,
     };
-    let Prepared {
-        types,
-        query,
-        compartment: mut conditions,
-    } = prepare(store, request)?;
-    conditions.extend(query.conditions);
-    terminology::resolve(&context, store.reader(), &mut conditions).await?;
-    let plan = context.plan(&types, conditions)?;
-    context.count(store.reader(), &plan).await
+    loop {
+        let Prepared {
+            types,
+            query,
+            compartment: mut conditions,
+            custom,
+        } = prepare(store, request).await?;
+        conditions.extend(query.conditions);
+        terminology::resolve(&context, store.reader(), &mut conditions).await?;
+        let plan = context.plan(&types, conditions)?;
+        let count = context.count(store.reader(), &plan).await?;
+        if still_stands(store, custom).await? {
+            return Ok(count);
+        }
+    }
 }
 
 /// The first two visible matches of a condition (`ifNoneExist`, conditional update, a conditional
@@ -243,7 +281,9 @@ pub async fn find_ids<C: Select>(
     type_id: TypeId,
     pairs: &[(String, String)],
 ) -> Result<Vec<(String, i64)>, SearchError> {
-    let (types, mut query) = parse::parse(Some(type_id), pairs, true, store.base())?;
+    // The write that this is part of began with the parameters that stand.
+    let custom = store.custom();
+    let (types, mut query) = parse::parse(Some(type_id), pairs, true, store.base(), &custom)?;
     if query.conditions.is_empty() {
         return Err(SearchError::invalid(Issue::error(
             "invalid",
@@ -313,16 +353,33 @@ struct Prepared {
     query: Query,
     /// What the compartment says.
     compartment: Vec<Condition>,
+    /// The parameters of this server, if the query used any.
+    custom: Option<Arc<Custom>>,
 }
 
-fn prepare(store: &Store, request: &SearchRequest<'_>) -> Result<Prepared, SearchError> {
-    let (types, query) =
-        parse::parse(request.type_id, request.pairs, request.strict, store.base())?;
+async fn prepare(store: &Store, request: &SearchRequest<'_>) -> Result<Prepared, SearchError> {
+    let read = |custom: &Custom| {
+        let (base, strict) = (store.base(), request.strict);
+        parse::parse(request.type_id, request.pairs, strict, base, custom)
+    };
+    let mut custom = store.custom();
+    let mut parsed = read(&custom);
+    // Another process may have built the index of what is not known here.
+    let missed = match &parsed {
+        Ok((_, query)) => query.missed,
+        Err(_) => true,
+    };
+    if missed && store.learn().await? {
+        custom = store.custom();
+        parsed = read(&custom);
+    }
+    let (types, query) = parsed?;
     let compartment = match request.compartment {
         None => Vec::new(),
         Some((name, id)) => vec![compartment::condition(store.keys(), name, id, &types)?],
     };
     Ok(Prepared {
+        custom: query.uses_custom.then_some(custom),
         types,
         query,
         compartment,

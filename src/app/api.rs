@@ -65,7 +65,7 @@ pub(super) fn state(
     app: &App,
     smart: &SmartState,
     body_limit: usize,
-    audit: Option<AuditLog>,
+    audit: AuditLog,
 ) -> RestState {
     let at = |path: &str| format!("{}{path}", app.public_url);
     let oauth = OauthUris {

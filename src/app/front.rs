@@ -19,11 +19,13 @@ use tower::ServiceExt as _;
 use super::api::Api;
 use super::{FHIR_PATH, guards};
 use crate::observe::requests::Observed;
+use crate::store::Store;
 
 /// Everything that this server answers.
 pub(super) struct Front {
-    /// Below the FHIR base, without guards.
-    pub(super) api: Api,
+    /// Below the FHIR base, without guards; and the store, which says whether its index can be searched.
+    /// None: everything goes through the router.
+    pub(super) api: Option<(Api, Store)>,
     /// Everything, with its guards.
     pub(super) router: Router,
     /// How long a request may take.
@@ -37,8 +39,11 @@ impl Front {
         mut request: Request,
         peer: SocketAddr,
     ) -> Response {
-        if is_read(&request) {
-            return self.read(request).await;
+        if let Some((api, store)) = &self.api
+            && is_read(&request)
+            && !store.is_index_closed()
+        {
+            return self.read(api.clone(), request).await;
         }
         request.extensions_mut().insert(ConnectInfo(peer));
         match self.router.clone().oneshot(request).await {
@@ -47,10 +52,10 @@ impl Front {
         }
     }
 
-    async fn read(&self, request: Request) -> Response {
+    async fn read(&self, api: Api, request: Request) -> Response {
         let observed = Observed::begin(&request, "unmatched");
         let answer = async {
-            let answer = AssertUnwindSafe(self.api.clone().oneshot(request)).catch_unwind();
+            let answer = AssertUnwindSafe(api.oneshot(request)).catch_unwind();
             match tokio::time::timeout(self.limit, answer).await {
                 Ok(Ok(Ok(response))) => response,
                 Ok(Ok(Err(never))) => match never {},

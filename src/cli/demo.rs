@@ -44,6 +44,7 @@ impl Demo {
             log: config.log,
             log_format: config.log_format,
             limits: config.limits,
+            fhir: config.fhir,
             ..configuration()
         };
         let server = Server::start_on(listener, config, Clock::system()).await?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Choices of the FHIR API.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fhir {
     /// Whether `DELETE Type?criteria` takes one match or all of them.
@@ -14,6 +14,21 @@ pub struct Fhir {
     pub provenance: bool,
     /// Whether every access leaves an AuditEvent.
     pub audit: bool,
+    /// For how many days AuditEvents are kept; 0: for ever.
+    pub audit_days: u32,
+}
+
+impl Default for Fhir {
+    fn default() -> Self {
+        Self {
+            conditional_delete: ConditionalDelete::default(),
+            check_references: false,
+            provenance: false,
+            audit: false,
+            // Six years (45 CFR 164.316(b)(2)(i)), two leap days with them.
+            audit_days: 6 * 365 + 2,
+        }
+    }
 }
 
 /// What a conditional deletion takes.

@@ -60,6 +60,26 @@ pub struct SearchParam {
     /// Components of a composite: (the component parameter's code on this type, the expression
     /// relative to the composite's own).
     pub components: Vec<(Component, String)>,
+    /// Of a parameter that a SearchParameter resource of this server defines: what else it says.
+    pub rules: Option<Rules>,
+}
+
+/// What a SearchParameter resource says of its use (R4 SearchParameter), and what its values are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Prefixes that are taken; empty: all.
+    pub comparators: Vec<String>,
+    /// Modifiers that are taken; empty: all.
+    pub modifiers: Vec<String>,
+    /// Parameters that a chain may go on with; empty: all.
+    pub chains: Vec<String>,
+    /// Whether a value may have alternatives, and whether the parameter may be repeated.
+    pub multiple_or: bool,
+    pub multiple_and: bool,
+    /// Codes are told apart by case: identifiers and URIs.
+    pub is_exact: bool,
+    pub finds_identifiers: bool,
+    pub finds_canonicals: bool,
 }
 
 /// What a composite's component is searched as.
@@ -280,6 +300,7 @@ impl Definitions {
                 .filter_map(|name| self.type_id(name))
                 .collect(),
             components: components.collect(),
+            rules: None,
         };
         Some((base, param))
     }
@@ -347,7 +368,9 @@ impl Definitions {
 }
 
 impl ParamKind {
-    fn parse(name: &str) -> Option<Self> {
+    /// The kind by its code in `SearchParameter.type`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "number" => Self::Number,
             "date" => Self::Date,
@@ -360,6 +383,22 @@ impl ParamKind {
             "special" => Self::Special,
             _ => return None,
         })
+    }
+
+    /// The code in `SearchParameter.type`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Date => "date",
+            Self::String => "string",
+            Self::Token => "token",
+            Self::Reference => "reference",
+            Self::Composite => "composite",
+            Self::Quantity => "quantity",
+            Self::Uri => "uri",
+            Self::Special => "special",
+        }
     }
 }
 

@@ -1,35 +1,50 @@
 //! Who looked at what: an AuditEvent for every access (IHE Basic Audit Log Patterns, 45 CFR
 //! 164.312(b)).
 //!
-//! A request hands over a few ids and goes on; a task writes them in batches. The queue is bounded:
-//! when it is full requests wait, so nothing is lost, and at the end what is queued is written
-//! before the database closes. Events about a patient are in the patient's record, who may see
-//! them; an access to something that is held back names no patient, for it would tell of it.
+//! A request hands over a few ids and goes on. A task appends them to a journal, many in one row, a
+//! few times a second; AuditEvents are made of it when the server has nothing else to do ([`make`]),
+//! and before anybody looks for AuditEvents ([`AuditLog::settle`]), so that nobody who may see them
+//! misses one. The queue is bounded: when it is full requests wait, so nothing is lost, and at the end
+//! what is queued is written before the database closes; what a killed process had not yet written is
+//! lost, [`FLUSH`] at most. Events about a patient are in the patient's record, who may see them; an
+//! access to something that is held back names no patient, for it would tell of it.
 
 mod event;
+mod make;
+mod record;
 
-use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
+use super::query::Pairs;
 use super::route::Route;
+use super::session::Session;
 use crate::clock::Millis;
-use crate::fhir::definitions::{TypeId, definitions};
-use crate::store::{Method, Op, Origin, Store, StoreError};
-use crate::visibility::Viewer;
+use crate::fhir::definitions::definitions;
+use crate::store::{Store, StoreError};
+use crate::visibility::{Access as Permission, Viewer};
+use record::Record;
 
 /// Accesses that wait to be written.
-const QUEUE: usize = 10_000;
-/// Accesses of one transaction.
-const BATCH: usize = 250;
-/// Resources whose patients are looked up at once.
-const KEYS: usize = 5_000;
+const QUEUE: usize = 65_536;
+/// Accesses of one row of the journal, whose events are made in one transaction.
+const ROW: usize = 250;
+/// How long an access may wait to be written.
+pub const FLUSH: Duration = Duration::from_millis(500);
+/// With so many waiting they are written at once.
+const MANY: usize = 16_384;
+/// With no request for so long the server is idle, and events are made.
+const IDLE: Duration = Duration::from_secs(5);
+/// Between two looks at whether it is.
+const LOOK: Duration = Duration::from_secs(2);
+/// Between two looks at what is older than is kept.
+const SWEEP: Duration = Duration::from_secs(3600);
 
 /// Keys of the resources that a request saw or wrote.
 #[derive(Clone, Debug, Default)]
@@ -62,25 +77,85 @@ pub(super) struct Access {
     pub(super) touched: Vec<i64>,
 }
 
-/// Where accesses are handed over. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct AuditLog(mpsc::Sender<Access>);
+/// What goes through the queue.
+#[derive(Debug)]
+enum Message {
+    Access(Access),
+    /// Answer once everything before is in the journal.
+    Flush(oneshot::Sender<()>),
+}
 
-/// The task behind an [`AuditLog`].
+/// Where accesses are handed over. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct AuditLog {
+    /// None: accesses are not noted, those that were can be looked for all the same.
+    sender: Option<mpsc::Sender<Message>>,
+    /// Held by whoever makes events.
+    making: Arc<tokio::sync::Mutex<()>>,
+    activity: Arc<Activity>,
+}
+
+/// When something was last asked for.
+#[derive(Debug)]
+struct Activity {
+    began: Instant,
+    /// Milliseconds after that.
+    last: AtomicU64,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            last: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Activity {
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn is_idle(&self) -> bool {
+        let since = self.now().saturating_sub(self.last.load(Ordering::Relaxed));
+        Duration::from_millis(since) >= IDLE
+    }
+}
+
+/// The tasks behind an [`AuditLog`].
 #[derive(Debug)]
 pub struct AuditWriter {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    writing: JoinHandle<()>,
+    making: JoinHandle<()>,
 }
 
 impl AuditLog {
-    /// Starts the task that writes what is handed over.
+    /// Starts the tasks that write what is handed over, make events of it, and forget what is older
+    /// than `days` (0: nothing is).
     #[must_use]
-    pub fn start(store: Store) -> (Self, AuditWriter) {
+    pub fn start(store: Store, days: u32) -> (Self, AuditWriter) {
         let (sender, receiver) = mpsc::channel(QUEUE);
+        let log = Self {
+            sender: Some(sender),
+            ..Self::default()
+        };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(write_all(store, receiver, stop.clone()));
-        (Self(sender), AuditWriter { stop, task })
+        let writing = tokio::spawn(write_all(store.clone(), receiver, stop.clone()));
+        let making = tokio::spawn(keep(store, log.clone(), days));
+        let writer = AuditWriter {
+            stop,
+            writing,
+            making,
+        };
+        (log, writer)
+    }
+
+    /// Whether accesses are noted.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.sender.is_some()
     }
 
     /// Hands over an access; waits where too many are waiting.
@@ -89,27 +164,89 @@ impl AuditLog {
             touched: touched.take(),
             ..access
         };
-        if self.0.send(access).await.is_err() {
+        self.activity
+            .last
+            .store(self.activity.now(), Ordering::Relaxed);
+        if let Some(sender) = &self.sender
+            && sender.send(Message::Access(access)).await.is_err()
+        {
             tracing::error!("an access came after the end of the audit log");
         }
+    }
+
+    /// Makes the events of every access that this process answered until now, and that others wrote.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn settle(&self, store: &Store) -> Result<(), StoreError> {
+        if let Some(sender) = &self.sender {
+            let (told, done) = oneshot::channel();
+            if sender.send(Message::Flush(told)).await.is_ok() {
+                // An error is the end of the server, which writes everything.
+                let _ = done.await;
+            }
+        }
+        if !store.has_journal().await? {
+            return Ok(());
+        }
+        let _one_at_a_time = self.making.lock().await;
+        while make::make(store).await? {}
+        Ok(())
     }
 }
 
 impl AuditWriter {
     /// Writes what is waiting and ends.
     pub async fn stop(self) {
+        self.making.abort();
         self.stop.cancel();
-        if let Err(error) = self.task.await {
+        if let Err(error) = self.writing.await {
             tracing::error!(%error, "the audit log ended badly");
         }
     }
 }
 
-async fn write_all(store: Store, mut queue: mpsc::Receiver<Access>, stop: CancellationToken) {
-    let mut batch = Vec::with_capacity(BATCH);
+/// Makes events while nobody asks for anything, and forgets what is older than is kept.
+async fn keep(store: Store, log: AuditLog, days: u32) {
+    let mut swept: Option<Instant> = None;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        while log.activity.is_idle() && !store.is_index_closed() {
+            let made = {
+                let _one_at_a_time = log.making.lock().await;
+                make::make(&store).await
+            };
+            match made {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "AuditEvents could not be made");
+                    break;
+                }
+            }
+        }
+        if days > 0 && swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+            swept = Some(Instant::now());
+            let before = store.clock().now() - Millis::from(days) * 86_400_000;
+            loop {
+                match store.forget_accesses(before).await {
+                    Ok(true) => tokio::time::sleep(Duration::from_millis(10)).await,
+                    Ok(false) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "old AuditEvents could not be removed");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn write_all(store: Store, mut queue: mpsc::Receiver<Message>, stop: CancellationToken) {
+    let mut taken = Vec::new();
     loop {
         let received = tokio::select! {
-            count = queue.recv_many(&mut batch, BATCH) => count,
+            count = queue.recv_many(&mut taken, MANY) => count,
             () = stop.cancelled(), if !queue.is_closed() => {
                 // What is waiting still comes.
                 queue.close();
@@ -119,64 +256,82 @@ async fn write_all(store: Store, mut queue: mpsc::Receiver<Access>, stop: Cancel
         if received == 0 {
             return;
         }
-        let mut pause = Duration::from_millis(100);
-        while let Err(error) = write(&store, &batch).await {
-            tracing::error!(%error, count = batch.len(), "accesses could not be written, trying again");
-            if stop.is_cancelled() && pause > Duration::from_secs(5) {
-                tracing::error!(
-                    count = batch.len(),
-                    "accesses are lost: the database cannot be written to"
-                );
+        // More comes along in a moment, unless somebody waits.
+        let until = tokio::time::Instant::now() + FLUSH;
+        while taken.len() < MANY && !taken.iter().any(|one| matches!(one, Message::Flush(_))) {
+            let more = tokio::select! {
+                count = queue.recv_many(&mut taken, MANY) => count,
+                () = tokio::time::sleep_until(until) => 0,
+                () = stop.cancelled(), if !queue.is_closed() => 0,
+            };
+            if more == 0 {
                 break;
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(10));
         }
-        batch.clear();
+        let mut records = Vec::with_capacity(taken.len());
+        let mut waiting = Vec::new();
+        for message in taken.drain(..) {
+            match message {
+                Message::Access(access) => records.push(Record::from(access)),
+                Message::Flush(told) => waiting.push(told),
+            }
+        }
+        append(&store, &records, &stop).await;
+        for told in waiting {
+            let _ = told.send(());
+        }
     }
 }
 
-async fn write(store: &Store, batch: &[Access]) -> Result<(), StoreError> {
-    let mut keys: Vec<i64> = batch.iter().flat_map(|one| one.touched.clone()).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let mut subjects = std::collections::HashMap::new();
-    for some in keys.chunks(KEYS) {
-        subjects.extend(store.subjects(some).await?);
+/// Writes accesses, however often it takes.
+async fn append(store: &Store, records: &[Record], stop: &CancellationToken) {
+    let mut pause = Duration::from_millis(100);
+    while let Err(error) = try_append(store, records).await {
+        let count = records.len();
+        tracing::error!(%error, count, "accesses could not be written, trying again");
+        if stop.is_cancelled() && pause > Duration::from_secs(5) {
+            tracing::error!(
+                count,
+                "accesses are lost: the database cannot be written to"
+            );
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(10));
     }
-    let Some(type_id) = definitions().type_id("AuditEvent") else {
+}
+
+async fn try_append(store: &Store, records: &[Record]) -> Result<(), StoreError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let rows = records.chunks(ROW).map(record::pack);
+    store.append_journal(rows.collect::<Result<_, _>>()?).await
+}
+
+/// [`AuditLog::settle`] where a request may look at AuditEvents, which its address and parameters tell.
+pub(super) async fn settle(session: &Session, path: &str, pairs: &Pairs) -> Result<(), StoreError> {
+    let Some(log) = &session.audit else {
         return Ok(());
     };
-    let mut ops = Vec::with_capacity(batch.len());
-    for access in batch {
-        let found = || access.touched.iter().filter_map(|key| subjects.get(key));
-        // One of its own for each patient: an event is in one record.
-        let mut patients: BTreeSet<Option<&str>> = found()
-            .filter(|subject| access.what.is_none() || !subject.is_held)
-            .map(|subject| Some(&*subject.patient))
-            .collect();
-        if patients.is_empty() {
-            patients.insert(None);
-        }
-        for patient in patients {
-            ops.push(op(type_id, event::event(store.base(), access, patient)));
-        }
-    }
-    for some in ops.chunks(BATCH) {
-        store.write(Origin::Feed, some.to_vec()).await?;
+    let names = |text: &str| text.contains("AuditEvent");
+    let path = path.trim_matches('/');
+    let everything = matches!(path, "" | "_search" | "_history") || path.contains("/*");
+    let concerned = names(path)
+        || path.ends_with("$graphql")
+        || pairs
+            .iter()
+            .any(|(name, value)| names(name) || names(value))
+        || (everything && !pairs.iter().any(|(name, _)| name == "_type"));
+    let may = |access| {
+        definitions()
+            .type_id("AuditEvent")
+            .is_some_and(|type_id| session.visibility.allows(type_id, access))
+    };
+    if concerned && (may(Permission::Search) || may(Permission::Read)) {
+        log.settle(&session.store).await?;
     }
     Ok(())
-}
-
-fn op(type_id: TypeId, resource: serde_json::Value) -> Op {
-    Op {
-        type_id,
-        id: Uuid::new_v4().to_string(),
-        method: Method::Post,
-        resource: Some(resource),
-        if_match: None,
-        must_be_new: true,
-    }
 }
 
 /// What an address names that an event can name too: a type and an id.

@@ -17,7 +17,7 @@ use super::negotiate::{Prefer, Return};
 use super::reply::{self, Content, Reply};
 use super::session::{Limits, Session};
 use super::write::{self, Action};
-use super::{RestError, create};
+use super::{RestError, audit, create, query};
 use crate::clock::instant;
 use crate::fhir::outcome::{Issue, operation_outcome};
 use crate::fhir::{json, validate};
@@ -79,6 +79,14 @@ pub(super) async fn post(
             "The base takes a Bundle of type batch or transaction.",
             "resourceType",
         );
+    }
+    for entry in bundle["entry"].as_array().into_iter().flatten() {
+        // Where the writes of a transaction are done, none of these could be made any more.
+        if matches!(entry["request"]["method"].as_str(), Some("GET" | "HEAD")) {
+            let url = entry["request"]["url"].as_str().unwrap_or_default();
+            let (path, query) = url.split_once('?').unwrap_or((url, ""));
+            audit::settle(session, path, &query::pairs(query).unwrap_or_default()).await?;
+        }
     }
     match bundle["type"].as_str() {
         Some("transaction") => {

@@ -13,6 +13,7 @@ use super::reply::{Content, Reply};
 use super::session::{ConditionalDelete, Limits};
 use crate::fhir::definitions::{ParamKind, SearchParam, TypeId, definitions};
 use crate::fhir::json;
+use crate::search::extract::custom::Custom;
 
 /// Where the authorization server lives, for the SMART oauth-uris extension.
 #[derive(Clone, Debug, Default)]
@@ -27,13 +28,23 @@ pub struct OauthUris {
 const US_CORE: &str = "6.1.0";
 
 /// The statement as an answer.
-pub(super) fn reply(base: &str, oauth: Option<&OauthUris>, limits: &Limits) -> Reply {
-    Reply::ok(Content::Json(bytes(base, oauth, limits)))
+pub(super) fn reply(
+    base: &str,
+    oauth: Option<&OauthUris>,
+    limits: &Limits,
+    custom: &Custom,
+) -> Reply {
+    Reply::ok(Content::Json(bytes(base, oauth, limits, custom)))
 }
 
-/// The statement's bytes.
-pub(super) fn bytes(base: &str, oauth: Option<&OauthUris>, limits: &Limits) -> Bytes {
-    json::to_bytes(&statement(base, oauth, limits)).into()
+/// The statement's bytes, with the search parameters of this server that are ready.
+pub(super) fn bytes(
+    base: &str,
+    oauth: Option<&OauthUris>,
+    limits: &Limits,
+    custom: &Custom,
+) -> Bytes {
+    json::to_bytes(&statement(base, oauth, limits, custom)).into()
 }
 
 /// `GET metadata?mode=…` (R4 3.1.0.1.9): `full`, `normative` and `terminology`.
@@ -51,7 +62,7 @@ pub(super) fn mode(pairs: &Pairs) -> Result<(), RestError> {
     }
 }
 
-fn statement(base: &str, oauth: Option<&OauthUris>, limits: &Limits) -> Value {
+fn statement(base: &str, oauth: Option<&OauthUris>, limits: &Limits, custom: &Custom) -> Value {
     let compartments = [
         "device",
         "encounter",
@@ -91,7 +102,7 @@ fn statement(base: &str, oauth: Option<&OauthUris>, limits: &Limits) -> Value {
                 individual determination or the patient says otherwise; $release-policy lists the \
                 rules. What a viewer may not see does not exist for that viewer, in any answer.",
             "security": security(oauth),
-            "resource": resources(limits),
+            "resource": resources(limits, custom),
             "interaction": codes(&["transaction", "batch", "search-system", "history-system"]),
             "searchParam": general_params(),
             "operation": operations(|operation| operation.level == Level::System),
@@ -139,9 +150,9 @@ fn codes(names: &[&str]) -> Value {
     names.iter().map(|name| json!({"code": name})).collect()
 }
 
-fn resources(limits: &Limits) -> Vec<Value> {
+fn resources(limits: &Limits, custom: &Custom) -> Vec<Value> {
     let all = definitions();
-    let reverse = reverse_includes();
+    let reverse = reverse_includes(custom);
     let interactions = codes(&[
         "read",
         "vread",
@@ -188,6 +199,7 @@ fn resources(limits: &Limits) -> Vec<Value> {
             let params = all.search_params(type_id);
             let includes: Vec<String> = params
                 .iter()
+                .chain(custom.ready(type_id))
                 .filter(|param| param.kind == ParamKind::Reference)
                 .map(|param| format!("{name}:{}", param.code))
                 .collect();
@@ -200,6 +212,7 @@ fn resources(limits: &Limits) -> Vec<Value> {
             }
             let own: Vec<Value> = params
                 .iter()
+                .chain(custom.ready(type_id))
                 .filter(|param| !is_general(param) && param.kind != ParamKind::Special)
                 .map(param)
                 .collect();
@@ -214,11 +227,12 @@ fn resources(limits: &Limits) -> Vec<Value> {
 
 /// By type: the `Type:param` that refer to it, where the definition says so; and Provenance, which
 /// may be about anything.
-fn reverse_includes() -> BTreeMap<TypeId, Vec<String>> {
+fn reverse_includes(custom: &Custom) -> BTreeMap<TypeId, Vec<String>> {
     let all = definitions();
     let mut reverse: BTreeMap<TypeId, Vec<String>> = BTreeMap::new();
     for (type_id, name) in all.types() {
-        for param in all.search_params(type_id) {
+        let params = all.search_params(type_id).iter();
+        for param in params.chain(custom.ready(type_id)) {
             if param.kind != ParamKind::Reference {
                 continue;
             }
@@ -269,22 +283,11 @@ fn general_params() -> Vec<Value> {
 }
 
 fn param(param: &SearchParam) -> Value {
-    let kind = match param.kind {
-        ParamKind::Number => "number",
-        ParamKind::Date => "date",
-        ParamKind::String => "string",
-        ParamKind::Token => "token",
-        ParamKind::Reference => "reference",
-        ParamKind::Composite => "composite",
-        ParamKind::Quantity => "quantity",
-        ParamKind::Uri => "uri",
-        ParamKind::Special => "special",
-    };
     let mut value = json!({"name": param.code});
     if !param.url.is_empty() {
         value["definition"] = param.url.as_str().into();
     }
-    value["type"] = kind.into();
+    value["type"] = param.kind.code().into();
     value
 }
 
@@ -309,7 +312,12 @@ mod tests {
 
     #[test]
     fn the_statement_says_what_g10_reads() {
-        let statement = statement("http://localhost/fhir/r4", None, &Limits::default());
+        let statement = statement(
+            "http://localhost/fhir/r4",
+            None,
+            &Limits::default(),
+            &Custom::default(),
+        );
         let resources = statement["rest"][0]["resource"].as_array().unwrap();
         assert_eq!(resources.len(), definitions().types().count());
         let patient = resources

@@ -257,7 +257,7 @@ impl From<StoreError> for RestError {
                 tracing::error!(error = %error, "the database failed");
                 Self::Unavailable
             }
-            // Only opening a database finds this.
+            // Another process builds the index for another release.
             StoreError::IndexEpoch { .. } => Self::Unavailable,
             StoreError::Corrupt(what) => {
                 tracing::error!(what, "a stored value is not what was written");

@@ -7,7 +7,7 @@ use super::reply::Reply;
 use super::route::Route;
 use super::search::{self, Place};
 use super::session::Session;
-use super::{RestError, capability, history, operation};
+use super::{RestError, audit, capability, history, operation};
 use crate::store::HistoryScope;
 use crate::visibility::Access;
 
@@ -57,11 +57,13 @@ pub(super) async fn get(session: &Session, request: &GetRequest) -> Result<Reply
             request.prefer,
         )
     };
+    audit::settle(session, &request.path, pairs).await?;
     let mut reply = match route {
         Route::Metadata => Ok(capability::reply(
             session.store.base(),
             None,
             &session.limits,
+            &session.store.custom(),
         )),
         Route::Instance(type_id, id) => read::read(session, type_id, id, pairs, freshness).await,
         Route::Version(type_id, id, version) => {

@@ -7,6 +7,7 @@ pub(super) mod graphql;
 mod inputs;
 mod lastn;
 mod meta;
+mod reindex;
 mod release_decision;
 mod release_ledger;
 mod validate;
@@ -70,6 +71,24 @@ pub(super) const ALL: &[Operation] = &[
         level: Level::System,
         definition: "https://candor.example/fhir/OperationDefinition/verify-ledger",
         types: &[],
+    },
+    Operation {
+        name: "$reindex",
+        level: Level::System,
+        definition: "https://candor.example/fhir/OperationDefinition/reindex",
+        types: &[],
+    },
+    Operation {
+        name: "$reindex-status",
+        level: Level::System,
+        definition: "https://candor.example/fhir/OperationDefinition/reindex-status",
+        types: &[],
+    },
+    Operation {
+        name: "$reindex-status",
+        level: Level::Instance,
+        definition: "https://candor.example/fhir/OperationDefinition/search-parameter-reindex-status",
+        types: &["SearchParameter"],
     },
     Operation {
         name: "$convert",
@@ -186,7 +205,13 @@ pub(super) async fn get(
         Route::SystemOperation(graphql::NAME) | Route::InstanceOperation(_, _, graphql::NAME) => {
             graph(session, route, graphql::Request::of_pairs(pairs)?).await
         }
-        Route::SystemOperation("$verify-ledger" | "$convert")
+        Route::SystemOperation("$reindex-status") => reindex::status(session, pairs).await,
+        Route::InstanceOperation(type_id, id, "$reindex-status")
+            if definitions().type_name(type_id) == "SearchParameter" =>
+        {
+            reindex::of_parameter(session, type_id, id, pairs).await
+        }
+        Route::SystemOperation("$verify-ledger" | "$convert" | "$reindex")
         | Route::TypeOperation(_, "$validate")
         | Route::InstanceOperation(_, _, "$meta-add" | "$meta-delete") => {
             Err(RestError::MethodNotAllowed {
@@ -239,16 +264,22 @@ pub(super) async fn post(
     }
     match route {
         Route::SystemOperation("$verify-ledger") => verify_ledger::verify(session).await,
+        Route::SystemOperation("$reindex") => {
+            let pairs = inputs::pairs(pairs, resource.as_ref())?;
+            reindex::start(session, &pairs).await
+        }
         Route::SystemOperation("$convert") => convert::convert(pairs, resource),
         Route::TypeOperation(type_id, "$validate") => validate::sent(type_id, pairs, resource),
         Route::InstanceOperation(type_id, id, "$validate") => {
             validate::sent_for(session, type_id, id, pairs, resource).await
         }
-        Route::SystemOperation("$release-policy" | "$release-ledger")
-        | Route::InstanceOperation(_, _, "$release-decision") => Err(RestError::MethodNotAllowed {
-            allow: "GET, HEAD, OPTIONS",
-            text: "This operation changes nothing and takes GET.".to_owned(),
-        }),
+        Route::SystemOperation("$release-policy" | "$release-ledger" | "$reindex-status")
+        | Route::InstanceOperation(_, _, "$release-decision" | "$reindex-status") => {
+            Err(RestError::MethodNotAllowed {
+                allow: "GET, HEAD, OPTIONS",
+                text: "This operation changes nothing and takes GET.".to_owned(),
+            })
+        }
         Route::SystemOperation("$meta") => {
             meta::all(session, None, &inputs::pairs(pairs, resource.as_ref())?).await
         }

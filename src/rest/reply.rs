@@ -105,7 +105,13 @@ impl Reply {
         if let Some(location) = &self.location
             && let Ok(location) = HeaderValue::try_from(format!("{base}/{location}"))
         {
-            headers.insert(header::LOCATION, location);
+            // What was accepted is to be asked for there (R4 3.1.6.1).
+            let name = if self.status == StatusCode::ACCEPTED {
+                header::CONTENT_LOCATION
+            } else {
+                header::LOCATION
+            };
+            headers.insert(name, location);
         }
         let body = match self.content {
             Content::Empty => Bytes::new(),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::RestError;
-use super::audit::Touched;
+use super::audit::{AuditLog, Touched};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::store::{Origin, Store};
-use crate::visibility::{Access, Viewer, Visibility};
+use crate::visibility::{Access, Viewer, ViewerClass, Visibility};
 
 /// Bounds on what one request may ask for.
 #[derive(Clone, Debug)]
@@ -61,6 +61,8 @@ pub struct Session {
     pub origin: Origin,
     /// What the audit log is to know of this request; none where there is no log.
     pub touched: Option<Touched>,
+    /// Where AuditEvents are made that are to be looked for. None within an open write.
+    pub(super) audit: Option<AuditLog>,
     /// `X-Provenance`, checked.
     pub provenance: Option<Arc<Value>>,
 }
@@ -84,6 +86,7 @@ impl Session {
             limits,
             origin,
             touched: None,
+            audit: None,
             provenance: None,
         }
     }
@@ -142,6 +145,23 @@ impl Session {
             ));
         }
         Ok(())
+    }
+
+    /// 403 for whoever is no system, staff or administrator and wants to change what everybody
+    /// searches with.
+    pub(super) fn require_definer(&self, type_id: TypeId) -> Result<(), RestError> {
+        let may = matches!(
+            self.viewer.class,
+            ViewerClass::System | ViewerClass::Staff | ViewerClass::Admin
+        );
+        if may || definitions().type_name(type_id) != "SearchParameter" {
+            return Ok(());
+        }
+        Err(RestError::Forbidden(
+            "A SearchParameter changes what everybody searches with: systems, staff and \
+             administrators write it."
+                .to_owned(),
+        ))
     }
 
     /// Whether everything of the type lies open for this access: no scope limit, no holds.

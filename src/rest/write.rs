@@ -122,6 +122,7 @@ impl Action {
     pub(super) fn check_access(&self, session: &Session) -> Result<(), RestError> {
         session.require_writer()?;
         let type_id = self.type_id();
+        session.require_definer(type_id)?;
         let searches = match self {
             Self::Create { if_none_exist, .. } => {
                 session.require(type_id, Access::Create)?;

@@ -42,7 +42,8 @@ pub async fn explain(
         types,
         mut query,
         compartment: mut conditions,
-    } = prepare(store, request)?;
+        ..
+    } = prepare(store, request).await?;
     conditions.append(&mut query.conditions);
     let reader = store.reader();
     terminology::resolve(&context, reader, &mut conditions).await?;

@@ -5,6 +5,8 @@
 //! resource: the store runs it on the old body to know which rows to take away.
 
 mod composite;
+pub mod custom;
+pub mod define;
 mod plan;
 mod reference;
 mod rows;
@@ -94,13 +96,19 @@ pub fn of_type_system(keys: &Keys, system: &str) -> i32 {
 #[must_use]
 pub fn is_folded(type_id: TypeId, param: &SearchParam) -> bool {
     param.kind == ParamKind::Token
-        && plan_of(type_id).is_none_or(|plan| !plan.exact.contains(&param.id))
+        && match &param.rules {
+            Some(rules) => !rules.is_exact,
+            None => plan_of(type_id).is_none_or(|plan| !plan.exact.contains(&param.id)),
+        }
 }
 
 /// Whether a token parameter finds identifiers, which have types (`:of-type`).
 #[must_use]
 pub fn finds_identifiers(type_id: TypeId, param: &SearchParam) -> bool {
-    plan_of(type_id).is_some_and(|plan| plan.identifiers.contains(&param.id))
+    match &param.rules {
+        Some(rules) => rules.finds_identifiers,
+        None => plan_of(type_id).is_some_and(|plan| plan.identifiers.contains(&param.id)),
+    }
 }
 
 /// [`TokenRow::code`] of an identifier with a type, beside the type's system in
@@ -116,7 +124,10 @@ pub use text::words;
 /// Whether a reference parameter finds canonical URLs.
 #[must_use]
 pub fn finds_canonicals(type_id: TypeId, param: &SearchParam) -> bool {
-    plan_of(type_id).is_some_and(|plan| plan.canonicals.contains(&param.id))
+    match &param.rules {
+        Some(rules) => rules.finds_canonicals,
+        None => plan_of(type_id).is_some_and(|plan| plan.canonicals.contains(&param.id)),
+    }
 }
 
 /// Index rows of `resource`. `base` is this server's FHIR base URL: absolute references below it
@@ -147,6 +158,14 @@ fn plan_of(type_id: TypeId) -> Option<&'static Plan> {
 }
 
 fn run(plan: &Plan, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
+    let mut rows = found(plan, resource, keys, base);
+    rows.text = text::of(resource);
+    rows.tidy();
+    rows
+}
+
+/// What the parameters of a plan find, not yet in order.
+fn found(plan: &Plan, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
     let scope = Scope {
         root: resource,
         keys,
@@ -177,8 +196,6 @@ fn run(plan: &Plan, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
             Err(_) => rows.out.failed.push(*param),
         }
     }
-    rows.out.text = text::of(resource);
-    rows.out.tidy();
     rows.out
 }
 

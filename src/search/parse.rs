@@ -8,6 +8,7 @@ pub mod include;
 pub mod limit;
 mod list;
 pub mod number;
+mod own;
 pub mod reference;
 pub mod result;
 pub mod split;
@@ -16,9 +17,12 @@ mod tests;
 pub mod value;
 mod words;
 
+use std::cell::Cell;
+
 use super::error::SearchError;
+use super::extract::custom::{Custom, Found};
 use super::query::{Condition, Param, Prefix, Query, SpanTest, Types};
-use crate::fhir::definitions::{ParamKind, SearchParam, TypeId, definitions};
+use crate::fhir::definitions::{ParamId, ParamKind, SearchParam, TypeId, definitions};
 use crate::fhir::outcome::Issue;
 
 /// Why one parameter was not taken.
@@ -26,6 +30,9 @@ use crate::fhir::outcome::Issue;
 pub enum Problem {
     /// No such parameter here: left out in lenient handling.
     Unknown(String),
+    /// A parameter of this server whose index is not yet built: left out in lenient handling, for
+    /// what it would find now is not all there is.
+    Building(String),
     /// Refused in any handling.
     Refused(Issue),
 }
@@ -66,7 +73,7 @@ fn excerpt(text: &str) -> String {
 }
 
 /// Parses a search over `type_id`, or over the whole system with its `_type`. `base` is this
-/// server's FHIR base URL without a slash at the end.
+/// server's FHIR base URL without a slash at the end, `custom` its own search parameters.
 ///
 /// # Errors
 /// [`SearchError::Invalid`] with one issue for each parameter that is at fault.
@@ -75,6 +82,7 @@ pub fn parse(
     pairs: &[(String, String)],
     strict: bool,
     base: &str,
+    custom: &Custom,
 ) -> Result<(Types, Query), SearchError> {
     if pairs.len() > limit::PARAMS {
         return Err(SearchError::invalid(Issue::error(
@@ -91,7 +99,7 @@ pub fn parse(
             Err(problem) => return Err(SearchError::Invalid(vec![problem_issue(problem)])),
         },
     };
-    let mut reader = Reader::new(base);
+    let mut reader = Reader::with(base, custom);
     for (name, value) in pairs {
         if name.len() > limit::LENGTH || value.len() > limit::LENGTH {
             errors.push(Issue::error(
@@ -116,7 +124,7 @@ pub fn parse(
             );
             continue;
         }
-        let taken = match result::read(&mut query, &types, name, value) {
+        let taken = match result::read(&reader, &mut query, &types, name, value) {
             Some(taken) => taken,
             None => reader
                 .condition(types.as_slice(), name, value)
@@ -125,7 +133,16 @@ pub fn parse(
         match taken {
             Ok(()) if name == "_cursor" => {}
             Ok(()) => query.used.push((name.clone(), value.clone())),
+            Err(Problem::Building(code)) => {
+                query.missed = true;
+                let words = format!(
+                    "the index of the search parameter '{}' is not yet built, see $reindex-status",
+                    excerpt(&code)
+                );
+                unknown(words, strict, &mut query.issues, &mut errors);
+            }
             Err(Problem::Unknown(name)) => {
+                query.missed = true;
                 let whose = match &types {
                     Types::One(one) => definitions().type_name(*one),
                     Types::Many(_) => "all of the types searched",
@@ -143,6 +160,7 @@ pub fn parse(
             Err(Problem::Refused(issue)) => errors.push(issue),
         }
     }
+    query.uses_custom = reader.uses_custom.get();
     if errors.is_empty() {
         Ok((types, query))
     } else {
@@ -202,7 +220,7 @@ fn unknown(words: String, strict: bool, issues: &mut Vec<Issue>, errors: &mut Ve
 fn problem_issue(problem: Problem) -> Issue {
     match problem {
         Problem::Refused(issue) => issue,
-        Problem::Unknown(name) => Issue::error(
+        Problem::Unknown(name) | Problem::Building(name) => Issue::error(
             "not-supported",
             format!("the search parameter '{}' is unknown", excerpt(&name)),
         ),
@@ -213,6 +231,11 @@ fn problem_issue(problem: Problem) -> Issue {
 #[derive(Debug)]
 pub struct Reader<'a> {
     base: &'a str,
+    custom: Option<&'a Custom>,
+    /// A parameter of this server took part.
+    uses_custom: Cell<bool>,
+    /// Those of its parameters that may not be repeated and were seen.
+    once: Vec<ParamId>,
     values: usize,
     depth: usize,
 }
@@ -223,8 +246,51 @@ impl<'a> Reader<'a> {
     pub fn new(base: &'a str) -> Self {
         Self {
             base,
+            custom: None,
+            uses_custom: Cell::new(false),
+            once: Vec::new(),
             values: 0,
             depth: 0,
+        }
+    }
+
+    /// A reader for one query that knows this server's own parameters too.
+    #[must_use]
+    pub fn with(base: &'a str, custom: &'a Custom) -> Self {
+        Self {
+            custom: Some(custom),
+            ..Self::new(base)
+        }
+    }
+
+    /// The parameter with this code, if all of the types have it and mean the same.
+    ///
+    /// # Errors
+    /// [`Problem::Unknown`] and [`Problem::Building`].
+    fn param(&self, types: &[TypeId], code: &str) -> Result<&'static SearchParam, Problem> {
+        let unknown = || Problem::Unknown(code.to_owned());
+        let (first, rest) = types.split_first().ok_or_else(unknown)?;
+        let param = self.param_of(*first, code)?;
+        for other in rest {
+            let same = self.param_of(*other, code)?;
+            if same.id != param.id || same.kind != param.kind {
+                return Err(unknown());
+            }
+        }
+        Ok(param)
+    }
+
+    fn param_of(&self, type_id: TypeId, code: &str) -> Result<&'static SearchParam, Problem> {
+        if let Some(param) = definitions().search_param(type_id, code) {
+            return Ok(param);
+        }
+        match self.custom.and_then(|custom| custom.find(type_id, code)) {
+            Some(Found::Ready(param)) => {
+                self.uses_custom.set(true);
+                Ok(param)
+            }
+            Some(Found::Building) => Err(Problem::Building(code.to_owned())),
+            None => Err(Problem::Unknown(code.to_owned())),
         }
     }
 
@@ -255,8 +321,15 @@ impl<'a> Reader<'a> {
             Some((code, modifier)) => (code, Some(modifier)),
             None => (name, None),
         };
-        let param = param(types, code).ok_or_else(|| Problem::Unknown(name.to_owned()))?;
-        value::condition(self, types, param, modifier, raw)
+        let param = self.param(types, code).map_err(renamed(name))?;
+        if let Some(rules) = &param.rules {
+            self.allow(param, rules, modifier, raw)?;
+        }
+        let condition = value::condition(self, types, param, modifier, raw)?;
+        match &param.rules {
+            Some(rules) => own::compare(param, rules, condition),
+            None => Ok(condition),
+        }
     }
 
     /// `subject:Patient.name=x`, `subject.name=x`, `encounter.service-provider.name=x`.
@@ -272,7 +345,12 @@ impl<'a> Reader<'a> {
             None => (head, None),
         };
         let whole = || Problem::Unknown(format!("{head}.{rest}"));
-        let param = param(types, code).ok_or_else(whole)?;
+        let param = self
+            .param(types, code)
+            .map_err(renamed(&format!("{head}.{rest}")))?;
+        if let Some(rules) = &param.rules {
+            own::chain(param, rules, rest)?;
+        }
         if param.kind != ParamKind::Reference {
             return Err(Problem::refused(format!(
                 "the search parameter '{code}' is no reference and cannot start a chain"
@@ -332,14 +410,7 @@ impl<'a> Reader<'a> {
                 excerpt(type_name)
             ))
         })?;
-        let param = param(&[source], code)
-            .filter(|param| param.kind == ParamKind::Reference)
-            .ok_or_else(|| {
-                Problem::refused(format!(
-                    "'_has': '{}' is no reference parameter of {type_name}",
-                    excerpt(code)
-                ))
-            })?;
+        let param = self.reference_param(source, code, "_has")?;
         let targets = self.target_types(&[source], param);
         if !types.iter().any(|own| targets.contains(own)) {
             return Err(Problem::refused(format!(
@@ -360,6 +431,27 @@ impl<'a> Reader<'a> {
             param: Param(param),
             condition,
         })
+    }
+
+    /// A reference parameter of `source`, for `_has` and the includes.
+    fn reference_param(
+        &self,
+        source: TypeId,
+        code: &str,
+        name: &str,
+    ) -> Result<&'static SearchParam, Problem> {
+        let none = || {
+            Problem::refused(format!(
+                "'{name}': '{}' is no reference parameter of {}",
+                excerpt(code),
+                definitions().type_name(source)
+            ))
+        };
+        match self.param(&[source], code) {
+            Ok(param) if param.kind == ParamKind::Reference => Ok(param),
+            Ok(_) | Err(Problem::Unknown(_)) => Err(none()),
+            Err(problem) => Err(problem),
+        }
     }
 
     /// Counts one more value.
@@ -404,15 +496,10 @@ impl<'a> Reader<'a> {
 /// Target types that one untyped chain may fan out to.
 const MAX_LINKS: usize = 40;
 
-/// The parameter with this code, if all of the types have it and mean the same.
-fn param(types: &[TypeId], code: &str) -> Option<&'static SearchParam> {
-    let (first, rest) = types.split_first()?;
-    let param = definitions().search_param(*first, code)?;
-    rest.iter()
-        .all(|other| {
-            definitions()
-                .search_param(*other, code)
-                .is_some_and(|same| same.id == param.id && same.kind == param.kind)
-        })
-        .then_some(param)
+/// [`Problem::Unknown`] with the name as it was sent.
+fn renamed(name: &str) -> impl FnOnce(Problem) -> Problem + '_ {
+    move |problem| match problem {
+        Problem::Unknown(_) => Problem::Unknown(name.to_owned()),
+        problem => problem,
+    }
 }

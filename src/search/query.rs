@@ -38,6 +38,10 @@ pub struct Query {
     pub cursor: Option<String>,
     /// Parameters left out and other warnings.
     pub issues: Vec<Issue>,
+    /// A parameter was not known, or not yet built: another process may have changed that.
+    pub missed: bool,
+    /// A parameter that a SearchParameter of this server defines took part.
+    pub uses_custom: bool,
     /// The parameters that took part, in order, for the self link. Without `_cursor`.
     pub used: Vec<(String, String)>,
 }

@@ -10,16 +10,17 @@ use serde_json::Value;
 use super::current::{Current, in_list, inherits_from, load, local_key};
 use super::decide::{Changed, Decider};
 use super::index::IndexWriter;
-use super::indexed::{Indexed, index_rows};
+use super::indexed::{Indexed, Indexer};
 use super::rows::{Insert, Kind};
+use super::search_params::Written;
 use super::write::{Method, Op, Outcome, Writer};
 use super::{Store, StoreError, history, ledger, surrogate, versions};
 use crate::clock::{self, Millis};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
 use crate::fhir::outcome::Issue;
-use crate::keys::Keys;
 use crate::search::extract::IndexRows;
+use crate::search::extract::custom::Custom;
 use crate::sql::Sql;
 
 /// A write whose place is known.
@@ -62,6 +63,7 @@ impl Writer<'_> {
     ) -> Result<Vec<Outcome>, StoreError> {
         let now = self.store.clock().now();
         let keys = *self.store.keys();
+        let indexer = self.store.indexer();
         let mut wanted = Vec::with_capacity(ops.len());
         let mut seen = HashSet::new();
         for (op, _) in &ops {
@@ -82,8 +84,8 @@ impl Writer<'_> {
                 key,
                 currents.remove(&key),
                 now,
-                &keys,
-                self.store.base(),
+                &indexer,
+                &self.store.custom(),
             );
             plans.push(planned.map_err(|error| error.about(type_name, &id))?);
         }
@@ -91,7 +93,8 @@ impl Writer<'_> {
         self.lock_patients(&plans).await?;
         self.keep_old(&plans).await?;
         self.store_new(&plans, now).await?;
-        self.index(&plans).await?;
+        self.index(&plans, &indexer).await?;
+        self.define(&plans).await?;
 
         let mut outcomes = Vec::with_capacity(plans.len());
         let mut changed = Vec::with_capacity(plans.len());
@@ -295,13 +298,33 @@ impl Writer<'_> {
         insert.run(on).await.map_err(StoreError::from_insert)
     }
 
-    async fn index(&self, plans: &[Plan]) -> Result<(), StoreError> {
+    /// A SearchParameter defines what is searched with.
+    async fn define(&mut self, plans: &[Plan]) -> Result<(), StoreError> {
+        let own = definitions().type_id("SearchParameter");
+        let written: Vec<Written<'_>> = plans
+            .iter()
+            .filter(|plan| Some(plan.type_id) == own && !plan.idle)
+            .map(|plan| Written {
+                doc: plan.doc,
+                id: &plan.id,
+                resource: plan.new.as_ref(),
+            })
+            .collect();
+        if written.is_empty() {
+            return Ok(());
+        }
+        self.defines = true;
+        let on = self.connection();
+        self.store.sync_params(on, self.origin, &written).await
+    }
+
+    async fn index(&self, plans: &[Plan], indexer: &Indexer) -> Result<(), StoreError> {
         let mut writer = IndexWriter::new();
         let nothing = IndexRows::default();
         for plan in plans.iter().filter(|plan| !plan.idle) {
             match (&plan.old, &plan.old_value) {
                 (Some(old), Some(value)) => {
-                    let rows = index_rows(old.type_id, value, self.store.keys(), self.store.base());
+                    let rows = indexer.rows(old.type_id, value);
                     let new = if plan.new.is_some() {
                         &plan.rows
                     } else {
@@ -373,7 +396,7 @@ pub(super) async fn move_to_patient(
     value: &Value,
     patient: i64,
 ) -> Result<(), StoreError> {
-    let rows = index_rows(target.type_id, value, store.keys(), store.base());
+    let rows = store.indexer().rows(target.type_id, value);
     let mut writer = IndexWriter::new();
     writer.remove(target.type_id, target.doc, 0, &rows);
     writer.add(target.type_id, target.doc, patient, &rows);
@@ -391,9 +414,10 @@ fn plan(
     key: i64,
     old: Option<Current>,
     now: Millis,
-    keys: &Keys,
-    base: &str,
+    indexer: &Indexer,
+    custom: &Custom,
 ) -> Result<Plan, StoreError> {
+    let keys = indexer.keys();
     if let Some(current) = &old
         && (current.id != op.id || current.type_id != op.type_id)
     {
@@ -423,10 +447,9 @@ fn plan(
     if let Some(resource) = &mut new {
         json::stamp(resource, &op.id, i64::from(version), &clock::instant(now));
         body = Some(Bytes::from(json::to_bytes(resource)));
-        rows = match indexed {
-            Some(Indexed(rows)) => rows,
-            None => index_rows(op.type_id, resource, keys, base),
-        };
+        rows = indexed
+            .and_then(|indexed| indexed.under(custom))
+            .unwrap_or_else(|| indexer.rows(op.type_id, resource));
         for param in &rows.failed {
             tracing::warn!(
                 resource_type = op.type_id,

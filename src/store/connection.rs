@@ -1,6 +1,7 @@
 //! Connections: one file of SQLite, or PostgreSQL.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,7 +13,7 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
     DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
 use super::StoreError;
 use super::indexed::Indexer;
@@ -21,11 +22,15 @@ use super::reader::Reader;
 use crate::clock::Clock;
 use crate::keys::Keys;
 use crate::release::PolicyContext;
+use crate::search::extract::custom::Custom;
 use crate::sql::Sql;
 
 /// Number of what extraction writes into the index. Raise it whenever the same resource would get
 /// other rows (docs/adr/0003).
-const INDEX_EPOCH: &str = "3";
+pub(super) const INDEX_EPOCH: &str = "3";
+
+/// The entry of `meta` that says so.
+pub(super) const EPOCH: &str = "index-epoch";
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -51,6 +56,12 @@ pub struct Store {
     base: Arc<str>,
     clock: Clock,
     policy: Arc<ArcSwap<PolicyContext>>,
+    /// Search parameters of this server, as last read.
+    pub(super) custom: Arc<ArcSwap<Custom>>,
+    /// Told when there may be work on the index.
+    pub(super) wake: Arc<Notify>,
+    /// The index is of another release, or being built from nothing.
+    pub(super) closed: Arc<AtomicBool>,
 }
 
 /// An open write transaction. Dropped without [`WriteTx::commit`], it never happened.
@@ -98,7 +109,23 @@ impl WriteTx {
 
 impl Store {
     /// Opens the database and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or its index was written by another release
+    /// ([`StoreError::IndexEpoch`]).
     pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
+        let store = Self::connect(options).await?;
+        let found = store.index_epoch().await?;
+        store.require_epoch(&found)?;
+        store.learn().await?;
+        Ok(store)
+    }
+
+    /// [`Store::open`] whatever release wrote the index: for those who build it anew.
+    ///
+    /// # Errors
+    /// When the database cannot be opened.
+    pub async fn connect(options: &StoreOptions) -> Result<Self, StoreError> {
         let is_sqlite = options.url.starts_with("sqlite:");
         let (reader, writer) = if is_sqlite {
             let writer = Database::connect(sqlite_options(&options.url, 1)).await?;
@@ -145,25 +172,45 @@ impl Store {
             base: options.base.trim_end_matches('/').into(),
             clock: options.clock.clone(),
             policy: Arc::new(ArcSwap::from_pointee(policy)),
+            custom: Arc::default(),
+            wake: Arc::default(),
+            closed: Arc::default(),
         };
-        store.check_index_epoch().await?;
         Ok(store)
+    }
+
+    /// The number of the release that wrote the index; ours where there is none yet.
+    pub(super) async fn index_epoch(&self) -> Result<String, StoreError> {
+        match self.meta(EPOCH).await? {
+            Some(found) => Ok(found),
+            None => {
+                self.set_meta(&self.writer, EPOCH, INDEX_EPOCH).await?;
+                Ok(INDEX_EPOCH.to_owned())
+            }
+        }
+    }
+
+    /// [`Store::index_epoch`] as an open transaction sees it.
+    pub(super) async fn index_epoch_on(
+        &self,
+        on: &impl ConnectionTrait,
+    ) -> Result<String, StoreError> {
+        let select = Sql::new(format!("SELECT value FROM meta WHERE name = '{EPOCH}'"));
+        let row = on.query_one_raw(select.statement(self.backend)).await?;
+        let found: Option<String> = row.map(|row| row.try_get_by_index(0)).transpose()?;
+        Ok(found.unwrap_or_else(|| INDEX_EPOCH.to_owned()))
     }
 
     /// Old index rows are removed by extracting them again, which only the release that wrote them
     /// can do.
-    async fn check_index_epoch(&self) -> Result<(), StoreError> {
-        match self.meta("index-epoch").await? {
-            Some(found) if found == INDEX_EPOCH => Ok(()),
-            Some(found) => Err(StoreError::IndexEpoch {
-                found,
-                ours: INDEX_EPOCH.to_owned(),
-            }),
-            None => {
-                self.set_meta(&self.writer, "index-epoch", INDEX_EPOCH)
-                    .await
-            }
+    pub(super) fn require_epoch(&self, found: &str) -> Result<(), StoreError> {
+        if found == INDEX_EPOCH {
+            return Ok(());
         }
+        Err(StoreError::IndexEpoch {
+            found: found.to_owned(),
+            ours: INDEX_EPOCH.to_owned(),
+        })
     }
 
     /// Where to run queries.
@@ -216,7 +263,7 @@ impl Store {
     /// Computes index rows ahead of a write ([`Writer::apply_indexed`](super::Writer::apply_indexed)).
     #[must_use]
     pub fn indexer(&self) -> Indexer {
-        Indexer::new(self.keys, self.base.clone())
+        Indexer::new(self.keys, self.base.clone(), self.custom.load_full())
     }
 
     /// This server's FHIR base URL, without a slash at the end.

@@ -117,8 +117,7 @@ impl<'t> Decider<'t> {
                 id: one.id,
             };
             let Some(value) = one.new else {
-                let (keys, base) = (self.store.keys(), self.store.base());
-                holds::delete_shown(self.on, keys, base, &current).await?;
+                holds::delete_shown(self.on, &self.store.indexer(), &current).await?;
                 continue;
             };
             self.work.push_back(current.doc);
@@ -512,8 +511,8 @@ impl<'t> Decider<'t> {
         }
         let had_renditions = own.iter().any(|row| row.shown != 0);
         if had_renditions || !outcome.renditions.is_empty() {
-            let base = self.store.base();
-            holds::replace_renditions(self.on, keys, base, current, &outcome.renditions).await?;
+            let indexer = self.store.indexer();
+            holds::replace_renditions(self.on, &indexer, current, &outcome.renditions).await?;
         }
         self.replace_dependencies(current.doc, &decision.depends_on)
             .await?;

@@ -39,8 +39,8 @@ pub enum StoreError {
     Database(#[from] sea_orm::DbErr),
     /// The index was written by a release that extracts differently (docs/adr/0003).
     #[error(
-        "the index of this database has epoch {found}, this release writes {ours}: load the data \
-         into a fresh database with this release"
+        "the index of this database has epoch {found}, this release writes {ours}: `candor serve` and \
+         `candor reindex` build it anew"
     )]
     IndexEpoch { found: String, ours: String },
     /// What is stored cannot be what we stored. 503.

@@ -9,7 +9,7 @@ use super::StoreError;
 use super::apply::resource_insert;
 use super::current::{Current, in_list};
 use super::index::IndexWriter;
-use super::indexed::index_rows;
+use super::indexed::Indexer;
 use super::rows::{Insert, Kind};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
@@ -267,8 +267,7 @@ pub(super) async fn replace_rows(
 /// the whole was held, the deletion is held too.
 pub(super) async fn delete_shown(
     on: &impl ConnectionTrait,
-    keys: &Keys,
-    base: &str,
+    indexer: &Indexer,
     current: &Current,
 ) -> Result<(), StoreError> {
     let mut sql = Sql::default();
@@ -276,14 +275,13 @@ pub(super) async fn delete_shown(
     sql.text = format!("DELETE FROM hold WHERE doc = {doc} AND shown > 0");
     on.execute_raw(sql.statement(on.get_database_backend()))
         .await?;
-    replace_renditions(on, keys, base, current, &[]).await
+    replace_renditions(on, indexer, current, &[]).await
 }
 
 /// Replaces the renditions of a resource, bodies and index rows.
 pub(super) async fn replace_renditions(
     on: &impl ConnectionTrait,
-    keys: &Keys,
-    base: &str,
+    indexer: &Indexer,
     current: &Current,
     renditions: &[Rendition],
 ) -> Result<(), StoreError> {
@@ -300,7 +298,7 @@ pub(super) async fn replace_renditions(
         let patient: i64 = row.try_get_by_index(2)?;
         let value: Value =
             serde_json::from_slice(&body).map_err(|_| StoreError::Corrupt("rendition body"))?;
-        let rows = index_rows(current.type_id, &value, keys, base);
+        let rows = indexer.rows(current.type_id, &value);
         index.remove(current.type_id, id, patient, &rows);
     }
     if !old.is_empty() {
@@ -313,7 +311,7 @@ pub(super) async fn replace_renditions(
     let mut insert = resource_insert();
     for (rendition, number) in renditions.iter().zip(1_i16..) {
         let id = current.doc + i64::from(number);
-        let rows = index_rows(current.type_id, &rendition.body, keys, base);
+        let rows = indexer.rows(current.type_id, &rendition.body);
         // A rendition stays in the compartment of what it is a rendition of.
         let patient = rendition.record.unwrap_or(current.patient);
         index.add(current.type_id, id, patient, &rows);

@@ -2,12 +2,46 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{ConnectionTrait, DbErr, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
 
+use super::current::in_list;
 use super::rows::{Insert, Kind};
-use crate::fhir::definitions::TypeId;
+use crate::fhir::definitions::{ParamId, TypeId};
 use crate::search::extract::{IndexRows, TextRow};
 use crate::sql::Sql;
+
+/// The tables with a column `param`.
+pub(super) const TABLES: [&str; 8] = [
+    "idx_token",
+    "idx_string",
+    "idx_date",
+    "idx_number",
+    "idx_quantity",
+    "idx_uri",
+    "idx_reference",
+    "idx_composite",
+];
+
+/// Those in which nothing keeps a row from standing twice.
+const REPEATING: [&str; 3] = ["idx_string", "idx_uri", "idx_composite"];
+
+/// Removes all rows of all resources.
+pub(super) async fn empty(on: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let backend = on.get_database_backend();
+    for table in TABLES {
+        let text = match backend {
+            DbBackend::Postgres => format!("TRUNCATE {table}"),
+            _ => format!("DELETE FROM {table}"),
+        };
+        on.execute_raw(Sql::new(text).statement(backend)).await?;
+    }
+    let text = match backend {
+        DbBackend::Postgres => "TRUNCATE idx_text",
+        _ => "INSERT INTO idx_text (idx_text) VALUES ('delete-all')",
+    };
+    on.execute_raw(Sql::new(text).statement(backend)).await?;
+    Ok(())
+}
 
 /// Index rows that one transaction adds and removes.
 #[derive(Debug)]
@@ -307,6 +341,27 @@ impl IndexWriter {
                 sql.text = format!("DELETE FROM {table} WHERE {column} = {id}");
                 self.removals.push(sql);
             }
+        }
+    }
+
+    /// Removes what would stand twice if it were added again: rows of these resources, of some
+    /// parameters or of all.
+    pub(super) fn forget(&mut self, backend: DbBackend, ids: &[i64], params: Option<&[ParamId]>) {
+        for table in REPEATING {
+            let mut sql = Sql::default();
+            let list = in_list(&mut sql, backend, ids);
+            sql.text = format!("DELETE FROM {table} WHERE id {list}");
+            if let Some(params) = params {
+                let list = sql.bind_list(params.iter().copied());
+                sql.push(&format!(" AND param IN {list}"));
+            }
+            self.removals.push(sql);
+        }
+        if params.is_none() {
+            let mut sql = Sql::default();
+            let list = in_list(&mut sql, backend, ids);
+            sql.text = format!("DELETE FROM idx_text WHERE {} {list}", Sql::TEXT_ID);
+            self.removals.push(sql);
         }
     }
 

@@ -9,6 +9,7 @@ use super::current::local_key;
 use crate::fhir::definitions::{ParamId, TypeId, definitions};
 use crate::keys::Keys;
 use crate::release;
+use crate::search::extract::custom::Custom;
 use crate::search::extract::{self, IndexRows, ReferenceRow};
 
 /// The number under which `idx_reference` keeps attachment links: no search parameter has it.
@@ -19,29 +20,64 @@ pub(super) const LINK: ParamId = -2;
 
 /// Index rows that were computed ahead of a write.
 #[derive(Clone, Debug)]
-pub struct Indexed(pub(super) IndexRows);
+pub struct Indexed {
+    rows: IndexRows,
+    /// [`Custom::generation`] of the parameters that found them.
+    generation: i64,
+}
+
+impl Indexed {
+    /// The rows, if they are of these parameters.
+    pub(super) fn under(self, custom: &Custom) -> Option<IndexRows> {
+        (self.generation == custom.generation).then_some(self.rows)
+    }
+}
 
 /// Computes [`Indexed`] without the database: on other threads, while it works. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Indexer {
     keys: Keys,
     base: Arc<str>,
+    custom: Arc<Custom>,
 }
 
 impl Indexer {
-    pub(super) fn new(keys: Keys, base: Arc<str>) -> Self {
-        Self { keys, base }
+    pub(super) fn new(keys: Keys, base: Arc<str>, custom: Arc<Custom>) -> Self {
+        Self { keys, base, custom }
     }
 
     /// The rows of a resource that has the id under which it will be written.
     #[must_use]
     pub fn index(&self, type_id: TypeId, resource: &Value) -> Indexed {
-        Indexed(index_rows(type_id, resource, &self.keys, &self.base))
+        Indexed {
+            rows: self.rows(type_id, resource),
+            generation: self.custom.generation,
+        }
+    }
+
+    /// All index rows of a resource as stored.
+    pub(super) fn rows(&self, type_id: TypeId, resource: &Value) -> IndexRows {
+        let mut rows = index_rows(type_id, resource, &self.keys, &self.base);
+        if let Some(own) = self.own_rows(type_id, resource) {
+            rows.append(own);
+        }
+        rows
+    }
+
+    /// Those of this server's own parameters alone.
+    pub(super) fn own_rows(&self, type_id: TypeId, resource: &Value) -> Option<IndexRows> {
+        let (keys, base) = (&self.keys, &*self.base);
+        self.custom.extract(type_id, resource, keys, base)
+    }
+
+    /// The hashes of this database.
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
     }
 }
 
-/// All index rows of a resource as stored.
-pub(super) fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
+/// What the specification's parameters find, and what only the store follows.
+fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
     let mut rows = extract::extract(type_id, resource, keys, base);
     let binary = definitions().type_id("Binary").unwrap_or(-1);
     for url in attachment_urls(definitions().type_name(type_id), resource) {

@@ -126,6 +126,7 @@ impl Store {
         loop {
             let tx = self.begin().await?;
             let on = tx.connection();
+            self.settle(on).await?;
             let mut sql = Sql::default();
             let (from, count) = (sql.bind(after), sql.bind(i64::from(BATCH)));
             sql.text = format!(

@@ -116,15 +116,20 @@ pub struct Writer<'s> {
     pub(super) store: &'s Store,
     pub(super) tx: WriteTx,
     pub(super) origin: Origin,
+    /// A SearchParameter was written.
+    pub(super) defines: bool,
 }
 
 impl Store {
     /// Begins a write.
     pub async fn writer(&self, origin: Origin) -> Result<Writer<'_>, StoreError> {
+        let tx = self.begin().await?;
+        self.settle(tx.connection()).await?;
         Ok(Writer {
             store: self,
-            tx: self.begin().await?,
+            tx,
             origin,
+            defines: false,
         })
     }
 
@@ -170,6 +175,7 @@ impl Writer<'_> {
             store: self.store,
             tx: self.tx.nested().await?,
             origin: self.origin,
+            defines: self.defines,
         })
     }
 
@@ -180,6 +186,10 @@ impl Writer<'_> {
 
     /// Makes it happen, durably.
     pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.tx.commit().await?)
+        self.tx.commit().await?;
+        if self.defines {
+            self.store.wake.notify_one();
+        }
+        Ok(())
     }
 }

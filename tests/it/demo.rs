@@ -163,6 +163,30 @@ each_database! {
         let (_, report) = server.get(&ana, "DiagnosticReport/ana-urine-tests").await;
         assert!(!report.to_string().contains("ana-held-result"), "{report}");
 
+        // Where everything comes from, and nothing of what is withheld.
+        for type_name in [
+            "Patient", "AllergyIntolerance", "Condition", "DiagnosticReport", "DocumentReference",
+            "Encounter", "Immunization", "Location", "MedicationRequest", "Observation", "Organization",
+            "Practitioner", "RelatedPerson",
+        ] {
+            let query = format!("{type_name}?_count=100&_revinclude=Provenance:target");
+            let (_, bundle) = server.get(&system, &query).await;
+            let entries = bundle["entry"].as_array().unwrap();
+            let (said, found): (Vec<_>, Vec<_>) =
+                entries.iter().partition(|entry| entry["resource"]["resourceType"] == "Provenance");
+            assert!(!found.is_empty(), "{type_name}");
+            for entry in found {
+                let address = format!("\"{type_name}/{}\"", entry["resource"]["id"].as_str().unwrap());
+                assert!(said.iter().any(|one| one.to_string().contains(&address)), "{address}");
+            }
+        }
+        let (_, own) = server.get(&ana, "Patient?_revinclude=Provenance:target").await;
+        let own = own.to_string();
+        assert!(own.contains("\"Provenance\"") && own.contains("ana-hemoglobin"), "{own}");
+        for withheld in ["ana-held-result", "ana-psychotherapy-note", "ana-breast-biopsy", "ana-study-marker"] {
+            assert!(!own.contains(withheld), "{withheld}");
+        }
+
         // Kentucky's 72 hours, to the millisecond, without any job.
         let released = server.clock().now() + 62 * 3_600_000;
         assert!(server.clock().set(released - 1));

@@ -229,3 +229,84 @@ async fn no_access_is_lost_when_the_server_stops() {
     assert_eq!(counted["total"], 300, "{counted}");
     server.stop().await.unwrap();
 }
+
+/// Accesses through one server are told of by the other, each once, however many ask at a time; and
+/// what is older than is kept goes, with its index.
+async fn journal(database: Database) {
+    let server = TestServer::start_with(database, |config| config.fhir.audit = true).await;
+    let (second, other) = server.second().await;
+    let system = server.system_token().await;
+    put(&server, &system, &a_patient("p")).await;
+    let reader = server.patient_token("p").await;
+    for _ in 0..30 {
+        server.get(&reader, "Patient/p").await;
+    }
+    tokio::time::sleep(candor::rest::audit::FLUSH * 2).await;
+    let query = "AuditEvent?subtype=read&patient=Patient/p&_total=accurate&_count=1";
+    let count = async |base: String| {
+        let request = server
+            .client()
+            .get(format!("{base}/{query}"))
+            .bearer_auth(&system);
+        let bundle: Value = request.send().await.unwrap().json().await.unwrap();
+        bundle["total"].as_i64().unwrap()
+    };
+    let here = server.fhir("").trim_end_matches('/').to_owned();
+    let (a, b, c, d) = tokio::join!(
+        count(other.clone()),
+        count(here.clone()),
+        count(other.clone()),
+        count(here.clone())
+    );
+    assert_eq!([a, b, c, d], [30; 4]);
+    // The last ones, of which only this process knows yet.
+    server.get(&reader, "Patient/p").await;
+    assert_eq!(count(here).await, 31);
+
+    let store = &server.app().store;
+    let rows = async |table: &str| {
+        use sea_orm::ConnectionTrait as _;
+        let type_id = candor::fhir::definitions::definitions()
+            .type_id("AuditEvent")
+            .unwrap();
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE type = {type_id}");
+        let statement = sea_orm::Statement::from_string(store.backend(), sql);
+        let row = store
+            .reader()
+            .query_one_raw(statement)
+            .await
+            .unwrap()
+            .unwrap();
+        row.try_get_by_index::<i64>(0).unwrap()
+    };
+    assert!(rows("resource").await > 30 && rows("idx_token").await > 100);
+    let now = server.clock().now();
+    assert!(!store.forget_accesses(now - 1000).await.unwrap());
+    assert!(rows("resource").await > 30, "what is younger stays");
+    while store.forget_accesses(now + 1000).await.unwrap() {}
+    for table in [
+        "resource",
+        "idx_token",
+        "idx_date",
+        "idx_reference",
+        "idx_string",
+        "idx_uri",
+    ] {
+        assert_eq!(rows(table).await, 0, "{table}");
+    }
+    assert_eq!(server.get(&system, "Patient/p").await.0, 200);
+    second.stop().await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_is_of_all_servers_sqlite() {
+    journal(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_is_of_all_servers_postgres() {
+    if Database::Postgres.is_there() {
+        journal(Database::Postgres).await;
+    }
+}

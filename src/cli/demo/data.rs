@@ -1,11 +1,14 @@
 //! The demonstration's record, with its times moved to now.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::clock::{Millis, instant};
 use crate::fhir::definitions::definitions;
-use crate::store::{Method, Op, Origin, Store};
+use crate::store::{Method, Op, Origin, Outcome, Store};
 
 /// `fhir-profiles/demo`, in the order of loading.
 const BUNDLES: &[(&str, &str)] = &[
@@ -22,6 +25,9 @@ const BUNDLES: &[(&str, &str)] = &[
         include_str!("../../../fhir-profiles/demo/others.json"),
     ),
 ];
+
+/// Who wrote it all.
+const HOSPITAL: &str = "Organization/bluegrass";
 
 /// Writes everything, each bundle in one transaction, held to the same rules as any other write.
 ///
@@ -41,9 +47,52 @@ pub async fn load(store: &Store) -> anyhow::Result<()> {
             .map(op)
             .collect::<anyhow::Result<Vec<Op>>>()
             .context(*name)?;
-        store.write(Origin::Api, ops).await.context(*name)?;
+        let outcomes = store.write(Origin::Api, ops).await.context(*name)?;
+        let said = provenance(&outcomes, now)?;
+        store.write(Origin::Api, said).await.context(*name)?;
     }
     Ok(())
+}
+
+/// Where it all comes from: for each record one Provenance, and one for what is in nobody's. Who has
+/// `_revinclude=Provenance:target` in a query finds it for every resource.
+fn provenance(outcomes: &[Outcome], now: Millis) -> anyhow::Result<Vec<Op>> {
+    let type_id = definitions()
+        .type_id("Provenance")
+        .context("Provenance is no resource type")?;
+    let mut records: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
+    for outcome in outcomes {
+        let name = definitions().type_name(outcome.type_id);
+        let target = json!({"reference": format!("{name}/{}", outcome.id)});
+        records.entry(outcome.patient).or_default().push(target);
+    }
+    let coding = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
+    let agent = |system: &str, code: &str| json!({"type": coding(system, code), "who": {"reference": HOSPITAL}});
+    let agents = json!([
+        agent(
+            "http://terminology.hl7.org/CodeSystem/provenance-participant-type",
+            "author"
+        ),
+        agent(
+            "http://hl7.org/fhir/us/core/CodeSystem/us-core-provenance-participant-type",
+            "transmitter",
+        ),
+    ]);
+    let ops = records.into_values().map(|targets| {
+        let id = Uuid::new_v4().to_string();
+        Op {
+            type_id,
+            resource: Some(json!({
+                "resourceType": "Provenance", "id": id, "target": targets,
+                "recorded": instant(now), "agent": agents,
+            })),
+            id,
+            method: Method::Put,
+            if_match: None,
+            must_be_new: true,
+        }
+    });
+    Ok(ops.collect())
 }
 
 fn op(mut entry: Value) -> anyhow::Result<Op> {

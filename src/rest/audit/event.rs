@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::Access;
+use super::record::Record;
 use crate::clock::instant;
 
 const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
@@ -13,8 +13,8 @@ const ENTITY: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
 const ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
 
 /// The event of an access, about one patient or none.
-pub(super) fn event(base: &str, access: &Access, patient: Option<&str>) -> Value {
-    let (action, profile) = match access.interaction {
+pub(super) fn event(base: &str, access: &Record, patient: Option<&str>) -> Value {
+    let (action, profile) = match &*access.interaction {
         "create" => ("C", "Create"),
         "read" | "vread" | "history-instance" => ("R", "Read"),
         "update" | "patch" => ("U", "Update"),
@@ -22,7 +22,7 @@ pub(super) fn event(base: &str, access: &Access, patient: Option<&str>) -> Value
         _ => ("E", "Query"),
     };
     // Codes of R4's restful-interaction.
-    let subtype = match access.interaction {
+    let subtype = match &*access.interaction {
         "search-compartment" => "search",
         "other" => "operation",
         name => name,
@@ -38,13 +38,12 @@ pub(super) fn event(base: &str, access: &Access, patient: Option<&str>) -> Value
         };
         json!({"coding": [{"system": DCM, "code": code, "display": display}]})
     };
-    let viewer = &access.viewer;
     let mut agents = vec![
         json!({
             "type": role(!reads),
             "who": {"type": "Device", "identifier": {
-                "system": format!("{base}/oauth-clients"), "value": viewer.client_id}},
-            "requestor": viewer.person.is_none(),
+                "system": format!("{base}/oauth-clients"), "value": *access.client}},
+            "requestor": access.person.is_none(),
         }),
         json!({
             "type": role(reads),
@@ -53,7 +52,7 @@ pub(super) fn event(base: &str, access: &Access, patient: Option<&str>) -> Value
             "network": {"address": base, "type": "5"},
         }),
     ];
-    if let Some(user) = &viewer.person {
+    if let Some(user) = access.person.as_deref() {
         agents.push(json!({
             "type": {"coding": [{
                 "system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType",
@@ -87,7 +86,7 @@ pub(super) fn event(base: &str, access: &Access, patient: Option<&str>) -> Value
             "role": {"system": ROLE, "code": "1", "display": "Patient"},
         }));
     }
-    let outcome = match access.status.as_u16() {
+    let outcome = match access.status {
         ..400 => "0",
         400..500 => "4",
         _ => "8",

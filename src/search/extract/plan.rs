@@ -10,7 +10,9 @@ use super::composite::Composite;
 use super::values::Shape;
 use crate::fhir::definitions::elements::{FastMap, Kind, Type};
 use crate::fhir::definitions::{Definitions, ParamId, ParamKind, SearchParam};
-use crate::fhirpath::{Ast, Expr, Function, Literal, Operator, TypeSpec, parse, specialises};
+use crate::fhirpath::{
+    Ast, Context, EvalError, Expr, Function, Literal, Operator, TypeSpec, parse, specialises,
+};
 
 /// What happens with a value that was reached.
 #[derive(Debug)]
@@ -89,6 +91,20 @@ pub(super) struct Plan {
     pub(super) canonicals: HashSet<ParamId>,
 }
 
+/// Why a parameter finds nothing in a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Its path names no element.
+    Nothing,
+    /// What it finds is not of its kind.
+    Kind,
+    /// The base of a composite is no path.
+    NoPath,
+    Evaluation(EvalError),
+    /// A component, by its place.
+    Component(usize),
+}
+
 impl Plan {
     /// Compiles the parameters of a type. `direct` false leaves all to the interpreter, which tests
     /// compare with.
@@ -151,6 +167,60 @@ impl Plan {
         }
         plan.broken.dedup();
         plan
+    }
+
+    /// Whether a parameter can find anything in resources of a type.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(super) fn check(
+        definitions: &'static Definitions,
+        type_name: &str,
+        param: &SearchParam,
+    ) -> Result<(), Fault> {
+        let start = Cursor::start(definitions, type_name).ok_or(Fault::Nothing)?;
+        let expression = parse(&param.expression).map_err(|_| Fault::Nothing)?;
+        let lowering = Lowering {
+            definitions,
+            start: start.clone(),
+            root: start.clone(),
+        };
+        let Some(cursors) = lowering.lower(expression.ast()) else {
+            if param.kind == ParamKind::Composite {
+                return Err(Fault::NoPath);
+            }
+            // What more can be said shows on a resource.
+            let least = serde_json::json!({"resourceType": type_name, "id": "x"});
+            let found = expression.evaluate(&least, &Context::default());
+            return found.map(|_| ()).map_err(Fault::Evaluation);
+        };
+        if cursors.is_empty() {
+            return Err(Fault::Nothing);
+        }
+        let serves = |cursor: &Cursor, kind| {
+            Shape::of(cursor.type_name, cursor.binding).is_some_and(|shape| shape.serves(kind))
+        };
+        if param.kind != ParamKind::Composite {
+            let any = cursors.iter().any(|cursor| serves(cursor, param.kind));
+            return if any { Ok(()) } else { Err(Fault::Kind) };
+        }
+        for (at, (component, text)) in param.components.iter().enumerate() {
+            let found = cursors.iter().any(|base| {
+                let lowering = Lowering {
+                    definitions,
+                    start: base.clone(),
+                    root: start.clone(),
+                };
+                parse(text)
+                    .ok()
+                    .and_then(|expression| lowering.lower(expression.ast()))
+                    .is_some_and(|found| found.iter().any(|cursor| serves(cursor, component.kind)))
+            });
+            if !found {
+                return Err(Fault::Component(at));
+            }
+        }
+        Ok(())
     }
 
     /// Notes what kind of values a parameter finds, where the search must know.

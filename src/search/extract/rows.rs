@@ -131,6 +131,33 @@ pub struct IndexRows {
 }
 
 impl IndexRows {
+    /// Adds what other parameters found in the same resource.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.tokens.append(&mut other.tokens);
+        self.strings.append(&mut other.strings);
+        self.dates.append(&mut other.dates);
+        self.numbers.append(&mut other.numbers);
+        self.quantities.append(&mut other.quantities);
+        self.uris.append(&mut other.uris);
+        self.references.append(&mut other.references);
+        self.composites.append(&mut other.composites);
+        self.failed.append(&mut other.failed);
+        self.tidy();
+    }
+
+    /// Keeps the rows of some parameters.
+    pub(crate) fn retain(&mut self, keeps: impl Fn(ParamId) -> bool) {
+        self.tokens.retain(|row| keeps(row.param));
+        self.strings.retain(|row| keeps(row.param));
+        self.dates.retain(|row| keeps(row.param));
+        self.numbers.retain(|row| keeps(row.param));
+        self.quantities.retain(|row| keeps(row.param));
+        self.uris.retain(|row| keeps(row.param));
+        self.references.retain(|row| keeps(row.param));
+        self.composites.retain(|row| keeps(row.param));
+        self.text = None;
+    }
+
     /// Sorts every list and takes repetitions away; patients keep their order.
     pub(super) fn tidy(&mut self) {
         fn unique<T: Ord>(rows: &mut Vec<T>) {

@@ -1,7 +1,7 @@
 //! `_filter`: comparisons joined with `and`, `or` and `not` (FHIR R4 search_filter). A comparison
 //! is written with the search parameter's own kind of condition.
 
-use super::{Problem, Reader, date, excerpt, number, param, value};
+use super::{Problem, Reader, date, excerpt, number, value};
 use crate::fhir::definitions::{ParamKind, SearchParam, TypeId};
 use crate::search::query::{
     Condition, NumberTest, Param, Prefix, SpanTest, StringMode, SystemTest, TokenTest, UriMode,
@@ -36,6 +36,10 @@ impl Reader<'_> {
         let condition = parser.either(types).map_err(|problem| match problem {
             Problem::Unknown(name) => broken(&format!(
                 "the search parameter '{}' is unknown",
+                excerpt(&name)
+            )),
+            Problem::Building(name) => broken(&format!(
+                "the index of the search parameter '{}' is not yet built, see $reindex-status",
                 excerpt(&name)
             )),
             refused @ Problem::Refused(_) => refused,
@@ -178,7 +182,7 @@ impl Parser<'_, '_> {
         if rest.is_none() && self.peek() != Some(&Lexeme::OpenSquare) {
             return self.simple(types, code);
         }
-        let own = param(types, code).ok_or_else(|| Problem::Unknown(code.to_owned()))?;
+        let own = self.reader.param(types, code)?;
         if own.kind != ParamKind::Reference {
             return Err(broken("only a reference has parts ('.' and '[]')"));
         }
@@ -194,8 +198,10 @@ impl Parser<'_, '_> {
                     end = self.at;
                     links.push((target, condition));
                 }
-                Err(problem @ Problem::Refused(_)) => return Err(problem),
-                Err(problem) => first_problem = first_problem.or(Some(problem)),
+                Err(problem @ Problem::Unknown(_)) => {
+                    first_problem = first_problem.or(Some(problem));
+                }
+                Err(problem) => return Err(problem),
             }
         }
         self.reader.depth -= 1;
@@ -247,7 +253,7 @@ impl Parser<'_, '_> {
             Lexeme::Word(text) | Lexeme::Quoted(text) => text,
             _ => return Err(broken("expected a value")),
         };
-        let own = param(types, code).ok_or_else(|| Problem::Unknown(code.to_owned()))?;
+        let own = self.reader.param(types, code)?;
         self.reader.count_value(code)?;
         let wrong = || Problem::value(code, &value, "a value of the parameter's kind");
         let not_for = || {

@@ -1,12 +1,13 @@
 //! `_include` and `_revinclude`: `Type:parameter[:TargetType]`, `Type:*`, `*`, with `:iterate`.
 
-use super::{Problem, excerpt, limit, param};
-use crate::fhir::definitions::{ParamKind, definitions};
+use super::{Problem, Reader, limit};
+use crate::fhir::definitions::definitions;
 use crate::search::query::{Include, Param, Query};
 
 const EXPECTED: &str = "Type:parameter, Type:parameter:TargetType, Type:* or *";
 
 pub fn read(
+    reader: &Reader<'_>,
     query: &mut Query,
     reverse: bool,
     modifier: Option<&str>,
@@ -36,17 +37,7 @@ pub fn read(
     };
     let own = match (source, parts.next()) {
         (None, _) | (Some(_), Some("*")) => None,
-        (Some(source), Some(code)) => Some(Param(
-            param(&[source], code)
-                .filter(|param| param.kind == ParamKind::Reference)
-                .ok_or_else(|| {
-                    Problem::refused(format!(
-                        "'{name}': '{}' is no reference parameter of {}",
-                        excerpt(code),
-                        definitions().type_name(source)
-                    ))
-                })?,
-        )),
+        (Some(source), Some(code)) => Some(Param(reader.reference_param(source, code, name)?)),
         (Some(_), None) => return Err(Problem::value(name, value, EXPECTED)),
     };
     let target = match parts.next() {

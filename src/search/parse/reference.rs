@@ -51,6 +51,13 @@ impl Reader<'_> {
     /// The types that a reference parameter may point to; all types when the definition does not
     /// say.
     pub fn target_types(&self, types: &[TypeId], param: &SearchParam) -> Vec<TypeId> {
+        if param.rules.is_some() {
+            return if param.targets.is_empty() {
+                definitions().types().map(|(type_id, _)| type_id).collect()
+            } else {
+                param.targets.clone()
+            };
+        }
         let patient_only = param.code == "patient"
             || types
                 .iter()

@@ -1,19 +1,20 @@
 //! Parameters that shape the answer instead of choosing resources: `_sort`, `_count`, `_total`,
 //! `_summary`, `_elements`, `_type`, `_contained`, `_include`, `_revinclude`, `_cursor`.
 
-use super::{Problem, include, limit};
+use super::{Problem, Reader, include, limit};
 use crate::fhir::definitions::{ParamKind, definitions};
 use crate::search::query::{Param, Query, Sort, SortBy, Summary, Total, Types, View};
 
 /// Takes `name=value` if it is one of these; None when it is not.
 pub fn read(
+    reader: &Reader<'_>,
     query: &mut Query,
     types: &Types,
     name: &str,
     value: &str,
 ) -> Option<Result<(), Problem>> {
     Some(match name {
-        "_sort" => sort(query, types, value),
+        "_sort" => sort(reader, query, types, value),
         "_count" => count(query, value),
         "_total" => total(query, value),
         "_summary" => summary(query, value),
@@ -34,8 +35,8 @@ pub fn read(
             .split_once(':')
             .map_or((name, None), |(a, b)| (a, Some(b)))
         {
-            ("_include", modifier) => include::read(query, false, modifier, value),
-            ("_revinclude", modifier) => include::read(query, true, modifier, value),
+            ("_include", modifier) => include::read(reader, query, false, modifier, value),
+            ("_revinclude", modifier) => include::read(reader, query, true, modifier, value),
             _ => return None,
         },
     })
@@ -60,7 +61,7 @@ pub fn types(pairs: &[(String, String)]) -> Result<Types, Problem> {
     Ok(Types::Many(types))
 }
 
-fn sort(query: &mut Query, types: &Types, value: &str) -> Result<(), Problem> {
+fn sort(reader: &Reader<'_>, query: &mut Query, types: &Types, value: &str) -> Result<(), Problem> {
     for key in value.split(',') {
         let (code, descending) = match key.strip_prefix('-') {
             Some(code) => (code, true),
@@ -69,7 +70,7 @@ fn sort(query: &mut Query, types: &Types, value: &str) -> Result<(), Problem> {
         let keys = match code {
             "_id" => vec![SortBy::Id],
             "_lastUpdated" => vec![SortBy::LastUpdated],
-            _ => by_param(types, code)?,
+            _ => by_param(reader, types, code)?,
         };
         for by in keys {
             if !query.sort.iter().any(|own| own.by == by) {
@@ -87,10 +88,14 @@ fn sort(query: &mut Query, types: &Types, value: &str) -> Result<(), Problem> {
 }
 
 /// A composite sorts by its components, in their order.
-fn by_param(types: &Types, code: &str) -> Result<Vec<SortBy>, Problem> {
-    let own = |code: &str| super::param(types.as_slice(), code);
-    let param = own(code)
-        .ok_or_else(|| Problem::value("_sort", code, "search parameters of the type searched"))?;
+fn by_param(reader: &Reader<'_>, types: &Types, code: &str) -> Result<Vec<SortBy>, Problem> {
+    let own = |code: &str| reader.param(types.as_slice(), code);
+    let param = own(code).map_err(|problem| match problem {
+        Problem::Unknown(_) => {
+            Problem::value("_sort", code, "search parameters of the type searched")
+        }
+        problem => problem,
+    })?;
     let unsupported = || Problem::unsupported(format!("'{code}' cannot be sorted by"));
     match param.kind {
         ParamKind::Special => Err(unsupported()),
@@ -98,7 +103,7 @@ fn by_param(types: &Types, code: &str) -> Result<Vec<SortBy>, Problem> {
             .components
             .iter()
             .map(|(component, _)| {
-                let param = own(&component.code).ok_or_else(unsupported)?;
+                let param = own(&component.code).map_err(|_| unsupported())?;
                 Ok(SortBy::Param(Param(param)))
             })
             .collect(),

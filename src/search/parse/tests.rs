@@ -16,7 +16,13 @@ fn pairs(query: &str) -> Vec<(String, String)> {
 }
 
 fn read(type_name: &str, query: &str) -> Result<Query, Vec<Issue>> {
-    match parse(Some(type_id(type_name)), &pairs(query), false, BASE) {
+    match parse(
+        Some(type_id(type_name)),
+        &pairs(query),
+        false,
+        BASE,
+        &Custom::default(),
+    ) {
         Ok((_, query)) => Ok(query),
         Err(SearchError::Invalid(issues)) => Err(issues),
         Err(other) => panic!("{other:?}"),
@@ -123,6 +129,7 @@ fn unknown_is_named_and_left_out_or_refused() {
         &pairs("nonsense=1&name=x"),
         true,
         BASE,
+        &Custom::default(),
     );
     assert!(matches!(strict, Err(SearchError::Invalid(issues)) if issues.len() == 1));
 }
@@ -187,11 +194,21 @@ fn whole_system_searches_take_common_parameters() {
         &pairs("_type=Patient,Observation&_lastUpdated=gt2026&name=x"),
         false,
         BASE,
+        &Custom::default(),
     )
     .unwrap();
     assert_eq!(types.as_slice().len(), 2);
     assert_eq!((query.conditions.len(), query.issues.len()), (1, 1));
-    assert!(parse(None, &pairs("_type=Nothing"), false, BASE).is_err());
+    assert!(
+        parse(
+            None,
+            &pairs("_type=Nothing"),
+            false,
+            BASE,
+            &Custom::default()
+        )
+        .is_err()
+    );
 }
 
 fn any_query() -> impl Strategy<Value = Vec<(String, String)>> {
@@ -235,8 +252,8 @@ proptest! {
     #[test]
     fn never_panics_and_the_self_link_means_the_same(query in any_query(), strict: bool) {
         let observation = type_id("Observation");
-        if let Ok((types, parsed)) = parse(Some(observation), &query, strict, BASE) {
-            let again = parse(Some(observation), &parsed.used, true, BASE);
+        if let Ok((types, parsed)) = parse(Some(observation), &query, strict, BASE, &Custom::default()) {
+            let again = parse(Some(observation), &parsed.used, true, BASE, &Custom::default());
             let (same_types, same) = again.expect("what was used is understood");
             prop_assert_eq!(types, same_types);
             prop_assert_eq!(&parsed.conditions, &same.conditions);

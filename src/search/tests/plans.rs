@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use super::bed::{BASE, Bed, Doc, NOW, Rows, pairs, system, type_id, viewer};
 use crate::keys::Keys;
+use crate::search::extract::custom::Custom;
 use crate::search::parse::{limit, parse};
 use crate::search::run::{Context, page_sql};
 use crate::search::sql::Lower;
@@ -217,7 +218,7 @@ fn statement(bed: &Bed, who: &Viewer, kind: &str, query: &str) -> Statement {
     let keys = bed.store.keys();
     let visibility = Visibility::of(who, keys, NOW, NOW);
     let kind = crate::fhir::definitions::definitions().type_id(kind);
-    let (types, mut parsed) = parse(kind, &pairs(query), true, BASE).unwrap();
+    let (types, mut parsed) = parse(kind, &pairs(query), true, BASE, &Custom::default()).unwrap();
     let context = Context {
         keys,
         visibility: &visibility,

@@ -8,6 +8,7 @@ use super::bed::{BASE, Bed, Doc, Hold, NOW, Rows, pairs, system, type_id, viewer
 use super::oracle::{Eyes, World};
 use super::pages::walk;
 use crate::keys::Keys;
+use crate::search::extract::custom::Custom;
 use crate::search::parse::parse;
 use crate::visibility::{ViewerClass, audience};
 
@@ -283,7 +284,14 @@ async fn compare(bed: &Bed, runner: &mut TestRunner, queries: usize) -> usize {
     ];
     for _ in 0..queries {
         let (kind, query) = query().new_tree(runner).unwrap().current();
-        let (_, parsed) = parse(Some(type_id(kind)), &pairs(&query), true, BASE).unwrap();
+        let (_, parsed) = parse(
+            Some(type_id(kind)),
+            &pairs(&query),
+            true,
+            BASE,
+            &Custom::default(),
+        )
+        .unwrap();
         for (who, patient) in &viewers {
             let eyes = Eyes {
                 keys: bed.store.keys(),

@@ -1,8 +1,10 @@
 //! Two records of one patient: one with everything that the law keeps back, one without.
 
+use candor::store::{Reindexer, Step};
 use serde_json::{Value, json};
 
 use crate::rest_support::Api;
+use crate::search_parameter::parameter;
 use crate::support::Database;
 
 const CB: &str = "https://candor.example/fhir";
@@ -29,6 +31,14 @@ impl Twins {
             with.pass(1000);
             without.pass(1000);
         }
+        for api in [&with, &without] {
+            for resource in parameters() {
+                put(api, &resource).await;
+            }
+            let mut hands = Reindexer::new(api.store.clone());
+            while hands.step().await.unwrap() != Step::Idle {}
+            api.store.learn().await.unwrap();
+        }
         let resources = record.into_iter().map(|(_, resource)| resource).collect();
         Self {
             with,
@@ -41,6 +51,41 @@ impl Twins {
         self.with.stop().await;
         self.without.stop().await;
     }
+}
+
+/// Search parameters of the servers' own, one of each kind that the record has values for.
+fn parameters() -> [Value; 4] {
+    let bases = ["Observation", "DiagnosticReport", "DocumentReference"];
+    [
+        parameter(
+            "own-code",
+            "own-code",
+            "token",
+            &bases,
+            "Observation.code | DiagnosticReport.code | DocumentReference.type",
+        ),
+        parameter(
+            "own-date",
+            "own-date",
+            "date",
+            &bases,
+            "Observation.issued | DiagnosticReport.issued | DocumentReference.date",
+        ),
+        parameter(
+            "own-text",
+            "own-text",
+            "string",
+            &bases,
+            "Observation.code.text | DiagnosticReport.conclusion | DocumentReference.description",
+        ),
+        parameter(
+            "own-link",
+            "own-link",
+            "reference",
+            &bases,
+            "Observation.hasMember | DiagnosticReport.result | DocumentReference.author",
+        ),
+    ]
 }
 
 async fn put(api: &Api, resource: &Value) {

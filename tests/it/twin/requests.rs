@@ -1,8 +1,10 @@
 //! Requests that a curious app might make, from the words that stand in the record.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use candor::fhir::definitions::{ParamKind, SearchParam, definitions};
+use candor::search::extract::custom::Custom;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use rand::RngExt as _;
 use serde_json::Value;
@@ -31,6 +33,8 @@ pub struct Generator {
     words: Vec<String>,
     numbers: Vec<String>,
     urls: Vec<String>,
+    /// Search parameters of the servers' own.
+    own: Arc<Custom>,
 }
 
 impl Generator {
@@ -65,6 +69,7 @@ impl Generator {
             words: list(words.words),
             numbers: list(words.numbers),
             urls: list(words.urls),
+            own: twins.with.store.custom(),
         }
     }
 
@@ -432,6 +437,8 @@ impl Generator {
         definitions()
             .search_params(type_id)
             .iter()
+            // More often than by chance: they are few.
+            .chain((0..5).flat_map(|_| self.own.ready(type_id)))
             .filter(|param| !matches!(param.kind, ParamKind::Special))
             .collect()
     }
