@@ -106,6 +106,98 @@ const commands = {
     });
   },
 
+  // Ids of the patients who have more than so many laboratory results, file by file.
+  patients(folder, more) {
+    const found = [];
+    for (const name of readdirSync(folder).sort()) {
+      const resources = JSON.parse(gunzipSync(readFileSync(join(folder, name)))).entry.map((entry) => entry.resource);
+      const labs = resources.filter((one) => one.resourceType === "Observation" && one.category?.[0].coding[0].code === "laboratory");
+      if (labs.length > Number(more)) found.push(resources.find((one) => one.resourceType === "Patient").id);
+      if (found.length === 20) break;
+    }
+    return found.join("\n");
+  },
+
+  // Stores final results one after the other, and asks for each as the patient's app at once. It must be
+  // there. Prints the median and the 99th percentile of the time from sending it to having it.
+  async visible(server, system, app, patient, times) {
+    const took = [];
+    for (let number = 0; number < Number(times); number += 1) {
+      const began = performance.now();
+      const coding = (of, code) => ({ coding: [{ system: of, code }] });
+      const stored = await fetch(`${server}/fhir/r4/Observation`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${system}`, "content-type": "application/fhir+json", prefer: "return=minimal" },
+        body: JSON.stringify({
+          resourceType: "Observation", status: "final", subject: { reference: `Patient/${patient}` },
+          category: [coding("http://terminology.hl7.org/CodeSystem/observation-category", "laboratory")],
+          code: coding("http://loinc.org", "718-7"), issued: new Date().toISOString(),
+          effectiveDateTime: new Date().toISOString(), valueQuantity: { value: number, unit: "g/dL" },
+        }),
+      });
+      await stored.text();
+      if (stored.status !== 201) throw new Error(`stored: ${stored.status}`);
+      const id = stored.headers.get("location").match(/Observation\/([^/]+)/)[1];
+      const asked = await fetch(`${server}/fhir/r4/Observation?_id=${id}&code=718-7`, { headers: { authorization: `Bearer ${app}` } });
+      if (!(await asked.text()).includes(`"id":"${id}"`)) throw new Error(`result ${number} is not there`);
+      took.push(performance.now() - began);
+    }
+    took.sort((a, b) => a - b);
+    const at = (share) => took[Math.floor(took.length * share)].toFixed(1);
+    return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, ${took.length} of ${took.length} there at once`;
+  },
+
+  // Bundles of valid holds (release-contract.md) on laboratory results and vital signs of everybody but one
+  // patient: so many in all, by a doctor who saw each of them. Writes files into a folder.
+  holds(folder, but, number, to) {
+    const base = "https://candor.example/fhir/CodeSystem";
+    const coding = (system, code) => ({ coding: [{ system, code }] });
+    const now = Date.now();
+    const then = (days) => new Date(now + days * 86_400_000).toISOString();
+    const doctor = {
+      resourceType: "Practitioner", id: "holds-md", name: [{ family: "Lee" }],
+      qualification: [{ code: coding("http://terminology.hl7.org/CodeSystem/v2-0360", "MD") }],
+    };
+    let left = Number(number);
+    let bundles = 0;
+    for (const name of readdirSync(folder).sort()) {
+      if (left === 0) break;
+      const resources = JSON.parse(gunzipSync(readFileSync(join(folder, name)))).entry.map((entry) => entry.resource);
+      const patient = resources.find((one) => one.resourceType === "Patient").id;
+      if (patient === but) continue;
+      const subject = { reference: `Patient/${patient}` };
+      const by = { reference: "Practitioner/holds-md" };
+      const made = [doctor, {
+        resourceType: "Encounter", id: `holds-${patient}`, status: "finished", subject,
+        class: { system: "http://terminology.hl7.org/CodeSystem/v3-ActCode", code: "AMB" },
+        participant: [{ individual: by }], period: { start: then(-3), end: then(-3) },
+      }];
+      for (const held of resources.filter((one) => one.resourceType === "Observation").slice(0, left)) {
+        const input = (code, value) => ({ type: coding(`${base}/hold-input`, code), ...value });
+        left -= 1;
+        made.push({
+          resourceType: "Task", id: `hold-${held.id}`.slice(0, 64), status: "in-progress", intent: "order",
+          code: coding(`${base}/release-task`, "release-hold"), focus: { reference: `Observation/${held.id}` },
+          for: subject, requester: by, authoredOn: then(-1), reasonCode: coding(`${base}/release-basis`, "harm-self"),
+          restriction: { period: { end: then(20) } },
+          input: [
+            input("harm-standard", { valueCode: "life-or-physical-safety" }),
+            input("facts", { valueString: "Documented suicide plan tied to this result; attempt two months ago." }),
+            input("less-restrictive-considered", { valueString: "Same-day visit offered and a safety plan made." }),
+            input("relationship", { valueReference: { reference: `Encounter/holds-${patient}` } }),
+            input("case-by-case", { valueBoolean: true }),
+            input("reassess-at", { valueDateTime: then(10) }),
+          ],
+        });
+      }
+      const entry = made.map((resource) => ({ resource, request: { method: "PUT", url: `${resource.resourceType}/${resource.id}` } }));
+      bundles += 1;
+      writeFileSync(join(to, `holds-${number}-${name.replace(/\.gz$/, "")}`), JSON.stringify({ resourceType: "Bundle", type: "transaction", entry }));
+    }
+    if (left > 0) throw new Error(`${left} holds have nothing to hold`);
+    return String(bundles);
+  },
+
   // POSTs every transaction bundle, four at a time. Prints resources and resources/s.
   async transactions(server, bearer, path) {
     const files = statSync(path).isDirectory() ? readdirSync(path).sort().map((name) => join(path, name)) : [path];
