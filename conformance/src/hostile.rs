@@ -75,7 +75,7 @@ async fn alive(world: &World) -> Result<()> {
 }
 
 /// Megabytes of memory that the server holds.
-fn resident(world: &World) -> Result<u64> {
+pub(crate) fn resident(world: &World) -> Result<u64> {
     let process = world.server.process().context("no process")?;
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));

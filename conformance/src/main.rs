@@ -8,6 +8,7 @@
 mod app;
 mod crash;
 mod fixtures;
+mod fuzz;
 mod hostile;
 mod html;
 mod release;
@@ -40,7 +41,9 @@ enum Suite {
     Hostile,
     /// SIGKILL under load; `--rounds` and `--data`.
     Crash,
-    /// All but `crash`.
+    /// Ordinary and hostile requests by chance; `--requests` and `--seed`.
+    Fuzz,
+    /// All but `crash`; of `fuzz` a short run.
     All,
 }
 
@@ -66,6 +69,12 @@ struct Arguments {
     /// Transaction Bundles (or folders of them) to import and be killed at, in the suite `crash`.
     #[arg(long)]
     data: Vec<PathBuf>,
+    /// How many requests, in the suite `fuzz`.
+    #[arg(long, default_value_t = 5_000)]
+    requests: u64,
+    /// Which requests, in the suite `fuzz`.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Where to write a FHIR TestReport.
     #[arg(long)]
     report: Option<PathBuf>,
@@ -92,6 +101,9 @@ async fn main() -> Result<ExitCode> {
     }
     if matches!(arguments.suite, Suite::Hostile | Suite::All) {
         hostile::run(&worlds(), &mut report).await;
+    }
+    if matches!(arguments.suite, Suite::Fuzz | Suite::All) {
+        fuzz::run(&worlds(), &mut report, arguments.requests, arguments.seed).await;
     }
     if arguments.suite == Suite::Crash {
         crash::run(&worlds(), &mut report, arguments.rounds, &arguments.data).await;

@@ -62,19 +62,30 @@ impl Report {
     }
 
     /// Runs a case if it is wanted, says how it went, and takes the result down.
-    #[expect(clippy::print_stdout, reason = "a command-line program")]
     pub async fn case(
         &mut self,
         suite: &'static str,
         name: &str,
         body: impl Future<Output = Result<()>>,
     ) {
+        self.case_within(suite, name, LONGEST, body).await;
+    }
+
+    /// The same for a case that may take longer.
+    #[expect(clippy::print_stdout, reason = "a command-line program")]
+    pub async fn case_within(
+        &mut self,
+        suite: &'static str,
+        name: &str,
+        longest: Duration,
+        body: impl Future<Output = Result<()>>,
+    ) {
         if !self.wants(&format!("{suite} {name}")) {
             return;
         }
         let begun = Instant::now();
-        let result = tokio::time::timeout(LONGEST, body).await;
-        let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("not done in {LONGEST:?}")));
+        let result = tokio::time::timeout(longest, body).await;
+        let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("not done in {longest:?}")));
         let verdict = match &result {
             Ok(()) => Verdict::Passed,
             Err(_) => Verdict::Failed,
