@@ -31,7 +31,7 @@ use crate::config::{Config, Release};
 use crate::observe;
 use crate::release::PackSwitch;
 use crate::rest::{AuditLog, AuditWriter};
-use crate::smart::{self, SmartConfig, SmartState};
+use crate::smart::{self, MailSettings, SmartConfig, SmartState};
 use crate::store::{PolicySettings, Store, StoreOptions};
 
 /// Where the FHIR API lives under the public URL.
@@ -155,6 +155,11 @@ impl App {
         config.statement_issuers.clone_from(&own.statement_issuers);
         config.sandbox_patients.clone_from(&own.sandbox_patients);
         config.time_zone = self.config.time_zone();
+        let mail = &self.config.mail;
+        config.mail = mail.url.clone().map(|url| MailSettings {
+            url,
+            from: mail.from.clone().unwrap_or_default(),
+        });
         config.access_token_life = Millis::from(own.access_token_minutes) * 60_000;
         config.refresh_token_life = Millis::from(own.refresh_token_days) * 86_400_000;
         config.session_idle = Millis::from(own.session_idle_minutes) * 60_000;
@@ -361,6 +366,7 @@ impl Server {
         if let Some(audit) = self.audit {
             audit.stop().await;
         }
+        self.smart.stop().await;
         self.app.store.close().await?;
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! misspelt switch must not fall back to its default in silence.
 
 mod fhir;
+mod mail;
 mod providers;
 mod states;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use thiserror::Error;
 use url::Url;
 
 pub use fhir::{ConditionalDelete, Fhir};
+pub use mail::Mail;
 pub use providers::{ClientSecret, Provider};
 pub use tls::Tls;
 
@@ -46,6 +48,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub release: Release,
     pub smart: Smart,
+    pub mail: Mail,
     pub fhir: Fhir,
     pub tls: Tls,
     pub limits: Limits,
@@ -189,6 +192,7 @@ impl Default for Config {
             log_format: LogFormat::default(),
             release: Release::default(),
             smart: Smart::default(),
+            mail: Mail::default(),
             fhir: Fhir::default(),
             tls: Tls::default(),
             limits: Limits::default(),
@@ -268,6 +272,8 @@ const VARIABLES: &[(&str, &str)] = &[
     ("CANDOR_TRUSTED_PROXIES", "smart.trusted_proxies"),
     ("CANDOR_TLS_CERTIFICATE", "tls.certificate"),
     ("CANDOR_TLS_KEY", "tls.key"),
+    ("CANDOR_MAIL_URL", "mail.url"),
+    ("CANDOR_MAIL_FROM", "mail.from"),
     ("CANDOR_CONDITIONAL_DELETE", "fhir.conditional_delete"),
     ("CANDOR_CHECK_REFERENCES", "fhir.check_references"),
     ("CANDOR_PROVENANCE", "fhir.provenance"),
@@ -459,6 +465,7 @@ impl Config {
                     .to_owned(),
             );
         }
+        self.mail.check(problems);
         self.limits.check(problems);
     }
 }

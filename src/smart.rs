@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! app -> authorize -> login -> record -> consent -> (code) -> token -> (access token) -> authenticate
+//! EHR -> activation::issue -> (paper) -> activation::page -> login
 //! EHR -> launch -> app -> authorize -> the same
 //! ```
 
@@ -23,6 +24,8 @@ pub mod signing;
 pub mod upstream;
 pub mod users;
 
+mod activation;
+mod agent;
 mod apps;
 mod assertion;
 mod attempts;
@@ -31,16 +34,22 @@ mod brands;
 mod caller;
 mod client_auth;
 mod consent;
+mod contact;
 mod developers;
 mod discovery;
 mod end_session;
+mod events;
+mod forgot;
+mod gate;
 mod generation;
 mod grants;
+mod idle;
 mod introspect;
 mod json;
 mod launch;
 mod login;
 mod logout;
+mod mail;
 mod names;
 mod pages;
 mod params;
@@ -49,7 +58,10 @@ mod record;
 mod register;
 mod release_policy;
 mod representative;
+mod reset;
 mod revoke;
+mod settings;
+mod staff;
 mod staff_launch;
 mod statement;
 mod sweep;
@@ -83,12 +95,14 @@ use crate::config::{Facility, Provider, Registration, SandboxPatient, StatementI
 use crate::store::{Store, StoreError};
 use crate::texts::{self, Texts};
 use jwks::{JwksError, KeyFetcher};
+use mail::Outbox;
 use reads::Reads;
 use signing::{SigningError, SigningKeys};
 use throttle::Throttle;
 use upstream::{Providers, UpstreamError};
 use viewer::ViewerCache;
 
+pub use mail::{MailError, MailSettings};
 pub use reads::{note_read, write_reads};
 pub use sweep::sweep;
 pub use viewer::{AuthError, authenticate, bearer, recall};
@@ -143,6 +157,8 @@ pub struct SmartConfig {
     pub client_address_header: Option<String>,
     /// From where that header is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How letters to account holders leave; none: none are written.
+    pub mail: Option<MailSettings>,
 }
 
 impl SmartConfig {
@@ -169,6 +185,7 @@ impl SmartConfig {
             allow_loopback_jwks: false,
             client_address_header: None,
             trusted_proxies: Vec::new(),
+            mail: None,
         }
     }
 }
@@ -184,6 +201,8 @@ pub enum SmartError {
     Fetcher(#[from] JwksError),
     #[error("the HTTP client for OpenID providers cannot be made")]
     Providers(#[from] UpstreamError),
+    #[error("letters cannot be sent")]
+    Mail(#[from] MailError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -203,6 +222,7 @@ struct Inner {
     fetcher: KeyFetcher,
     providers: Providers,
     throttle: Throttle,
+    outbox: Outbox,
     started: Millis,
     viewers: ViewerCache,
     reads: Reads,
@@ -218,6 +238,7 @@ impl SmartState {
         }
         let signing = SigningKeys::load(&store).await?;
         let fetcher = KeyFetcher::new(config.allow_loopback_jwks)?;
+        let outbox = Outbox::start(config.mail.as_ref(), url.host_str().unwrap_or("localhost"))?;
         tokio::spawn(password::warm_up());
         Ok(Self(Arc::new(Inner {
             root: url.path().trim_end_matches('/').to_owned(),
@@ -233,6 +254,7 @@ impl SmartState {
             providers: Providers::new()?,
             throttle: Throttle::default(),
             reads: Reads::default(),
+            outbox,
         })))
     }
 
@@ -330,6 +352,15 @@ impl SmartState {
         &self.0.throttle
     }
 
+    fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    /// Sends the letters that wait, before the server ends.
+    pub async fn stop(&self) {
+        self.0.outbox.stop().await;
+    }
+
     fn viewer_cache(&self) -> &ViewerCache {
         &self.0.viewers
     }
@@ -400,18 +431,38 @@ pub fn router(state: SmartState) -> Router {
         .route("/auth/introspect", post(introspect::post))
         .route("/auth/revoke", post(revoke::post))
         .route("/auth/launch", post(launch::post))
+        .route("/ehr/activation-codes", post(activation::issue::post))
         .route("/auth/userinfo", get(userinfo::get).post(userinfo::get))
         .route("/policy/release.json", get(release_policy::json))
         .layer(cors);
-    let pages = Router::new()
-        .route("/auth/authorize", get(authorize::get).post(authorize::post))
-        .route("/login", get(login::get).post(login::post))
-        .route("/login/with/{provider}", get(upstream::start))
-        .route(upstream::BACK, get(upstream::back))
+    // Pages of whoever is signed in.
+    let own = Router::new()
         .route("/auth/record", get(record::get).post(record::post))
         .route("/auth/consent", get(consent::get).post(consent::post))
-        .route("/developers", get(developers::get))
-        .route("/developers/scopes", get(developers::get_scopes))
+        .route("/apps", get(apps::get).post(apps::post))
+        .route(
+            "/apps/change",
+            get(apps::get_change).post(apps::post_change),
+        )
+        .route("/settings", get(settings::get))
+        .route(
+            "/settings/password",
+            get(settings::password::get).post(settings::password::post),
+        )
+        .route(
+            "/settings/email",
+            get(settings::email::get).post(settings::email::post),
+        )
+        .route(
+            "/settings/sessions",
+            get(settings::browsers::get).post(settings::browsers::post),
+        )
+        .route("/staff/reset", get(staff::get).post(staff::post))
+        .route(
+            "/staff/launch",
+            get(staff_launch::get).post(staff_launch::post),
+        )
+        .route(switch::PATH, get(switch::get).post(switch::post))
         .route(
             "/developers/apps",
             get(developers::get_apps).post(developers::post_apps),
@@ -420,16 +471,27 @@ pub fn router(state: SmartState) -> Router {
             "/developers/apps/new",
             get(developers::get_new).post(developers::post_new),
         )
+        .layer(from_fn_with_state(state.clone(), gate::pass));
+    let pages = Router::new()
+        .merge(own)
+        .route("/auth/authorize", get(authorize::get).post(authorize::post))
+        .route("/login", get(login::get).post(login::post))
+        .route("/login/with/{provider}", get(upstream::start))
+        .route(upstream::BACK, get(upstream::back))
+        .route("/developers", get(developers::get))
+        .route("/developers/scopes", get(developers::get_scopes))
         .route(
-            "/staff/launch",
-            get(staff_launch::get).post(staff_launch::post),
+            "/activate",
+            get(activation::page::get).post(activation::page::post),
         )
-        .route(switch::PATH, get(switch::get).post(switch::post))
-        .route("/apps", get(apps::get).post(apps::post))
+        .route("/forgot", get(forgot::get).post(forgot::post))
+        .route("/reset", get(reset::get).post(reset::post))
         .route(
-            "/apps/change",
-            get(apps::get_change).post(apps::post_change),
+            "/confirm",
+            get(settings::email::confirm_get).post(settings::email::confirm_post),
         )
+        .route("/idle", get(idle::get).post(idle::post))
+        .route("/idle/left", get(idle::left))
         .route(
             "/auth/end-session",
             get(end_session::get).post(end_session::post),
@@ -441,7 +503,8 @@ pub fn router(state: SmartState) -> Router {
             texts::Https(state.is_https()),
             texts::choose,
         ))
-        .route("/assets/candor.css", get(pages::stylesheet));
+        .route("/assets/candor.css", get(pages::stylesheet))
+        .route("/assets/candor.js", get(pages::script));
     api.merge(pages)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .with_state(state)

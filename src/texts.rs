@@ -18,7 +18,7 @@ use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use unic_langid::langid;
 
-pub use language::{Https, Language, choose};
+pub use language::{Https, Language, choose, page_here};
 
 /// The areas of the catalogues. A new area is a line here and a file in each language.
 macro_rules! catalogue {
@@ -27,6 +27,8 @@ macro_rules! catalogue {
             include_str!(concat!("../locales/", $language, "/frame.ftl")),
             include_str!(concat!("../locales/", $language, "/dates.ftl")),
             include_str!(concat!("../locales/", $language, "/sign-in.ftl")),
+            include_str!(concat!("../locales/", $language, "/accounts.ftl")),
+            include_str!(concat!("../locales/", $language, "/mail.ftl")),
             include_str!(concat!("../locales/", $language, "/problem.ftl")),
             include_str!(concat!("../locales/", $language, "/release-policy.ftl")),
             include_str!(concat!("../locales/", $language, "/scopes.ftl")),

@@ -26,3 +26,8 @@ leave-words = Nothing was shared.
 leave-no-record = There is no record to connect
 leave-no-record-words = Your account is not linked to a record, or no longer, so no app can read one. Please ask us for help. Nothing was shared.
 leave-link = Go back to “{ $app }”
+problem-wait = Too many tries
+problem-wait-words = { $seconds ->
+    [one] Please wait 1 second, then try again.
+   *[other] Please wait { $seconds } seconds, then try again.
+}

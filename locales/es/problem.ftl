@@ -26,3 +26,8 @@ leave-words = No se compartió nada.
 leave-no-record = No hay un expediente para conectar
 leave-no-record-words = Su cuenta no está vinculada a ningún expediente, o dejó de estarlo, así que ninguna aplicación puede leer uno. Pídanos ayuda. No se compartió nada.
 leave-link = Volver a “{ $app }”
+problem-wait = Demasiados intentos
+problem-wait-words = { $seconds ->
+    [one] Espere 1 segundo e inténtelo de nuevo.
+   *[other] Espere { $seconds } segundos e inténtelo de nuevo.
+}

@@ -35,6 +35,9 @@ impl MigratorTrait for Migrator {
             step!("0030_old_versions"),
             step!("0050_search_parameters"),
             step!("0051_audit_journal"),
+            step!("0060_activation"),
+            step!("0061_mail"),
+            step!("0062_sessions"),
             step!("0070_consent"),
             step!("0075_upstream"),
         ]

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::serve::wait_for_signal;
 use crate::app::Server;
 use crate::clock::Clock;
-use crate::config::{Config, Release};
+use crate::config::{Config, Mail, Release};
 pub use data::load;
 pub use people::{Account, People};
 
@@ -45,11 +45,20 @@ impl Demo {
             log_format: config.log_format,
             limits: config.limits,
             fhir: config.fhir,
+            mail: Mail {
+                url: Some(format!("file://{}/letters", directory.path().display())),
+                from: Some("Bluegrass Valley Hospital <noreply@bluegrass.example>".to_owned()),
+            },
             ..configuration()
         };
         let server = Server::start_on(listener, config, Clock::system()).await?;
         let people = People::settle(&server, directory.path()).await?;
         super::print(&people.text(&server))?;
+        let letters = directory.path().join("letters");
+        super::print(&format!(
+            "Letters that it would mail are in {}",
+            letters.display()
+        ))?;
         wait_for_signal().await?;
         server.stop().await?;
         Ok(ExitCode::SUCCESS)

@@ -23,7 +23,7 @@ enum Command {
     /// Make an account. The password is read from standard input, its first line.
     Add(Add),
     /// Replace the password, read from standard input; open sessions end.
-    SetPassword(Named),
+    SetPassword(SetPassword),
     /// Close an account: it cannot sign in, and its apps are refused.
     Disable(Named),
     /// Open a closed account again.
@@ -51,6 +51,15 @@ struct Link {
 }
 
 #[derive(Debug, Args)]
+struct SetPassword {
+    #[arg(long)]
+    username: String,
+    /// The person has to choose another one at the next sign-in.
+    #[arg(long)]
+    must_change: bool,
+}
+
+#[derive(Debug, Args)]
 struct Add {
     /// What the person types to sign in.
     #[arg(long)]
@@ -70,6 +79,9 @@ struct Add {
     /// How the pages greet the person; the username when absent.
     #[arg(long, default_value = "")]
     name: String,
+    /// The person has to choose a password of their own at the first sign-in.
+    #[arg(long)]
+    must_change: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -112,9 +124,7 @@ impl User {
         let store = super::store(config).await?;
         let done = match self.command {
             Command::Add(add) => add.run(&store, text).await,
-            Command::SetPassword(Named { username }) => {
-                done(users::set_password(&store, &username, &text).await)
-            }
+            Command::SetPassword(set) => done(set.run(&store, &text).await),
             Command::Disable(Named { username }) => {
                 done(users::set_disabled(&store, &username, true).await)
             }
@@ -145,6 +155,16 @@ impl Link {
     }
 }
 
+impl SetPassword {
+    async fn run(self, store: &Store, password: &str) -> Result<(), UserError> {
+        users::set_password(store, &self.username, password).await?;
+        if self.must_change {
+            users::require_new_password(store, &self.username).await?;
+        }
+        Ok(())
+    }
+}
+
 impl Add {
     async fn run(self, store: &Store, password: String) -> anyhow::Result<ExitCode> {
         if !self.related_person.is_empty() && self.related_person.len() != self.patient.len() {
@@ -172,6 +192,9 @@ impl Add {
             records,
         };
         let added = users::add(store, new).await?;
+        if self.must_change {
+            users::require_new_password(store, &added.username).await?;
+        }
         super::print(&serde_json::to_string_pretty(&added)?)?;
         Ok(ExitCode::SUCCESS)
     }

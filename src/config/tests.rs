@@ -50,6 +50,32 @@ fn environment_wins_over_file_and_file_over_defaults() {
 }
 
 #[test]
+fn letters_leave_encrypted_and_with_a_sender() {
+    let from = "from = 'Valley <noreply@valley.example>'";
+    for good in [
+        "smtps://user:secret@mail.example",
+        "smtp://mail.example:587?tls=required",
+        "smtp://127.0.0.1:2525",
+        "file:///var/spool/candor",
+    ] {
+        let config = load(&format!("[mail]\nurl = '{good}'\n{from}"), &[]).unwrap();
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+    for bad in [
+        "smtp://user:secret@mail.example",
+        "https://mail.example/secret",
+        "secret",
+        "file://secret",
+    ] {
+        let message = load(&format!("[mail]\nurl = '{bad}'\n{from}"), &[]).unwrap_err();
+        assert!(message.contains("mail.url"), "{bad}: {message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+    let message = load("", &[("CANDOR_MAIL_URL", "smtps://mail.example")]).unwrap_err();
+    assert!(message.contains("mail.from"), "{message}");
+}
+
+#[test]
 fn unknown_keys_and_variables_are_named() {
     let message = load("bindd = 'x'", &[]).unwrap_err();
     assert!(message.contains("bindd"), "{message}");

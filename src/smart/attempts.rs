@@ -35,6 +35,8 @@ pub(super) struct Try {
     name: String,
     caller: Option<IpAddr>,
     account: Option<String>,
+    /// Whether the person was never here before, as far as we know.
+    is_new_place: bool,
 }
 
 /// The form in which a name is counted: as it is looked up, so that no spelling is a fresh start.
@@ -54,8 +56,9 @@ pub(super) async fn begin(
     let name = counted(username);
     let account = account.map(|account| account.id.clone());
     let throttle = state.throttle();
-    let is_known = is_known(state, jar, caller, &name, account.as_deref()).await?
-        && i64::from(throttle.failures(Kind::Person, &name, caller)) < MOST_FAILURES;
+    let was_here = is_known(state, jar, caller, &name, account.as_deref()).await?;
+    let is_known =
+        was_here && i64::from(throttle.failures(Kind::Person, &name, caller)) < MOST_FAILURES;
     if let Err(wait) = throttle.reserve(Kind::Person, &name, caller, is_known, state.pace()) {
         return Ok(Err(Refusal::Wait(wait)));
     }
@@ -63,6 +66,7 @@ pub(super) async fn begin(
         name,
         caller,
         account,
+        is_new_place: !was_here,
     };
     if !is_known && counted.count(state).await? > MOST_FAILURES {
         counted.undo(state);
@@ -72,6 +76,11 @@ pub(super) async fn begin(
 }
 
 impl Try {
+    /// Whether neither this browser nor this address is known of the person.
+    pub(super) fn is_new_place(&self) -> bool {
+        self.is_new_place
+    }
+
     /// Gives the try back: the server failed, not the person.
     pub(super) fn undo(&self, state: &SmartState) {
         state

@@ -14,7 +14,7 @@ use super::entities::client;
 use super::facts::{Facts, FactsError};
 use super::jwks::{JwksError, KeySet};
 use super::registrations::{self, Origin};
-use super::scopes::{ScopeList, catalogue};
+use super::scopes::{ACTIVATION_CODES, ScopeList, catalogue};
 use super::signing::SigningAlg;
 use super::{generation, secret};
 use crate::clock::Millis;
@@ -149,7 +149,8 @@ pub enum ClientError {
     #[error("the client needs at least one scope")]
     NoScope,
     #[error(
-        "a backend client is granted system scopes and launch only, other clients patient and user scopes"
+        "a backend client is granted system scopes, launch and __activation-codes only, other clients \
+         patient and user scopes"
     )]
     ScopeKind,
     #[error("a client acts for a system, payer, researcher, other, staff, auditor or admin")]
@@ -354,8 +355,13 @@ fn check(new: &NewClient) -> Result<(), ClientError> {
         return Err(ClientError::LaunchUri);
     }
     let is_backend = new.kind == ClientKind::Backend;
-    // An EHR's backend makes launches.
-    if (is_backend && scopes.identity.iter().any(|scope| *scope != "launch"))
+    // An EHR's backend makes launches and has activation codes printed; apps of people do not.
+    let is_wrong = |scope: &&str| match *scope {
+        "launch" => false,
+        ACTIVATION_CODES => !is_backend,
+        _ => is_backend,
+    };
+    if scopes.identity.iter().any(is_wrong)
         || scopes
             .resources
             .iter()

@@ -94,6 +94,7 @@ pub mod account {
         pub practitioner: Option<String>,
         pub created: i64,
         pub disabled: Option<i64>,
+        pub must_change: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -135,6 +136,7 @@ pub mod session {
         pub account: String,
         pub created: i64,
         pub seen: i64,
+        pub agent: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

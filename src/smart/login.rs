@@ -11,10 +11,14 @@ use axum_extra::extract::CookieJar;
 
 use super::attempts::{self, Refusal};
 use super::entities::request;
+use super::mail::Letter;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
 use super::sessions::{AnonymousPost, Session};
-use super::{SECOND, SmartState, authorize, clients, password, sessions, switch, upstream, users};
+use super::{
+    DAY, SECOND, SmartState, authorize, clients, contact, gate, password, sessions, switch,
+    upstream, users,
+};
 use crate::texts::Texts;
 
 #[derive(Template)]
@@ -33,6 +37,10 @@ struct LoginPage {
     /// Name and address of providers to sign in with instead.
     providers: Vec<(String, String)>,
     idle_minutes: i64,
+    /// The page to go on at, or empty.
+    next: String,
+    /// What happened just now, or empty.
+    done: String,
 }
 
 /// The path of the next page for somebody who answers a request.
@@ -81,7 +89,10 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
     // Somebody else may be signed in than the one for whom an EHR opened the app.
     let mut known = session.as_ref();
     let app = match id {
-        "" if session.is_some() => return Ok(see_other(&state.path("/apps"))),
+        "" if session.is_some() => {
+            let next = params.first("next").and_then(gate::own_page);
+            return Ok(see_other(&state.path(next.as_deref().unwrap_or("/apps"))));
+        }
         "" => String::new(),
         id => {
             let request = authorize::find(state, Some(id)).await?;
@@ -108,8 +119,29 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
         problem: String::new(),
         providers: upstream::offers(state, id),
         idle_minutes: state.config().session_idle / (60 * SECOND),
+        next: params
+            .first("next")
+            .and_then(gate::own_page)
+            .unwrap_or_default(),
+        done: match params.first("done") {
+            Some("reset") => Texts::here().plain("login-reset", []),
+            _ => String::new(),
+        },
     };
     Ok((jar, page(state, StatusCode::OK, Forms::Own, &template)).into_response())
+}
+
+/// Where somebody who signed in goes on: at the step at which they were.
+fn target(request: Option<&request::Model>, next: Option<String>, account: &str) -> String {
+    match request {
+        Some(request) => {
+            let is_chosen =
+                request.account.as_deref() == Some(account) && request.patient.is_some();
+            let step = if is_chosen { "consent" } else { "record" };
+            format!("/auth/{step}?request={}", request.id)
+        }
+        None => next.unwrap_or_else(|| "/apps".to_owned()),
+    }
 }
 
 async fn app_name(state: &SmartState, request: &request::Model) -> Result<String, PageError> {
@@ -143,12 +175,12 @@ async fn sign_in(
         AnonymousPost::Foreign => return Err(PageError::Foreign),
     }
     let id = params.first("request").unwrap_or_default();
-    let (target, app, request) = if id.is_empty() {
-        ("/apps".to_owned(), String::new(), None)
+    let next = params.first("next").and_then(gate::own_page);
+    let (app, request) = if id.is_empty() {
+        (String::new(), None)
     } else {
         let request = authorize::find(state, Some(id)).await?;
-        let app = app_name(state, &request).await?;
-        (format!("/auth/record?request={id}"), app, Some(request))
+        (app_name(state, &request).await?, Some(request))
     };
     let username = params.first("username").unwrap_or_default().trim();
     let password = params.first("password").unwrap_or_default();
@@ -166,13 +198,18 @@ async fn sign_in(
                 .await
                 .inspect_err(|_| attempt.undo(state))?;
             if let Some(account) = account.filter(|_| is_right) {
+                let is_new_place = attempt.is_new_place();
                 jar = attempt.succeeded(state, jar).await?;
                 if request
                     .as_ref()
                     .is_none_or(|request| is_meant(request, &account.id))
                 {
                     tracing::info!(account = account.id, "signed in");
-                    jar = sessions::start(state, jar, &account.id).await?;
+                    jar = sessions::start(state, jar, &account.id, &parts.headers).await?;
+                    if is_new_place {
+                        contact::tell(state, &account.id, &Letter::NewSignIn).await?;
+                    }
+                    let target = target(request.as_ref(), next, &account.id);
                     return Ok((jar, see_other(&state.path(&target))).into_response());
                 }
                 is_somebody_else = true;
@@ -185,7 +222,8 @@ async fn sign_in(
         Some(Refusal::Blocked) => {
             tracing::warn!("sign-in refused: too many failures for one name, from anywhere");
             let problem = texts.plain("login-blocked", []);
-            (StatusCode::TOO_MANY_REQUESTS, problem, None)
+            // Names that nobody has are forgotten after a day.
+            (StatusCode::TOO_MANY_REQUESTS, problem, Some(DAY / SECOND))
         }
         Some(Refusal::Wait(wait)) => {
             let seconds = (wait + SECOND - 1) / SECOND;
@@ -216,6 +254,8 @@ async fn sign_in(
         problem,
         providers: upstream::offers(state, id),
         idle_minutes: state.config().session_idle / (60 * SECOND),
+        next: next.unwrap_or_default(),
+        done: String::new(),
     };
     let mut response = (jar, page(state, status, Forms::Own, &template)).into_response();
     if let Some(seconds) = retry_after {

@@ -25,8 +25,8 @@ pub(super) async fn of_record(
         Some(id) => (ViewerClass::Representative, format!("RelatedPerson/{id}")),
         None => (ViewerClass::Patient, format!("Patient/{}", record.patient)),
     };
-    let scopes = Scopes::parse("patient/Patient.r");
-    if let Some(name) = of_patient(state, class, Some(person), &record.patient, scopes).await {
+    let scope = "patient/Patient.r";
+    if let Some(name) = of_patient(state, class, Some(person), &record.patient, scope).await {
         return name;
     }
     match &record.related_person {
@@ -42,8 +42,7 @@ pub(super) async fn in_context(
     person: Option<String>,
     patient: &str,
 ) -> String {
-    let scopes = Scopes::parse("user/Patient.r");
-    of_patient(state, class, person, patient, scopes)
+    of_patient(state, class, person, patient, "user/Patient.r")
         .await
         .unwrap_or_else(|| format!("record {patient}"))
 }
@@ -53,8 +52,19 @@ async fn of_patient(
     class: ViewerClass,
     person: Option<String>,
     patient: &str,
-    scopes: Scopes,
+    scope: &str,
 ) -> Option<String> {
+    human_name(&self::patient(state, class, person, patient, scope).await?)
+}
+
+/// A Patient as somebody reads it; none when it is absent, withheld or out of reach.
+pub(super) async fn patient(
+    state: &SmartState,
+    class: ViewerClass,
+    person: Option<String>,
+    patient: &str,
+    scope: &str,
+) -> Option<Value> {
     let viewer = Viewer {
         class,
         person,
@@ -62,19 +72,17 @@ async fn of_patient(
         client_id: String::new(),
         client_device: None,
         level: crate::visibility::level::Level::Full,
-        scopes,
+        scopes: Scopes::parse(scope),
     };
     let store = state.store();
     let now = state.now();
     let visibility = Visibility::of(&viewer, store.keys(), now, now);
     let type_id = definitions().type_id("Patient")?;
-    // Absent, withheld or out of reach: the page has other words.
     let stored = store
         .read(&visibility, nothing, type_id, patient)
         .await
         .ok()?;
-    let patient: Value = serde_json::from_slice(&stored.body).ok()?;
-    human_name(&patient)
+    serde_json::from_slice(&stored.body).ok()
 }
 
 /// The scope above narrows nothing; if it did, nothing would match.

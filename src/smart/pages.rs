@@ -12,11 +12,12 @@ use thiserror::Error;
 
 use super::sessions::Session;
 use super::upstream::UpstreamError;
-use super::{SmartState, secret};
+use super::{SmartState, gate, idle, secret};
 use crate::store::StoreError;
-use crate::texts::{Arg, Language, Texts};
+use crate::texts::{self, Arg, Language, Texts};
 
 const STYLESHEET: &str = include_str!("../../templates/assets/candor.css");
+const SCRIPT: &str = include_str!("../../templates/assets/candor.js");
 
 /// What every page shows around its content.
 #[derive(Clone, Debug)]
@@ -30,24 +31,37 @@ pub(super) struct Frame {
     pub(super) signed_in: Option<(String, String)>,
     /// Tag, name and address of the same page in other languages.
     pub(super) languages: Vec<(&'static str, &'static str, String)>,
+    /// What watches whether somebody is there, on pages of whoever is signed in.
+    pub(super) watch: Option<Watch>,
+    /// Our own script; no page needs it.
+    pub(super) script: String,
     texts: Texts,
+}
+
+/// When the person is asked whether they are there still, and when they are signed out.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    /// Seconds without use.
+    pub(super) warning: i64,
+    /// Seconds from the warning.
+    pub(super) left: i64,
+    pub(super) minutes: i64,
+    /// Where the person is asked without scripts.
+    pub(super) address: String,
 }
 
 impl Frame {
     pub(super) fn new(state: &SmartState, session: Option<&Session>) -> Self {
-        static VERSION: LazyLock<String> = LazyLock::new(|| {
-            let mut text = String::new();
-            for byte in secret::hash(STYLESHEET).iter().take(6) {
-                let _ = write!(text, "{byte:02x}");
-            }
-            text
-        });
+        static STYLE_VERSION: LazyLock<String> = LazyLock::new(|| version(STYLESHEET));
+        static SCRIPT_VERSION: LazyLock<String> = LazyLock::new(|| version(SCRIPT));
         let texts = Texts::here();
         Self {
             brand: state.config().brand.clone(),
             help: state.config().help.clone(),
             root: state.path(""),
-            stylesheet: state.path(&format!("/assets/candor.css?v={}", *VERSION)),
+            stylesheet: state.path(&format!("/assets/candor.css?v={}", *STYLE_VERSION)),
+            script: state.path(&format!("/assets/candor.js?v={}", *SCRIPT_VERSION)),
+            watch: session.map(|_| Watch::new(state)),
             signed_in: session.map(|session| (session.account.name.clone(), session.form_token())),
             languages: Language::ALL
                 .into_iter()
@@ -55,6 +69,14 @@ impl Frame {
                 .filter_map(|one| Some((one.tag(), one.own_name(), one.address_here()?)))
                 .collect(),
             texts,
+        }
+    }
+
+    /// A page on which the person is asked already.
+    pub(super) fn without_watch(self) -> Self {
+        Self {
+            watch: None,
+            ..self
         }
     }
 
@@ -77,6 +99,32 @@ impl Frame {
     pub(super) fn html(&self, name: &str, args: &[(&str, Arg)]) -> Safe<String> {
         self.texts.html(name, args)
     }
+}
+
+impl Watch {
+    fn new(state: &SmartState) -> Self {
+        let (warning, left) = idle::seconds(state);
+        let page = texts::page_here().and_then(|page| gate::page_of(&page));
+        let address = page.map_or_else(
+            || "/idle".to_owned(),
+            |page| gate::with_next("/idle", &page),
+        );
+        Self {
+            warning,
+            left,
+            minutes: ((left + 59) / 60).max(1),
+            address: state.path(&address),
+        }
+    }
+}
+
+/// What is in the address of a file that never changes.
+fn version(file: &str) -> String {
+    let mut text = String::new();
+    for byte in secret::hash(file).iter().take(6) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// Which forms a page has, for its Content-Security-Policy.
@@ -221,9 +269,9 @@ pub(super) fn leave(state: &SmartState, leave: Leave, app: &str, address: &str) 
 #[template(path = "smart/problem.html")]
 struct ProblemPage {
     frame: Frame,
-    /// Names of texts, like `words`.
+    /// Name of a text.
     title: &'static str,
-    words: &'static str,
+    words: Safe<String>,
     /// For the developer of the app, behind a disclosure.
     detail: String,
     reference: String,
@@ -251,6 +299,8 @@ pub(super) enum PageError {
     Busy,
     #[error("the page is for accounts with another role")]
     Role,
+    #[error("too many tries in a row: {0} seconds to wait")]
+    Wait(i64),
     #[error("the request belongs to another account")]
     OtherAccount,
     #[error("signing in with a provider failed: {0}")]
@@ -295,6 +345,11 @@ impl PageError {
                 "problem-busy-words",
             ),
             Self::Role => (StatusCode::FORBIDDEN, "problem-role", "problem-role-words"),
+            Self::Wait(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "problem-wait",
+                "problem-wait-words",
+            ),
             Self::OtherAccount => (
                 StatusCode::FORBIDDEN,
                 "problem-other-account",
@@ -343,26 +398,46 @@ impl PageError {
         } else {
             self.to_string()
         };
+        let seconds = match self {
+            Self::Wait(seconds) => Some(*seconds),
+            Self::Busy => Some(60),
+            _ => None,
+        };
+        let frame = Frame::new(state, None);
         let template = ProblemPage {
-            frame: Frame::new(state, None),
+            words: frame.html(words, &[("seconds", seconds.unwrap_or_default().into())]),
+            frame,
             title,
-            words,
             detail,
             reference,
         };
-        page(state, status, Forms::Own, &template)
+        let mut response = page(state, status, Forms::Own, &template);
+        if let Some(seconds) = seconds {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
 /// `GET /assets/candor.css`: its URL holds its hash, so it never changes.
 pub(super) async fn stylesheet() -> Response {
+    asset("text/css; charset=utf-8", STYLESHEET)
+}
+
+/// `GET /assets/candor.js`: the same.
+pub(super) async fn script() -> Response {
+    asset("text/javascript; charset=utf-8", SCRIPT)
+}
+
+fn asset(kind: &'static str, file: &'static str) -> Response {
     (
         [
-            (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+            (header::CONTENT_TYPE, kind),
             (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         ],
-        STYLESHEET,
+        file,
     )
         .into_response()
 }

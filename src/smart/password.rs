@@ -1,5 +1,6 @@
 //! Passwords: argon2id, 19 MiB, two passes (the OWASP minimum), and NIST 800-63B-4's rules for new
-//! ones: at least 15 characters, no rules of composition, nothing that is guessed first.
+//! ones: at least 15 characters, no rules of composition, nothing that is guessed first (common passwords,
+//! words, names, patterns of keyboards: zxcvbn's lists).
 
 use std::sync::LazyLock;
 
@@ -13,6 +14,8 @@ use unicode_normalization::UnicodeNormalization as _;
 /// Fewest characters of a password that is the only factor (NIST 800-63B-4 section 3.1.1.2).
 pub const SHORTEST: usize = 15;
 const LONGEST: usize = 256;
+/// What is found sooner than this is refused: with 100 tries in a row nobody comes near.
+const FEWEST_GUESSES: u64 = 1_000_000_000;
 
 /// Each computation takes 19 MiB and a core: more at once would only be slower for everybody.
 static TURNS: Semaphore = Semaphore::const_new(4);
@@ -104,6 +107,9 @@ fn is_guessable(username: &str, password: &str) -> bool {
     const COMMON: &[&str] = &[
         "password", "passwort", "qwerty", "letmein", "iloveyou", "welcome",
     ];
+    if zxcvbn::zxcvbn(password, &[username]).guesses() < FEWEST_GUESSES {
+        return true;
+    }
     let lower = password.to_lowercase();
     let distinct: std::collections::HashSet<char> = lower.chars().collect();
     let runs = lower
@@ -156,10 +162,21 @@ mod tests {
             "passwordpassword1",
             "anaruizanaruiz1234",
             "123456789123456789",
+            "qwertyuiopasdfghjkl",
+            "iloveyouiloveyou",
+            "1q2w3e4r5t6y7u8i9o0p",
+            "superman superman",
+            "december december",
         ] {
             assert!(is_guessable("anaruiz", bad), "{bad}");
         }
-        for good in ["correct horse battery staple", "my cat eats blue fish"] {
+        for good in [
+            "correct horse battery staple",
+            "my cat eats blue fish",
+            "a long walk by the sea",
+            "el gato come pescado azul",
+            "áéíóú ñandú çedilla ß",
+        ] {
             assert!(!is_guessable("anaruiz", good), "{good}");
         }
     }

@@ -22,7 +22,11 @@ pub const IDENTITY: &[&str] = &[
     "launch",
     "launch/patient",
     "offline_access",
+    ACTIVATION_CODES,
 ];
+
+/// The scope of an EHR's backend that has activation codes printed: one of our own, hence the underscores.
+pub const ACTIVATION_CODES: &str = "__activation-codes";
 
 /// Permissions `cruds`, as a set of five.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -342,7 +346,7 @@ impl ScopeList {
         }
     }
 
-    /// Only the scopes of the system context, and that of an EHR's backend that makes launches.
+    /// Only the scopes of the system context, and those of an EHR's backend that makes launches or has codes printed.
     #[must_use]
     pub fn for_system(&self) -> Self {
         Self {
@@ -350,7 +354,7 @@ impl ScopeList {
                 .identity
                 .iter()
                 .copied()
-                .filter(|scope| *scope == "launch")
+                .filter(|scope| matches!(*scope, "launch" | ACTIVATION_CODES))
                 .collect(),
             resources: self
                 .resources

@@ -3,6 +3,8 @@
 //! Forms carry a token made from a cookie ([`secret::form_token`]); before sign-in that is a cookie of
 //! its own. `SameSite=Lax` and `Sec-Fetch-Site` stand beside it.
 
+use std::fmt::Write as _;
+
 use axum::http::HeaderMap;
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::{Cookie, SameSite};
@@ -10,17 +12,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{account, session};
-use super::{DAY, SECOND, SmartState, secret, users};
+use super::pages::PageError;
+use super::{DAY, SECOND, SmartState, agent, secret, users};
 use crate::clock::Millis;
 use crate::store::StoreError;
 
 /// How long a browser is known in which nobody signs in; browsers keep no cookie for longer.
 pub(super) const DEVICE_LIFE: Millis = 400 * DAY;
 /// How exact `seen` is: a page costs a write at most this often.
-const SEEN_STEP: Millis = 30 * SECOND;
+const SEEN_STEP: Millis = SECOND;
 
 /// A signed-in browser and its account.
 #[derive(Clone, Debug)]
@@ -32,6 +35,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// What the database knows it by.
+    #[must_use]
+    pub fn hash(&self) -> Vec<u8> {
+        secret::hash(&self.cookie)
+    }
+
     /// The token that its forms carry.
     #[must_use]
     pub fn form_token(&self) -> String {
@@ -48,39 +57,113 @@ impl Session {
 
 /// The session of a request, if one is alive; this counts as activity.
 pub async fn load(state: &SmartState, jar: &CookieJar) -> Result<Option<Session>, StoreError> {
-    let Some(cookie) = jar.get(session_cookie_name(state)).map(Cookie::value) else {
+    let Some((session, left)) = peek(state, jar).await? else {
         return Ok(None);
     };
-    let store = state.store();
-    let now = state.now();
-    let hash = secret::hash(cookie);
-    let Some(row) = session::Entity::find_by_id(hash.clone())
-        .one(store.reader())
-        .await?
-    else {
-        return Ok(None);
-    };
-    let config = state.config();
-    if now - row.seen > config.session_idle || now - row.created > config.session_life {
-        return Ok(None);
-    }
-    let Some(account) = users::find_enabled(store.reader(), &row.account).await? else {
-        return Ok(None);
-    };
-    if now - row.seen >= SEEN_STEP {
+    if state.config().session_idle - left >= SEEN_STEP {
+        let store = state.store();
         let tx = store.begin().await?;
         session::Entity::update_many()
-            .col_expr(session::Column::Seen, Expr::value(now))
-            .filter(session::Column::Hash.eq(hash))
+            .col_expr(session::Column::Seen, Expr::value(state.now()))
+            .filter(session::Column::Hash.eq(session.hash()))
             .exec(tx.connection())
             .await?;
         tx.commit().await?;
     }
-    Ok(Some(Session {
+    Ok(Some(session))
+}
+
+/// The session of a request, if one is alive, and the time until it ends when nobody uses it. This is no
+/// activity.
+pub(super) async fn peek(
+    state: &SmartState,
+    jar: &CookieJar,
+) -> Result<Option<(Session, Millis)>, StoreError> {
+    let Some(cookie) = jar.get(session_cookie_name(state)).map(Cookie::value) else {
+        return Ok(None);
+    };
+    let reader = state.store().reader();
+    let found = session::Entity::find_by_id(secret::hash(cookie));
+    let Some(row) = found.one(reader).await?.filter(|row| is_alive(state, row)) else {
+        return Ok(None);
+    };
+    let Some(account) = users::find_enabled(reader, &row.account).await? else {
+        return Ok(None);
+    };
+    let left = state.config().session_idle - (state.now() - row.seen);
+    let session = Session {
         account,
         signed_in: row.created,
         cookie: cookie.to_owned(),
-    }))
+    };
+    Ok(Some((session, left)))
+}
+
+fn is_alive(state: &SmartState, row: &session::Model) -> bool {
+    let (config, now) = (state.config(), state.now());
+    now - row.seen <= config.session_idle && now - row.created <= config.session_life
+}
+
+/// How a browser stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    Nobody,
+    /// Signed in once, and too long ago.
+    Idle,
+    Live {
+        must_change: bool,
+    },
+}
+
+/// Looks without counting as activity.
+pub(super) async fn look(state: &SmartState, jar: &CookieJar) -> Result<Look, StoreError> {
+    if let Some((session, _)) = peek(state, jar).await? {
+        return Ok(Look::Live {
+            must_change: session.account.must_change.is_some(),
+        });
+    }
+    let Some(cookie) = jar.get(session_cookie_name(state)) else {
+        return Ok(Look::Nobody);
+    };
+    // Its row is gone where somebody signed it out.
+    let row = session::Entity::find_by_id(secret::hash(cookie.value()));
+    let is_left = row.one(state.store().reader()).await?.is_some();
+    Ok(if is_left { Look::Idle } else { Look::Nobody })
+}
+
+/// The browsers in which an account is signed in, the last used first.
+pub(super) async fn of_account(
+    state: &SmartState,
+    account: &str,
+) -> Result<Vec<session::Model>, StoreError> {
+    let mut rows = session::Entity::find()
+        .filter(session::Column::Account.eq(account))
+        .all(state.store().reader())
+        .await?;
+    rows.retain(|row| is_alive(state, row));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.seen));
+    Ok(rows)
+}
+
+/// What a form calls a session: enough to tell an account's few apart, and no way back to the cookie.
+pub(super) fn public_id(hash: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in hash.iter().take(8) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Ends sessions by their hashes.
+pub(super) async fn end_all(
+    connection: &impl ConnectionTrait,
+    hashes: &[Vec<u8>],
+) -> Result<(), DbErr> {
+    session::Entity::delete_many()
+        .filter(session::Column::Hash.is_in(hashes.iter().cloned()))
+        .exec(connection)
+        .await?;
+    Ok(())
 }
 
 /// Signs a browser in. Whatever session it had ends, so that nobody plants one.
@@ -88,6 +171,7 @@ pub async fn start(
     state: &SmartState,
     jar: CookieJar,
     account: &str,
+    headers: &HeaderMap,
 ) -> Result<CookieJar, StoreError> {
     let plain = secret::random_token();
     let now = state.now();
@@ -102,6 +186,7 @@ pub async fn start(
         account: Set(account.to_owned()),
         created: Set(now),
         seen: Set(now),
+        agent: Set(agent::family(headers)),
     })
     .exec_without_returning(tx.connection())
     .await?;
@@ -196,6 +281,20 @@ pub fn posted_anonymously(
         AnonymousPost::Own
     } else {
         AnonymousPost::Foreign
+    }
+}
+
+/// Refuses a form of somebody who is not signed in that was not ours.
+pub(super) fn require_own(
+    state: &SmartState,
+    jar: &CookieJar,
+    headers: &HeaderMap,
+    token: Option<&str>,
+) -> Result<(), PageError> {
+    match posted_anonymously(state, jar, headers, token) {
+        AnonymousPost::Own => Ok(()),
+        AnonymousPost::NoCookie => Err(PageError::NoCookie),
+        AnonymousPost::Foreign => Err(PageError::Foreign),
     }
 }
 

@@ -4,7 +4,7 @@ use sea_orm::{ColumnTrait as _, Condition};
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{code, grant, request, session, token};
-use super::{DAY, SmartState, attempts, authorize, launch};
+use super::{DAY, SmartState, activation, attempts, authorize, contact, launch};
 use crate::sql::Sql;
 use crate::store::StoreError;
 
@@ -20,8 +20,9 @@ pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
     let sessions = session::Entity::delete_many()
         .filter(
             Condition::any()
-                .add(session::Column::Seen.lt(now - config.session_idle))
-                .add(session::Column::Created.lt(now - config.session_life)),
+                // A day longer than they last, so that whoever comes back is told why.
+                .add(session::Column::Seen.lt(now - config.session_idle - DAY))
+                .add(session::Column::Created.lt(now - config.session_life - DAY)),
         )
         .exec(connection)
         .await?;
@@ -50,9 +51,13 @@ pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
         .await?;
     let attempts = attempts::sweep(connection, now).await?;
     let launches = launch::sweep(connection, now).await?;
+    let codes_typed = activation::sweep(connection, now).await?;
+    let links = contact::sweep(connection, now).await?;
     tx.commit().await?;
     Ok(attempts
         + launches
+        + codes_typed
+        + links
         + sessions.rows_affected
         + requests.rows_affected
         + codes.rows_affected

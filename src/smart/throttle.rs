@@ -36,6 +36,12 @@ const MOST_ENTRIES: usize = 100_000;
 pub enum Kind {
     Person,
     Client,
+    /// Activation codes.
+    Activation,
+    /// Reset links.
+    Reset,
+    /// Letters that somebody signed in has sent.
+    Mail,
 }
 
 #[derive(Clone, Copy, Debug)]

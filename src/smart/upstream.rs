@@ -10,6 +10,7 @@ mod matching;
 mod provider;
 
 use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use axum_extra::extract::CookieJar;
 use serde::{Deserialize, Serialize};
@@ -112,13 +113,14 @@ pub(super) async fn back(
     State(state): State<SmartState>,
     RawQuery(query): RawQuery,
     jar: CookieJar,
+    headers: HeaderMap,
 ) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
     let journey = sessions::journey(&state, &jar);
     let journey = journey.and_then(|text| serde_json::from_str(&text).ok());
     // Whatever comes of it, it was this journey's only return.
     let jar = sessions::forget_journey(&state, jar);
-    match arrive(&state, journey, &params, jar.clone()).await {
+    match arrive(&state, journey, &params, jar.clone(), &headers).await {
         Ok(response) => response,
         Err(error) => (jar, error.page(&state)).into_response(),
     }
@@ -129,6 +131,7 @@ async fn arrive(
     journey: Option<Journey>,
     params: &Params,
     jar: CookieJar,
+    headers: &HeaderMap,
 ) -> Result<Response, PageError> {
     let journey = journey.ok_or(UpstreamError::Journey)?;
     let given = params.first("state").unwrap_or_default();
@@ -164,7 +167,7 @@ async fn arrive(
         return Err(PageError::OtherAccount);
     }
     tracing::info!(account, provider = provider.id, "signed in with a provider");
-    let jar = sessions::start(state, jar, &account).await?;
+    let jar = sessions::start(state, jar, &account, headers).await?;
     let target = match &*journey.request {
         "" => "/apps".to_owned(),
         id => format!("/auth/record?request={id}"),

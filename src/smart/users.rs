@@ -1,5 +1,7 @@
 //! Accounts: who may sign in, and whose records they may open.
 
+mod activated;
+
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
@@ -16,6 +18,8 @@ use crate::fhir::definitions::definitions;
 use crate::sql::Sql;
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
+
+pub(super) use activated::{NewAccount, chosen_username, has_own_account, insert_activated};
 
 /// What an account is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +137,10 @@ pub enum UserError {
     Password(#[from] PasswordError),
     #[error("{0} is no FHIR id: 1 to 64 letters, digits, '-' or '.'")]
     Id(String),
+    #[error("an e-mail address cannot be a username")]
+    IsAddress,
+    #[error("a number of the record, or a birth date, cannot be a username")]
+    IsIdentifier,
     #[error("a patient needs the id of their Patient resource")]
     NoPatient,
     #[error("a representative needs the ids of the Patient and of the RelatedPerson they are")]
@@ -192,17 +200,10 @@ pub async fn add(store: &Store, new: NewUser) -> Result<RegisteredUser, UserErro
         practitioner: Set(new.practitioner.clone()),
         created: Set(store.clock().now()),
         disabled: Set(None),
+        must_change: Set(None),
     };
     let tx = store.begin().await?;
-    match account::Entity::insert(row)
-        .exec_without_returning(tx.connection())
-        .await
-    {
-        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
-            return Err(UserError::Taken(username));
-        }
-        other => other?,
-    };
+    insert(tx.connection(), row, &username).await?;
     for own in &new.records {
         insert_record(tx.connection(), &id, own).await?;
     }
@@ -215,6 +216,22 @@ pub async fn add(store: &Store, new: NewUser) -> Result<RegisteredUser, UserErro
         practitioner: new.practitioner,
         patients: new.records.into_iter().map(|own| own.patient).collect(),
     })
+}
+
+async fn insert(
+    connection: &impl ConnectionTrait,
+    row: account::ActiveModel,
+    username: &str,
+) -> Result<(), UserError> {
+    match account::Entity::insert(row)
+        .exec_without_returning(connection)
+        .await
+    {
+        Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
+            Err(UserError::Taken(username.to_owned()))
+        }
+        other => Ok(other.map(|_| ())?),
+    }
 }
 
 /// Ids of the RelatedPersons of a patient (id).
@@ -289,17 +306,49 @@ pub async fn set_password(store: &Store, username: &str, password: &str) -> Resu
     let account = find_by_username(tx.connection(), username)
         .await?
         .ok_or_else(unknown)?;
-    account::Entity::update_many()
-        .col_expr(account::Column::Password, Expr::value(hash))
-        .filter(account::Column::Id.eq(account.id.clone()))
-        .exec(tx.connection())
-        .await?;
-    session::Entity::delete_many()
-        .filter(session::Column::Account.eq(account.id.clone()))
-        .exec(tx.connection())
-        .await?;
+    replace_password(tx.connection(), &account.id, hash, None).await?;
     attempts::forget(tx.connection(), &account.id).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Has the holder of an account choose another password before anything else, because somebody else
+/// knows the one it has.
+pub async fn require_new_password(store: &Store, username: &str) -> Result<(), UserError> {
+    let tx = store.begin().await?;
+    let account = find_by_username(tx.connection(), username)
+        .await?
+        .ok_or_else(|| UserError::Unknown(username.to_owned()))?;
+    account::Entity::update_many()
+        .col_expr(
+            account::Column::MustChange,
+            Expr::value(store.clock().now()),
+        )
+        .filter(account::Column::Id.eq(account.id))
+        .exec(tx.connection())
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Puts the hash of a new password into an account and ends its sessions, but for one (its hash).
+pub(super) async fn replace_password(
+    connection: &impl ConnectionTrait,
+    account: &str,
+    hash: String,
+    kept: Option<&[u8]>,
+) -> Result<(), DbErr> {
+    account::Entity::update_many()
+        .col_expr(account::Column::Password, Expr::value(hash))
+        .col_expr(account::Column::MustChange, Expr::value(None::<i64>))
+        .filter(account::Column::Id.eq(account))
+        .exec(connection)
+        .await?;
+    let mut others = session::Entity::delete_many().filter(session::Column::Account.eq(account));
+    if let Some(kept) = kept {
+        others = others.filter(session::Column::Hash.ne(kept.to_vec()));
+    }
+    others.exec(connection).await?;
     Ok(())
 }
 

@@ -105,6 +105,12 @@ impl Language {
     }
 }
 
+/// Path and query of the page that is being answered, when asking for it again is harmless.
+#[must_use]
+pub fn page_here() -> Option<String> {
+    HERE.try_with(|here| here.again.clone()).ok().flatten()
+}
+
 /// Middleware around pages: finds the language and keeps a choice in a cookie. The state says whether
 /// the pages are served over https.
 pub async fn choose(

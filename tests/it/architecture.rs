@@ -28,6 +28,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         &["texts::language", "smart", "rest", "observe", "app"],
     ),
     ("reqwest", &["smart"]),
+    ("lettre", &["smart::mail"]),
     ("std::env::var", &["config"]),
 ];
 

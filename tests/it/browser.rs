@@ -1,6 +1,7 @@
 //! Apps and people in a real browser: the npm `fhirclient` library as a SMART app in chromium,
 //! against `candor serve` as it is delivered.
 
+mod accounts;
 mod app;
 mod chromium;
 mod hospital;

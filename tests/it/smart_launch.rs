@@ -14,7 +14,7 @@ use crate::smart_support::{App, Browser, PASSWORD, Sent, Server, each_smart_data
 const SCOPE: &str = "openid fhirUser launch offline_access user/*.rs patient/Patient.rs";
 
 /// An access token of a backend with this scope.
-async fn backend_token(server: &Server, scope: &str) -> String {
+pub async fn backend_token(server: &Server, scope: &str) -> String {
     let own = key(Algorithm::ES384, "k1");
     let set = json!({"keys": [own.public]}).to_string();
     let client = backend(server, ClientKeys::Value(set), scope).await;

@@ -8,7 +8,7 @@ use candor::clock::{Clock, Millis};
 use candor::fhir::definitions::definitions;
 use candor::smart::clients::{self, ClientKind, NewClient, RegisteredClient};
 use candor::smart::users::{self, NewRecord, NewUser, RegisteredUser, Role};
-use candor::smart::{SmartConfig, SmartState, router};
+use candor::smart::{MailSettings, SmartConfig, SmartState, router};
 use candor::store::{Method, Op, Origin, Store, StoreOptions};
 use candor::visibility::ViewerClass;
 use oauth2::basic::{
@@ -21,11 +21,12 @@ use oauth2::{
     RedirectUrl, RefreshToken, Scope, StandardRevocableToken, StandardTokenResponse, TokenUrl,
 };
 use reqwest::redirect::Policy;
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, Statement};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
+use crate::letters::Letters;
 use crate::support::{Database, TestDatabase};
 
 pub const PASSWORD: &str = "a long walk by the sea";
@@ -38,6 +39,7 @@ pub struct Server {
     pub store: Store,
     pub clock: Clock,
     pub http: reqwest::Client,
+    pub letters: Letters,
     database: TestDatabase,
 }
 
@@ -97,6 +99,11 @@ impl Server {
         config.client_address_header = Some("x-forwarded-for".to_owned());
         config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         change(&mut config);
+        let letters = Letters::default();
+        config.mail = Some(MailSettings {
+            url: format!("file://{}", letters.folder.path().display()),
+            from: "Candor <noreply@candor.example>".to_owned(),
+        });
         let state = SmartState::new(store.clone(), config).await.unwrap();
         let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
@@ -109,6 +116,7 @@ impl Server {
                 .redirect(Policy::none())
                 .build()
                 .unwrap(),
+            letters,
             database,
         }
     }
@@ -152,6 +160,34 @@ impl Server {
             "patient": patient}),
         )
         .await;
+    }
+
+    /// The values of one column, as texts.
+    pub async fn column(&self, select: &str) -> Vec<String> {
+        let reader = self.store.reader();
+        let rows = reader
+            .query_all_raw(Statement::from_string(self.store.backend(), select))
+            .await
+            .unwrap();
+        rows.iter()
+            .map(|row| row.try_get_by_index(0).unwrap())
+            .collect()
+    }
+
+    /// Gives an account a confirmed address, as its holder does.
+    pub async fn confirm_email(&self, username: &str, address: &str) {
+        let browser = Browser::new(self);
+        let login = self.url("/login?next=/settings/email");
+        let login = browser.open(&login).await.page();
+        let settings = browser.sign_in(&login, username, PASSWORD).await.page();
+        let mut form = settings.form("/settings/email");
+        form.set("email", address);
+        form.set("current", PASSWORD);
+        browser.submit(&form).await.page();
+        let letter = self.letters.next_to(address).await;
+        let page = Browser::new(self);
+        let form = page.open(&letter.link()).await.page().form("/confirm");
+        assert_eq!(page.submit(&form).await.page().status, 200);
     }
 
     /// One statement, as another process would run it.

@@ -125,6 +125,7 @@ pub(super) async fn account(
             practitioner: Set(None),
             created: Set(state.now()),
             disabled: Set(None),
+            must_change: Set(None),
         };
         account::Entity::insert(row)
             .exec_without_returning(tx.connection())

@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::tools::folder;
+use crate::letters::Letters;
 use crate::support::{Database, TestDatabase};
 
 /// When everything in the record was issued.
@@ -24,6 +25,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub struct Hospital {
     /// `http://127.0.0.1:port`, which is also the origin of its pages.
     pub origin: String,
+    pub letters: Letters,
     database: TestDatabase,
     child: Child,
     client: reqwest::Client,
@@ -33,10 +35,19 @@ impl Hospital {
     /// Starts the server with its clock at [`T0`], writes the record, makes Ana's account.
     pub async fn open(database: Database) -> Self {
         let database = TestDatabase::create(database).await;
+        let letters = Letters::default();
         let mut child = command(&database.url, &["serve", "--test-clock"])
             .env("CANDOR_BIND", "127.0.0.1:0")
             .env("CANDOR_JURISDICTION", "US-KY")
             .env("CANDOR_LOG", "info")
+            .env(
+                "CANDOR_MAIL_URL",
+                format!("file://{}", letters.folder.path().display()),
+            )
+            .env(
+                "CANDOR_MAIL_FROM",
+                "Valley Hospital <noreply@valley.example>",
+            )
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -58,6 +69,7 @@ impl Hospital {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let hospital = Self {
             origin,
+            letters,
             database,
             child,
             client: reqwest::Client::new(),
@@ -94,6 +106,24 @@ impl Hospital {
         let url = format!("{}/_test/clock", self.origin);
         let answer = self.client.put(url).json(&json!({"now": now})).send().await;
         assert_eq!(answer.unwrap().status(), 200);
+    }
+
+    /// An activation code for a patient, from the EHR, and the link with it.
+    pub async fn activation_code(&self, patient: &str) -> (String, String) {
+        let backend = Backend::register(self, "__activation-codes").await;
+        let token = backend.token(self, "__activation-codes").await;
+        let url = format!("{}/ehr/activation-codes", self.origin);
+        let body = json!({"patient": patient});
+        let answer = self
+            .client
+            .post(url)
+            .bearer_auth(token)
+            .json(&body)
+            .send()
+            .await;
+        let answer: Value = answer.unwrap().json().await.unwrap();
+        let text = |key: &str| answer[key].as_str().unwrap().to_owned();
+        (text("code"), text("link"))
     }
 
     /// `candor client add` for a public app: its `client_id`.

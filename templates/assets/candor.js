@@ -1,0 +1,72 @@
+// Makes pages nicer where scripts run; none needs it.
+'use strict';
+(() => {
+  // An activation code in a link stands in the fragment, which is sent to nobody.
+  const code = document.getElementById('code');
+  if (code && location.hash.length > 1) {
+    code.value = decodeURIComponent(location.hash.slice(1));
+    history.replaceState(null, '', location.pathname + location.search);
+  }
+
+  const dialog = document.getElementById('idle');
+  if (!dialog) return;
+  // A page that the browser kept may be from before signing out.
+  addEventListener('pageshow', (event) => { if (event.persisted) location.reload(); });
+
+  const form = dialog.querySelector('form');
+  const address = form.getAttribute('action');
+  const warning = Number(dialog.dataset.warning) * 1000;
+  const end = warning + Number(dialog.dataset.left) * 1000;
+  const title = document.title;
+  let used = Date.now();
+  let told = used;
+  let touched = false;
+  let busy = false;
+  for (const kind of ['keydown', 'pointerdown', 'input', 'scroll']) {
+    addEventListener(kind, () => { touched = true; }, { passive: true });
+  }
+
+  const leave = () => {
+    document.body.hidden = true;
+    location.replace(dialog.dataset.out);
+  };
+  const stay = async () => {
+    busy = true;
+    const body = new URLSearchParams({ form: form.elements.form.value, quiet: 'yes' });
+    try {
+      const answer = await fetch(address, { method: 'POST', body, credentials: 'same-origin' });
+      if (answer.status === 401) return leave();
+      if (answer.ok) {
+        used = told = Date.now();
+        touched = false;
+        if (dialog.open) dialog.close();
+        document.title = title;
+      }
+    } catch { /* Tried again with the next second. */ } finally { busy = false; }
+  };
+  form.addEventListener('submit', (event) => { event.preventDefault(); stay(); });
+  dialog.addEventListener('cancel', (event) => { event.preventDefault(); stay(); });
+
+  // Another tab may have been used meanwhile.
+  const warn = async () => {
+    busy = true;
+    try {
+      const answer = await fetch(address + '/left', { credentials: 'same-origin' });
+      const left = (await answer.json()).left * 1000;
+      if (left <= 0) return leave();
+      used = Date.now() - (end - left);
+      if (Date.now() - used >= warning) {
+        document.title = dialog.dataset.title + ' – ' + title;
+        dialog.showModal();
+      }
+    } catch { /* The end comes all the same. */ } finally { busy = false; }
+  };
+  setInterval(() => {
+    const now = Date.now();
+    if (busy) return;
+    if (now - used >= end) return leave();
+    if (dialog.open) return;
+    if (touched && now - told >= 60000) return stay();
+    if (now - used >= warning) return touched ? stay() : warn();
+  }, 1000);
+})();
