@@ -104,7 +104,10 @@ impl RestState {
 
     /// The CapabilityStatement: the same for everybody, made once for each set of search parameters.
     async fn metadata(&self) -> Result<Bytes, RestError> {
-        self.store.learn().await?;
+        // The statement needs no database: what was learnt last does when there is none.
+        if let Err(error) = self.store.learn().await {
+            tracing::warn!(%error, "search parameters of this server could not be read");
+        }
         let custom = self.store.custom();
         if let Some(known) = &*self.metadata.load()
             && known.0 == custom.generation

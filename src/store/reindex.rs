@@ -391,9 +391,15 @@ impl Reindexer {
         writer.run(on).await?;
         let mut sql = Sql::default();
         let more = i64::try_from(rows.len()).unwrap_or(0);
+        // What is written from now on brings its own rows: a type whose last batch was not full is done,
+        // or a steady writer would be followed for ever.
+        let last = match ids.last() {
+            Some(last) if ids.len() == BATCH => *last,
+            _ => i64::MAX,
+        };
         let values = [
             sql.bind(job.at.0),
-            sql.bind(ids.last().copied().unwrap_or_default()),
+            sql.bind(last),
             sql.bind(job.done + more),
             sql.bind(self.store.clock().now()),
             sql.bind(job.id),

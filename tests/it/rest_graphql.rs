@@ -56,7 +56,7 @@ fn an_example() -> Value {
         "birthDate": "1974-12-25",
         "_birthDate": {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/patient-birthTime",
             "valueDateTime": "1974-12-25T14:35:45-05:00"}]},
-        "extension": [{"url": "http://example.org/weight", "valueDecimal": 1.50}],
+        "extension": [{"url": "http://example.org/weight", "valueDecimal": serde_json::from_str::<Value>("1.50").unwrap()}],
         "managingOrganization": {"reference": "#o"},
         "contained": [{"resourceType": "Organization", "id": "o", "name": "Clinic"}],
     })

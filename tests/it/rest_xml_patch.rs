@@ -32,7 +32,7 @@ fn a_full_patient() -> Value {
         "resourceType": "Patient", "id": "p",
         "text": {"status": "generated", "div":
             "<div xmlns=\"http://www.w3.org/1999/xhtml\"><!-- kept --><p>Ana &amp; co</p></div>"},
-        "extension": [{"url": "http://example.org/weight", "valueDecimal": 1.50}],
+        "extension": [{"url": "http://example.org/weight", "valueDecimal": serde_json::from_str::<Value>("1.50").unwrap()}],
         "active": true,
         "name": [
             {"use": "official", "family": "Ruiz", "given": ["Ana", "Maria"]},

@@ -183,6 +183,15 @@ pub(super) fn emit_node(kind: ParamKind, node: &Node<'_>, sink: &mut impl Sink) 
                 let (low, high) = date.range();
                 sink.date(low, high);
             }
+            (ParamKind::Number, Node::Integer(number)) => {
+                emit(kind, Shape::Number, &Value::from(*number), sink);
+            }
+            (ParamKind::Number, Node::Decimal(number)) => {
+                // A number in text is one in JSON.
+                if let Ok(number) = serde_json::from_str(&number.to_string()) {
+                    emit(kind, Shape::Number, &number, sink);
+                }
+            }
             _ => {}
         }
         return;
