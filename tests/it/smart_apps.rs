@@ -13,6 +13,14 @@ const DAY: i64 = 86_400_000;
 /// The page of apps, after signing in.
 async fn apps(server: &Server, browser: &Browser, username: &str) -> Page {
     let page = browser.open(&server.url("/apps")).await.page();
+    // Idle for too long: the page says so, and leads to the sign-in.
+    let page = match page.url.path() {
+        "/signed-out" => browser
+            .open(&server.url("/login?next=%2Fapps"))
+            .await
+            .page(),
+        _ => page,
+    };
     if page.url.path() == "/login" {
         return browser.sign_in(&page, username, PASSWORD).await.page();
     }

@@ -9,6 +9,8 @@ mod requests;
 
 use crate::rest_support::{Answer, Api, SYSTEM, patient};
 use crate::support::Database;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use data::Twins;
 use requests::{Generator, Request};
 
@@ -143,6 +145,24 @@ fn normal(answer: &Answer) -> String {
         // Bytes are compared as they came unless something had to be put aside.
         if value != before {
             body = value.to_string();
+        }
+    }
+    // GraphQL's connections wrap the query that goes on, its cursor included.
+    for name in ["first", "previous", "next", "last"] {
+        let label = format!("\"{name}\":\"");
+        let mut rest = 0;
+        while let Some(at) = body.get(rest..).and_then(|text| text.find(&label)) {
+            let start = rest + at + label.len();
+            let end = start + body[start..].find('"').unwrap_or(0);
+            let query = URL_SAFE_NO_PAD
+                .decode(&body[start..end])
+                .unwrap_or_default();
+            if let Ok(query) = String::from_utf8(query)
+                && query.contains("_cursor=")
+            {
+                body.replace_range(start..end, &query);
+            }
+            rest = start;
         }
     }
     // The same in XML and in the entries of a batch.
