@@ -99,9 +99,12 @@ const commands = {
     const allow = form(fields(consent.body, "/auth/consent"));
     allow.set("action", "allow");
     const end = await open(`${server}/auth/consent`, { method: "POST", body: allow });
-    if (!end.away) throw new Error(`still on a page: ${end.status} ${end.body.slice(0, 2000)}`);
+    // A page that sends the browser on: a form must not be answered with a redirect to another origin.
+    const refresh = end.body?.match(/http-equiv="refresh" content="0;url=([^"]*)"/)?.[1].replaceAll("&#38;", "&");
+    const away = end.away ?? (refresh && new URL(refresh));
+    if (!away) throw new Error(`still on a page: ${end.status} ${end.body.slice(0, 2000)}`);
     return token(server, {
-      grant_type: "authorization_code", code: end.away.searchParams.get("code"), client_id: client,
+      grant_type: "authorization_code", code: away.searchParams.get("code"), client_id: client,
       redirect_uri: "http://127.0.0.1/done", code_verifier: verifier,
     });
   },

@@ -1,11 +1,14 @@
 // What benches/shapes measures: the queries that US Core apps and population users send, each on
 // several servers, request by request in turns, over one connection each. Prints Markdown.
 //   node benches/shapes.mjs CONFIG [--requests N] [--plans FILE] [--only TEXT]
-// CONFIG is JSON: [{name, url, system, app, patient}] with bearer tokens; the servers come in pairs,
+// CONFIG is JSON: [{name, url, system, app, patient, key}] with bearer tokens and the key of the client
+// "load", whose tokens do not live as long as this runs; the servers come in pairs,
 // the smaller hospital first, and what the smaller one holds the larger one holds as well. `app` is the
 // token of an app of `patient`. A shape's p50 is the median over several patients' records.
+import { execFileSync } from "node:child_process";
 import { request, Agent } from "node:http";
 import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
 // [who, query]. {p} patient, {mrn} their record number, {family} {gender} {birth}, {e} an encounter of
 // theirs, {o} one Observation, {os} twenty of them, {org} {doc} who served the encounter.
@@ -147,6 +150,14 @@ function get(server, token, path) {
   });
 }
 
+// A token of a backend lives five minutes.
+function renew(server) {
+  if (!server.key || Date.now() - (server.renewed ?? 0) < 120_000) return;
+  server.renewed = Date.now();
+  const tool = fileURLToPath(new URL("load.mjs", import.meta.url));
+  server.system = execFileSync(process.execPath, [tool, "backend", server.url, "load", server.key, "system/*.cruds"]).toString().trim();
+}
+
 async function json(server, path) {
   const answer = await get(server, server.system, path);
   if (answer.status !== 200) throw new Error(`${server.name} ${path}: ${answer.status} ${answer.body.toString().slice(0, 500)}`);
@@ -232,6 +243,7 @@ async function main() {
   for (const [who, query] of SHAPES) {
     if (!`${who} ${query}`.includes(only)) continue;
     let row = `| ${who} | \`${query.replaceAll("|", "\\|") || "?"}\` |`;
+    servers.forEach(renew);
     for (const pair of pairs) {
       const turns = pair.map((server) => ({ server, times: [], results: new Set(), token: who === "app" ? server.app : server.system }));
       for (const turn of turns) {
