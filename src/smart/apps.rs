@@ -275,13 +275,10 @@ async fn remove(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
     let Some(session) = sessions::load(state, jar).await? else {
         return Ok(see_other(&state.path("/login")));
     };
-    if !session.posted(headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = session.form(headers, body)?;
     let id = params.first("grant").unwrap_or_default();
     let tx = state.store().begin().await?;
     let own = grants::find_standing(tx.connection(), id)

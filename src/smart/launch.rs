@@ -6,7 +6,7 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::clients::{self, ClientKind};
 use super::entities::{account, grant, request};
 use super::json::Json;
-use super::token::{NO_STORE, oauth_error, unavailable};
+use super::token::{NO_STORE, bearer_error, oauth_error, unavailable};
 use super::viewer::{self, AuthError};
 use super::{MINUTE, SECOND, SmartState, bearer, is_fhir_id, secret, users};
 use crate::clock::Millis;
@@ -184,12 +184,7 @@ impl IntoResponse for RouteError {
                 "Bearer error=\"insufficient_scope\", scope=\"launch\"",
             ),
         };
-        let mut response = oauth_error(status, code, &words);
-        response.headers_mut().insert(
-            header::WWW_AUTHENTICATE,
-            HeaderValue::from_static(challenge),
-        );
-        response
+        bearer_error(status, code, &words, challenge)
     }
 }
 

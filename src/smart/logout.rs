@@ -39,14 +39,11 @@ async fn sign_out(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
     let away = see_other(&state.path("/signed-out"));
     let Some(session) = sessions::load(state, &jar).await? else {
         return Ok(away);
     };
-    if !session.posted(headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    session.form(headers, body)?;
     let jar = sessions::end(state, jar).await?;
     tracing::info!(account = session.account.id, "signed out");
     Ok((jar, away).into_response())

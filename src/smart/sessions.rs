@@ -16,6 +16,7 @@ use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryF
 
 use super::entities::{account, session};
 use super::pages::PageError;
+use super::params::Params;
 use super::{DAY, SECOND, SmartState, agent, secret, users};
 use crate::clock::Millis;
 use crate::store::StoreError;
@@ -45,6 +46,19 @@ impl Session {
     #[must_use]
     pub fn form_token(&self) -> String {
         secret::form_token(&self.cookie)
+    }
+
+    /// What was posted, if it came from a form of this browser's own.
+    ///
+    /// # Errors
+    /// [`PageError::Foreign`] for anything else.
+    pub(super) fn form(&self, headers: &HeaderMap, body: &[u8]) -> Result<Params, PageError> {
+        let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
+        if self.posted(headers, params.first("form")) {
+            Ok(params)
+        } else {
+            Err(PageError::Foreign)
+        }
     }
 
     /// Whether a posted form is one of this browser's own.

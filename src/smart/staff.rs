@@ -68,13 +68,10 @@ async fn help(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
     let Some(session) = sessions::load(state, jar).await? else {
         return Ok(gate::to_login(state, "/staff/reset"));
     };
-    if !session.posted(headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = session.form(headers, body)?;
     if !is_helper(&session) {
         return Err(PageError::Role);
     }

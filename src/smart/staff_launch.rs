@@ -16,7 +16,6 @@ use super::entities::client;
 use super::launch::{self, LaunchContext};
 use super::names::human_name;
 use super::pages::{Forms, Frame, PageError, page, see_other};
-use super::params::Params;
 use super::sessions::Session;
 use super::users::Role;
 use super::{SmartState, is_fhir_id, sessions};
@@ -133,10 +132,7 @@ async fn answer(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
-    if !session.posted(headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = session.form(headers, body)?;
     let viewer = viewer(session);
     let Some(patient) = params.first("patient").filter(|id| is_fhir_id(id)) else {
         let query = params.first("query").unwrap_or_default().trim();

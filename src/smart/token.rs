@@ -133,6 +133,21 @@ pub(super) fn oauth_error(status: StatusCode, code: &str, description: &str) -> 
     (status, NO_STORE, Json(body)).into_response()
 }
 
+/// An OAuth error answer to whoever came with a bearer token, or without one (RFC 6750 section 3).
+pub(super) fn bearer_error(
+    status: StatusCode,
+    code: &str,
+    description: &str,
+    challenge: &'static str,
+) -> Response {
+    let mut response = oauth_error(status, code, description);
+    response.headers_mut().insert(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static(challenge),
+    );
+    response
+}
+
 /// Headers of every answer that may hold a token (RFC 6749 section 5.1).
 pub(super) const NO_STORE: [(header::HeaderName, &str); 2] = [
     (header::CACHE_CONTROL, "no-store"),

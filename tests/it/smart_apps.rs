@@ -130,6 +130,25 @@ async fn the_page_says_what_was_read_last_and_no_read_costs_a_write(server: Serv
     assert!(body.contains("Everything it may see"), "{body}");
 }
 
+async fn a_year_ends_for_a_token_that_was_just_used(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
+    let user = server.add_patient().await;
+    let mut tokens = app.connect(server, &user, ALL, |form| form.set("long", "year")).await;
+    // Used all along, so that nothing but the year is over.
+    for _ in 0..6 {
+        server.advance(60 * DAY);
+        tokens = app.refresh(tokens.refresh_token().unwrap(), "").await.unwrap();
+    }
+    server.advance(5 * DAY - DAY / 144);
+    let last = app.refresh(tokens.refresh_token().unwrap(), "").await.unwrap();
+    let token = last.access_token().secret();
+    assert!(authenticate(&server.state, token).await.is_ok());
+    assert!(authenticate(&server.state, token).await.is_ok());
+    server.advance(DAY / 72);
+    assert!(authenticate(&server.state, token).await.is_err());
+    assert!(app.refresh(last.refresh_token().unwrap(), "").await.is_err());
+}
+
 async fn what_ended_is_listed_for_twelve_months(server: Server) {
     let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;

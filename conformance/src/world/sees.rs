@@ -22,12 +22,16 @@ impl World {
             StatusCode::NOT_FOUND => false,
             // Whom a level keeps from a whole type cannot grant it: then every id is refused alike.
             StatusCode::FORBIDDEN => {
-                let unknown = self.get(who, &format!("{type_name}/no-such-id")).await?;
+                self.looks_unknown(who, type_name, id).await?;
+                let ask = async |id: &str| self.get(who, &format!("{type_name}?_id={id}")).await;
+                let (hidden, never) = (ask(id).await?, ask("no-such-id").await?);
                 ensure!(
-                    unknown.status == read.status && unknown.text == read.text,
-                    "{path}: refused otherwise than an id that never existed"
+                    hidden.status == StatusCode::FORBIDDEN,
+                    "{path} is searched for"
                 );
-                return Ok(false);
+                return self
+                    .same(&hidden, &never, id, "no-such-id", &path)
+                    .map(|()| false);
             }
             other => bail!("read {path}: {other} {}", short(&read.text)),
         };

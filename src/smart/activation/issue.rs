@@ -3,7 +3,7 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::super::events::{self, Event};
 use super::super::json::Json;
 use super::super::scopes::ACTIVATION_CODES as SCOPE;
-use super::super::token::{NO_STORE, oauth_error, unavailable};
+use super::super::token::{NO_STORE, bearer_error, oauth_error, unavailable};
 use super::super::viewer::{self, AuthError};
 use super::super::{SmartState, bearer, is_fhir_id};
 use crate::clock::instant;
@@ -65,12 +65,7 @@ impl IntoResponse for RouteError {
                 "Bearer error=\"insufficient_scope\", scope=\"__activation-codes\"",
             ),
         };
-        let mut response = oauth_error(status, code, &words);
-        response.headers_mut().insert(
-            header::WWW_AUTHENTICATE,
-            HeaderValue::from_static(challenge),
-        );
-        response
+        bearer_error(status, code, &words, challenge)
     }
 }
 

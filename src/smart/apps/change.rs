@@ -144,13 +144,10 @@ async fn change(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
     let Some(session) = sessions::load(state, jar).await? else {
         return Ok(see_other(&state.path("/login")));
     };
-    if !session.posted(headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = session.form(headers, body)?;
     let Some(grant) = own(state, &session, params.first("grant")).await? else {
         return Ok(see_other(&state.path("/apps")));
     };

@@ -9,7 +9,6 @@ use axum_extra::extract::CookieJar;
 
 use super::developer;
 use crate::smart::pages::{Forms, Frame, PageError, page, see_other};
-use crate::smart::params::Params;
 use crate::smart::registrations::{self, Registration};
 use crate::smart::sessions::Session;
 use crate::smart::{SmartState, clients};
@@ -117,10 +116,7 @@ async fn rotate(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
-    if !session.posted(headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = session.form(headers, body)?;
     let wanted = params.first("client").unwrap_or_default();
     let reader = state.store().reader();
     let zone = &state.config().time_zone;

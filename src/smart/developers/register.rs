@@ -18,7 +18,6 @@ use crate::smart::clients::{
 };
 use crate::smart::facts::{Facts, QUESTIONS};
 use crate::smart::pages::{Forms, Frame, PageError, page};
-use crate::smart::params::Params;
 use crate::smart::register::DEFAULT_SCOPE;
 use crate::smart::registrations::{self, Origin};
 use crate::smart::sessions::Session;
@@ -138,10 +137,7 @@ async fn register(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
-    if !session.posted(headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = session.form(headers, body)?;
     let text = |name: &'static str| params.first(name).unwrap_or_default().trim().to_owned();
     let filled = Filled {
         name: text("name"),

@@ -107,13 +107,10 @@ async fn end(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
     let Some(session) = sessions::load(state, jar).await? else {
         return Ok(gate::to_login(state, "/settings/sessions"));
     };
-    if !session.posted(headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = session.form(headers, body)?;
     let account = &session.account.id;
     let own = session.hash();
     let wanted = params.first("session");

@@ -138,13 +138,10 @@ async fn change(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(&parts.headers, body).map_err(|_| PageError::Foreign)?;
     let Some(session) = sessions::load(state, &jar).await? else {
         return Ok(gate::to_login(state, "/settings/email"));
     };
-    if !session.posted(&parts.headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = session.form(&parts.headers, body)?;
     let account = &session.account.id;
     let is_removal = params.first("action") == Some("remove");
     let address = params.first("email").unwrap_or_default().trim();

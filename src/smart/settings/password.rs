@@ -122,13 +122,10 @@ async fn change(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(&parts.headers, body).map_err(|_| PageError::Foreign)?;
     let Some(session) = sessions::load(state, &jar).await? else {
         return Ok(gate::to_login(state, "/settings/password"));
     };
-    if !session.posted(&parts.headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = session.form(&parts.headers, body)?;
     let again = |problem: String, field| Ok(show(state, &session, &params, Some((problem, field))));
     let account = &session.account;
     let text = |name: &'static str| params.first(name).unwrap_or_default();
