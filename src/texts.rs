@@ -27,6 +27,7 @@ macro_rules! catalogue {
             include_str!(concat!("../locales/", $language, "/frame.ftl")),
             include_str!(concat!("../locales/", $language, "/dates.ftl")),
             include_str!(concat!("../locales/", $language, "/sign-in.ftl")),
+            include_str!(concat!("../locales/", $language, "/factors.ftl")),
             include_str!(concat!("../locales/", $language, "/problem.ftl")),
             include_str!(concat!("../locales/", $language, "/release-policy.ftl")),
             include_str!(concat!("../locales/", $language, "/scopes.ftl")),

@@ -26,3 +26,7 @@ leave-words = Nothing was shared.
 leave-no-record = There is no record to connect
 leave-no-record-words = Your account is not linked to a record, or no longer, so no app can read one. Please ask us for help. Nothing was shared.
 leave-link = Go back to “{ $app }”
+problem-half-gone = Sign in again
+problem-half-gone-words = You have ten minutes between your password and the next step. Nothing was changed. Sign in again.
+problem-passkey = We could not sign you in with this passkey
+problem-passkey-words = It is not known here any more, or the request was too old. Go back and try again, or sign in with your password.

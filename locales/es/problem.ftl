@@ -26,3 +26,7 @@ leave-words = No se compartió nada.
 leave-no-record = No hay un expediente para conectar
 leave-no-record-words = Su cuenta no está vinculada a ningún expediente, o dejó de estarlo, así que ninguna aplicación puede leer uno. Pídanos ayuda. No se compartió nada.
 leave-link = Volver a “{ $app }”
+problem-half-gone = Entre de nuevo
+problem-half-gone-words = Tiene diez minutos entre su contraseña y el paso siguiente. No se cambió nada. Entre de nuevo.
+problem-passkey = No pudimos dejarle entrar con esta llave de acceso
+problem-passkey-words = Ya no se conoce aquí, o la solicitud era demasiado antigua. Vuelva atrás e inténtelo de nuevo, o entre con su contraseña.

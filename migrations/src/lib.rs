@@ -35,6 +35,7 @@ impl MigratorTrait for Migrator {
             step!("0030_old_versions"),
             step!("0050_search_parameters"),
             step!("0051_audit_journal"),
+            step!("0065_factors"),
             step!("0070_consent"),
             step!("0075_upstream"),
         ]

@@ -14,7 +14,9 @@ use super::entities::request;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
 use super::sessions::{AnonymousPost, Session};
-use super::{SECOND, SmartState, authorize, clients, password, sessions, switch, upstream, users};
+use super::{
+    SECOND, SmartState, authorize, clients, factors, password, sessions, switch, upstream, users,
+};
 use crate::texts::Texts;
 
 #[derive(Template)]
@@ -33,6 +35,8 @@ struct LoginPage {
     /// Name and address of providers to sign in with instead.
     providers: Vec<(String, String)>,
     idle_minutes: i64,
+    /// Whether this server has passkeys.
+    has_passkeys: bool,
 }
 
 /// The path of the next page for somebody who answers a request.
@@ -108,6 +112,7 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
         problem: String::new(),
         providers: upstream::offers(state, id),
         idle_minutes: state.config().session_idle / (60 * SECOND),
+        has_passkeys: factors::are_passkeys_possible(state),
     };
     Ok((jar, page(state, StatusCode::OK, Forms::Own, &template)).into_response())
 }
@@ -171,9 +176,7 @@ async fn sign_in(
                     .as_ref()
                     .is_none_or(|request| is_meant(request, &account.id))
                 {
-                    tracing::info!(account = account.id, "signed in");
-                    jar = sessions::start(state, jar, &account.id).await?;
-                    return Ok((jar, see_other(&state.path(&target))).into_response());
+                    return Ok(factors::after_first_step(state, jar, &account, &target).await?);
                 }
                 is_somebody_else = true;
             }
@@ -216,6 +219,7 @@ async fn sign_in(
         problem,
         providers: upstream::offers(state, id),
         idle_minutes: state.config().session_idle / (60 * SECOND),
+        has_passkeys: factors::are_passkeys_possible(state),
     };
     let mut response = (jar, page(state, status, Forms::Own, &template)).into_response();
     if let Some(seconds) = retry_after {

@@ -4,7 +4,7 @@ use sea_orm::{ColumnTrait as _, Condition};
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{code, grant, request, session, token};
-use super::{DAY, SmartState, attempts, authorize, launch};
+use super::{DAY, SmartState, attempts, authorize, factors, launch};
 use crate::sql::Sql;
 use crate::store::StoreError;
 
@@ -50,9 +50,11 @@ pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
         .await?;
     let attempts = attempts::sweep(connection, now).await?;
     let launches = launch::sweep(connection, now).await?;
+    let steps = factors::sweep(connection, now).await?;
     tx.commit().await?;
     Ok(attempts
         + launches
+        + steps
         + sessions.rows_affected
         + requests.rows_affected
         + codes.rows_affected

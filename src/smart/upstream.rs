@@ -20,7 +20,7 @@ pub use provider::UpstreamError;
 
 use super::pages::{PageError, see_other};
 use super::params::Params;
-use super::{SmartState, authorize, login, secret, sessions};
+use super::{SmartState, authorize, factors, login, secret, sessions, users};
 use crate::clock::Millis;
 use crate::config::Provider;
 
@@ -163,13 +163,20 @@ async fn arrive(
     {
         return Err(PageError::OtherAccount);
     }
-    tracing::info!(account, provider = provider.id, "signed in with a provider");
-    let jar = sessions::start(state, jar, &account).await?;
+    let account = users::find_enabled(state.store().reader(), &account)
+        .await?
+        .ok_or(UpstreamError::Disabled)?;
+    tracing::info!(
+        account = account.id,
+        provider = provider.id,
+        "a provider knows them"
+    );
+    // A provider stands for the password. Who has a second step here, or needs one, takes it here.
     let target = match &*journey.request {
         "" => "/apps".to_owned(),
         id => format!("/auth/record?request={id}"),
     };
-    Ok((jar, see_other(&state.path(&target))).into_response())
+    Ok(factors::after_first_step(state, jar, &account, &target).await?)
 }
 
 fn find<'a>(state: &'a SmartState, id: &str) -> Result<&'a Provider, PageError> {
