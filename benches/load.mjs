@@ -49,6 +49,29 @@ function fields(page, action) {
   return found;
 }
 
+// What a backend posts for a token, signed once.
+function assertion(server, client, key, scope) {
+  const part = (value) => base64url(JSON.stringify(value));
+  const claims = {
+    iss: client, sub: client, aud: `${server}/auth/token`,
+    exp: Math.floor(Date.now() / 1000) + 240, jti: base64url(randomBytes(16)),
+  };
+  const text = `${part({ alg: "ES384", typ: "JWT", kid: "load" })}.${part(claims)}`;
+  const signature = sign("sha384", Buffer.from(text), { key: createPrivateKey(readFileSync(key)), dsaEncoding: "ieee-p1363" });
+  return {
+    grant_type: "client_credentials", scope,
+    client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    client_assertion: `${text}.${base64url(signature)}`,
+  };
+}
+
+// Median and 99th percentile of times in ms, in words.
+function spread(took) {
+  const sorted = took.toSorted((a, b) => a - b);
+  const at = (share) => sorted[Math.floor(sorted.length * share)].toFixed(1);
+  return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`;
+}
+
 const commands = {
   // The file that cargo built for a target, from its messages on standard input.
   executable(name) {
@@ -67,19 +90,8 @@ const commands = {
   },
 
   // An access token for a backend (SMART Backend Services).
-  async backend(server, client, key, scope) {
-    const part = (value) => base64url(JSON.stringify(value));
-    const claims = {
-      iss: client, sub: client, aud: `${server}/auth/token`,
-      exp: Math.floor(Date.now() / 1000) + 240, jti: base64url(randomBytes(16)),
-    };
-    const text = `${part({ alg: "ES384", typ: "JWT", kid: "load" })}.${part(claims)}`;
-    const signature = sign("sha384", Buffer.from(text), { key: createPrivateKey(readFileSync(key)), dsaEncoding: "ieee-p1363" });
-    return token(server, {
-      grant_type: "client_credentials", scope,
-      client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-      client_assertion: `${text}.${base64url(signature)}`,
-    });
+  backend(server, client, key, scope) {
+    return token(server, assertion(server, client, key, scope));
   },
 
   // An access token that a patient grants to a public app.
@@ -107,6 +119,37 @@ const commands = {
       grant_type: "authorization_code", code: away.searchParams.get("code"), client_id: client,
       redirect_uri: "http://127.0.0.1/done", code_verifier: verifier,
     });
+  },
+
+  // From GET authorize to the access token, every page in between opened and answered at once, so many
+  // times one after the other.
+  async signing(server, client, username, password, scope, times) {
+    const took = [];
+    for (let number = 0; number < Number(times); number += 1) {
+      const began = performance.now();
+      await commands.patient(server, client, username, password, scope);
+      took.push(performance.now() - began);
+    }
+    return spread(took);
+  },
+
+  // Tokens of client_credentials, so many, eight at a time; the assertions are signed beforehand.
+  async tokens(server, client, key, scope, times) {
+    const waiting = Array.from({ length: Number(times) }, () => form(assertion(server, client, key, scope)).toString());
+    const took = [];
+    const began = performance.now();
+    const work = async () => {
+      for (let body = waiting.pop(); body; body = waiting.pop()) {
+        const at = performance.now();
+        const headers = { "content-type": "application/x-www-form-urlencoded" };
+        const answer = await fetch(`${server}/auth/token`, { method: "POST", headers, body });
+        const text = await answer.text();
+        if (!answer.ok) throw new Error(text);
+        took.push(performance.now() - at);
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, work));
+    return `${Math.round(took.length / ((performance.now() - began) / 1000))}/s, ${spread(took)}`;
   },
 
   // Ids of the patients who have more than so many laboratory results, file by file.
@@ -145,9 +188,7 @@ const commands = {
       if (!(await asked.text()).includes(`"id":"${id}"`)) throw new Error(`result ${number} is not there`);
       took.push(performance.now() - began);
     }
-    took.sort((a, b) => a - b);
-    const at = (share) => took[Math.floor(took.length * share)].toFixed(1);
-    return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, ${took.length} of ${took.length} there at once`;
+    return `${spread(took)}, ${took.length} of ${took.length} there at once`;
   },
 
   // Bundles of valid holds (release-contract.md) on laboratory results and vital signs of everybody but one

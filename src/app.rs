@@ -27,7 +27,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 use front::Front;
 
 use crate::clock::{Clock, Millis};
-use crate::config::{Config, Release};
+use crate::config::{Config, Release, SecondFactor};
 use crate::observe;
 use crate::release::PackSwitch;
 use crate::rest::{AuditLog, AuditWriter};
@@ -163,9 +163,16 @@ impl App {
         config.access_token_life = Millis::from(own.access_token_minutes) * 60_000;
         config.refresh_token_life = Millis::from(own.refresh_token_days) * 86_400_000;
         config.session_idle = Millis::from(own.session_idle_minutes) * 60_000;
-        // A server that only this machine can reach is a demonstration or a test.
-        config.allow_loopback_jwks =
-            self.config.bind.ip().is_loopback() && self.public_url.starts_with("http://");
+        config.allow_loopback_jwks = own.loopback_jwks;
+        config.staff_needs_second_factor = own.second_factor == SecondFactor::RequiredForStaff;
+        if !config.staff_needs_second_factor {
+            tracing::warn!(
+                "smart.second_factor is optional: staff may sign in with a password alone"
+            );
+        }
+        if let Some(file) = &own.secrets_key_file {
+            config.sealing_key = Some(sealing_key(file)?);
+        }
         SmartState::new(self.store.clone(), config)
             .await
             .context("The authorization server could not start")
@@ -222,6 +229,19 @@ fn store_options(config: &Config, public_url: &str, clock: Clock) -> StoreOption
         clock,
         connections: config.limits.connections,
     }
+}
+
+/// The bytes of `smart.secrets_key_file`.
+fn sealing_key(file: &std::path::Path) -> anyhow::Result<Vec<u8>> {
+    let key = std::fs::read(file)
+        .with_context(|| format!("{} (smart.secrets_key_file) cannot be read", file.display()))?;
+    if key.len() < 32 {
+        anyhow::bail!(
+            "{} (smart.secrets_key_file) has fewer than 32 bytes; make one with: head -c 32 /dev/urandom",
+            file.display()
+        );
+    }
+    Ok(key)
 }
 
 /// `[release]` in the store's words.

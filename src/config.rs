@@ -110,6 +110,12 @@ pub struct Smart {
     pub statement_issuers: Vec<StatementIssuer>,
     /// Fictional patients that developers may sign in as, where registration is open.
     pub sandbox_patients: Vec<SandboxPatient>,
+    /// Who needs more than a password.
+    pub second_factor: SecondFactor,
+    /// File whose bytes secrets in the database are sealed with, beside the database's own secret.
+    pub secrets_key_file: Option<PathBuf>,
+    /// Whether clients' keys may be fetched from this machine, over plain http: for tests.
+    pub loopback_jwks: bool,
     /// The hospitals and clinics behind this server, as the public list has them.
     pub facilities: Vec<Facility>,
     /// OpenID providers that people may sign in with.
@@ -151,6 +157,17 @@ pub struct SandboxPatient {
     pub password: String,
     /// What is to be seen in the record, one sentence.
     pub about: String,
+}
+
+/// Who needs more than a password to sign in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecondFactor {
+    /// Everybody but patients and those who act for them.
+    #[default]
+    RequiredForStaff,
+    /// Nobody: for demonstrations and tests.
+    Optional,
 }
 
 /// A hospital or clinic, for the public list of service base URLs (45 CFR 170.404(b)(2)).
@@ -223,6 +240,9 @@ impl Default for Smart {
             registration: Registration::Closed,
             statement_issuers: Vec::new(),
             sandbox_patients: Vec::new(),
+            second_factor: SecondFactor::default(),
+            secrets_key_file: None,
+            loopback_jwks: false,
             facilities: Vec::new(),
             providers: Vec::new(),
         }
@@ -278,6 +298,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("CANDOR_CHECK_REFERENCES", "fhir.check_references"),
     ("CANDOR_PROVENANCE", "fhir.provenance"),
     ("CANDOR_REGISTRATION", "smart.registration"),
+    ("CANDOR_SECOND_FACTOR", "smart.second_factor"),
     ("CANDOR_AUDIT", "fhir.audit"),
     ("CANDOR_AUDIT_DAYS", "fhir.audit_days"),
     ("CANDOR_BODY_MEGABYTES", "limits.body_megabytes"),

@@ -13,6 +13,7 @@
 pub mod clients;
 pub mod direct;
 pub mod entities;
+pub mod factors;
 pub mod facts;
 pub mod jwks;
 pub mod password;
@@ -138,6 +139,10 @@ pub struct SmartConfig {
     /// How long a token's viewer is remembered, zero for not at all. What any process on the database
     /// revokes works at once, whatever the time.
     pub viewer_cache: Millis,
+    /// Whether everybody who is not on the patient's side needs a second factor.
+    pub staff_needs_second_factor: bool,
+    /// What secrets are sealed with beside the database's own secret.
+    pub sealing_key: Option<Vec<u8>>,
     /// The hospitals and clinics behind this server. Empty: one, of the brand's name.
     pub facilities: Vec<Facility>,
     /// OpenID providers that people may sign in with.
@@ -176,6 +181,8 @@ impl SmartConfig {
             session_idle: 15 * MINUTE,
             session_life: 12 * 60 * MINUTE,
             viewer_cache: MINUTE,
+            staff_needs_second_factor: true,
+            sealing_key: None,
             facilities: Vec::new(),
             providers: Vec::new(),
             registration: Registration::Closed,
@@ -457,6 +464,10 @@ pub fn router(state: SmartState) -> Router {
             "/settings/sessions",
             get(settings::browsers::get).post(settings::browsers::post),
         )
+        .route(
+            "/security",
+            get(factors::security::get).post(factors::security::post),
+        )
         .route("/staff/reset", get(staff::get).post(staff::post))
         .route(
             "/staff/launch",
@@ -478,6 +489,17 @@ pub fn router(state: SmartState) -> Router {
         .route("/login", get(login::get).post(login::post))
         .route("/login/with/{provider}", get(upstream::start))
         .route(upstream::BACK, get(upstream::back))
+        .route(
+            "/auth/factor",
+            get(factors::step::get).post(factors::step::post),
+        )
+        .route(
+            "/auth/factor/enrol",
+            get(factors::enrol::get).post(factors::enrol::post),
+        )
+        .route("/auth/passkey", post(factors::sign_in_with_passkey))
+        .route("/auth/passkey/options", post(factors::sign_in_options))
+        .route("/security/passkey/options", post(factors::add_options))
         .route("/developers", get(developers::get))
         .route("/developers/scopes", get(developers::get_scopes))
         .route(
@@ -504,7 +526,8 @@ pub fn router(state: SmartState) -> Router {
             texts::choose,
         ))
         .route("/assets/candor.css", get(pages::stylesheet))
-        .route("/assets/candor.js", get(pages::script));
+        .route("/assets/candor.js", get(pages::script))
+        .route("/assets/passkey.js", get(factors::script));
     api.merge(pages)
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
         .with_state(state)

@@ -29,6 +29,7 @@ macro_rules! catalogue {
             include_str!(concat!("../locales/", $language, "/sign-in.ftl")),
             include_str!(concat!("../locales/", $language, "/accounts.ftl")),
             include_str!(concat!("../locales/", $language, "/mail.ftl")),
+            include_str!(concat!("../locales/", $language, "/factors.ftl")),
             include_str!(concat!("../locales/", $language, "/problem.ftl")),
             include_str!(concat!("../locales/", $language, "/release-policy.ftl")),
             include_str!(concat!("../locales/", $language, "/scopes.ftl")),

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
-use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use oauth2::{CsrfToken, PkceCodeChallenge};
 use serde_json::{Value, json};
@@ -17,26 +20,54 @@ use crate::world::{Answer, short};
 /// How `private_key_jwt` names itself.
 pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// An ES384 key pair and its JWKS.
-#[derive(Debug)]
+/// A key pair and its JWKS.
 pub struct BackendKey {
-    pkcs8: Vec<u8>,
+    alg: Algorithm,
+    kid: String,
+    private: EncodingKey,
     pub jwks: Value,
 }
 
+impl std::fmt::Debug for BackendKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "BackendKey {:?} {}", self.alg, self.kid)
+    }
+}
+
 impl BackendKey {
-    /// A fresh one.
+    /// A fresh ES384 one.
     pub fn generate() -> Result<Self> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING)?;
-        let pkcs8 = pair.to_pkcs8v1()?.as_ref().to_vec();
-        let point = pair.public_key().as_ref();
-        ensure!(point.len() == 97, "an uncompressed P-384 point");
-        let jwks = json!({"keys": [{
-            "kty": "EC", "crv": "P-384", "alg": "ES384", "use": "sig", "kid": "backend-1",
-            "key_ops": ["verify"],
-            "x": BASE64.encode(&point[1..49]), "y": BASE64.encode(&point[49..]),
-        }]});
-        Ok(Self { pkcs8, jwks })
+        let private = EncodingKey::from_ec_der(pair.to_pkcs8v1()?.as_ref());
+        Self::of(Algorithm::ES384, "backend-1", private)
+    }
+
+    /// A fresh RS384 one.
+    pub fn generate_rsa() -> Result<Self> {
+        let pair = KeyPair::generate(KeySize::Rsa2048)?;
+        let der: Pkcs8V1Der<'_> = pair.as_der()?;
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der.as_ref())
+        );
+        let private = EncodingKey::from_rsa_pem(pem.as_bytes())?;
+        Self::of(Algorithm::RS384, "rsa-1", private)
+    }
+
+    /// An ES384 one from PKCS #8 in PEM, registered under a kid.
+    pub fn read(pem: &[u8], kid: &str) -> Result<Self> {
+        Self::of(Algorithm::ES384, kid, EncodingKey::from_ec_pem(pem)?)
+    }
+
+    fn of(alg: Algorithm, kid: &str, private: EncodingKey) -> Result<Self> {
+        let mut jwk = Jwk::from_encoding_key(&private, alg)?;
+        jwk.common.key_id = Some(kid.to_owned());
+        Ok(Self {
+            alg,
+            kid: kid.to_owned(),
+            private,
+            jwks: json!({"keys": [jwk]}),
+        })
     }
 
     /// A client assertion after SMART Backend Services; `now` in seconds, by the server's clock.
@@ -49,10 +80,9 @@ impl BackendKey {
 
     /// Any claims, signed.
     pub fn sign(&self, claims: &Value) -> Result<String> {
-        let mut header = Header::new(Algorithm::ES384);
-        header.kid = Some("backend-1".to_owned());
-        let key = EncodingKey::from_ec_der(&self.pkcs8);
-        Ok(jsonwebtoken::encode(&header, claims, &key)?)
+        let mut header = Header::new(self.alg);
+        header.kid = Some(self.kid.clone());
+        Ok(jsonwebtoken::encode(&header, claims, &self.private)?)
     }
 }
 
@@ -101,7 +131,8 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    fn of(body: Value) -> Result<Self> {
+    /// Those of a token response.
+    pub fn of(body: Value) -> Result<Self> {
         let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
         let access = text("access_token").with_context(|| format!("no access token: {body}"))?;
         let expires_in = body.get("expires_in").and_then(Value::as_i64);
@@ -177,6 +208,25 @@ pub struct Launch<'a> {
     pub allows: bool,
 }
 
+/// How an authorization request is sent, and what the person changes on the consent page.
+#[derive(Clone, Copy, Default)]
+pub struct How<'a> {
+    /// As a form, not as a link (SMART's `authorize-post`).
+    pub posts: bool,
+    pub choose: Option<&'a Choose>,
+}
+
+/// Changes what a person who allows everything would post on the consent page.
+pub type Choose = dyn Fn(&html::Form, &mut Vec<(String, String)>);
+
+/// A browser: keeps cookies, leaves redirects to us.
+pub fn browser() -> Result<reqwest::Client> {
+    Ok(reqwest::Client::builder()
+        .cookie_store(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?)
+}
+
 /// What came back to the app, and what it needs for the exchange.
 #[derive(Debug, Clone)]
 pub struct Back {
@@ -213,13 +263,22 @@ impl Launch<'_> {
     /// Walks through the pages until the browser is sent back to the app. `changes` replaces
     /// parameters of the authorization request; an empty value leaves the parameter out.
     pub async fn authorize(&self, changes: &[(&str, &str)]) -> Result<Back> {
-        let browser = reqwest::Client::builder()
-            .cookie_store(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        self.authorize_as(changes, &How::default()).await
+    }
+
+    /// The same, asked and answered in a way of one's own.
+    pub async fn authorize_as(&self, changes: &[(&str, &str)], how: &How<'_>) -> Result<Back> {
+        let browser = browser()?;
         let (url, verifier, state) = self.url(changes);
-        let mut answer = browser.get(url.clone()).send().await?;
-        let mut at = url;
+        let mut at = url.clone();
+        let request = if how.posts {
+            at.set_query(None);
+            let form: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+            browser.post(at.clone()).form(&form)
+        } else {
+            browser.get(url)
+        };
+        let mut answer = request.send().await?;
         for _ in 0..12 {
             if answer.status().is_redirection() {
                 let location = answer.headers().get("location");
@@ -265,7 +324,13 @@ impl Launch<'_> {
                 short(&page)
             );
             at = at.join(&form.action)?;
-            let fields = self.fill(form);
+            let mut fields = self.fill(form);
+            if let Some(choose) = how
+                .choose
+                .filter(|_| form.action.ends_with("/auth/consent"))
+            {
+                choose(form, &mut fields);
+            }
             answer = browser.post(at.clone()).form(&fields).send().await?;
         }
         bail!("the launch did not come back to the app")

@@ -5,6 +5,8 @@
 pub struct Form {
     pub action: String,
     pub fields: Vec<Field>,
+    /// Its markup.
+    pub text: String,
 }
 
 /// A control of a form.
@@ -91,6 +93,7 @@ fn form(text: &str) -> Form {
     fields.sort_by_key(|(at, _)| *at);
     Form {
         action: attribute(head, "action").unwrap_or_default(),
+        text: text.to_owned(),
         fields: fields.into_iter().map(|(_, field)| field).collect(),
     }
 }

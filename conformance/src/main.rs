@@ -7,8 +7,11 @@
 
 mod app;
 mod crash;
+mod database;
+mod demo;
 mod fixtures;
 mod fuzz;
+mod g10;
 mod hostile;
 mod html;
 mod release;
@@ -37,6 +40,8 @@ enum Suite {
     Rest,
     /// Authorization.
     Smart,
+    /// The lines of `docs/g10.md`, against `candor demo`.
+    G10,
     /// Hostile input.
     Hostile,
     /// SIGKILL under load; `--rounds` and `--data`.
@@ -98,6 +103,9 @@ async fn main() -> Result<ExitCode> {
     }
     if matches!(arguments.suite, Suite::Smart | Suite::All) {
         smart::run(&worlds(), &mut report).await;
+    }
+    if matches!(arguments.suite, Suite::G10 | Suite::All) {
+        g10::run(&candor, &arguments.database, &mut report).await;
     }
     if matches!(arguments.suite, Suite::Hostile | Suite::All) {
         hostile::run(&worlds(), &mut report).await;

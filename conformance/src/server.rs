@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
+
+use crate::database::Database;
 
 /// Largest body that servers under test take, in 2^20 bytes: small, so that "too large" is cheap.
 pub const BODY_MEGABYTES: usize = 8;
@@ -22,15 +23,8 @@ pub struct Server {
     /// `http://127.0.0.1:port`.
     pub public: String,
     directory: tempfile::TempDir,
-    database: Database,
-}
-
-/// A database of its own, dropped with it.
-#[derive(Debug)]
-struct Database {
-    url: String,
-    /// The URL to create and drop through, and the name; none for SQLite.
-    made: Option<(String, String)>,
+    /// Dropped after the process that is killed with the server.
+    _database: Database,
 }
 
 impl Server {
@@ -47,6 +41,7 @@ impl Server {
             ("CANDOR_JURISDICTION", jurisdiction.to_owned()),
             ("CANDOR_TIMEZONE", "America/Chicago".to_owned()),
             ("CANDOR_BODY_MEGABYTES", BODY_MEGABYTES.to_string()),
+            ("CANDOR_SECOND_FACTOR", "optional".to_owned()),
             ("CANDOR_LOG", "error".to_owned()),
         ];
         let environment: Vec<(String, String)> = environment
@@ -60,7 +55,7 @@ impl Server {
             child,
             public,
             directory,
-            database,
+            _database: database,
         };
         server.wait().await?;
         Ok(server)
@@ -163,45 +158,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.start_kill();
-        if let Some((url, name)) = &self.database.made {
-            // FORCE ends the connections of the server that was just killed.
-            let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-            let _ = std::process::Command::new("psql")
-                .args(["-q", "-X", "-c", &drop, url])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
-        }
-    }
-}
-
-impl Database {
-    async fn new(wanted: &str, directory: &Path) -> Result<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        if wanted == "sqlite" {
-            let url = format!("sqlite://{}/candor.db", directory.display());
-            return Ok(Self { url, made: None });
-        }
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("conformance_{}_{number}", std::process::id());
-        let output = Command::new("psql")
-            .args(["-q", "-X", "-v", "ON_ERROR_STOP=1", "-c"])
-            .arg(format!("CREATE DATABASE {name}"))
-            .arg(wanted)
-            .output()
-            .await
-            .context("psql, which makes the databases, could not be started")?;
-        ensure!(
-            output.status.success(),
-            "psql: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let mut url = url::Url::parse(wanted).context("--database is no URL")?;
-        url.set_path(&name);
-        Ok(Self {
-            url: url.to_string(),
-            made: Some((wanted.to_owned(), name)),
-        })
     }
 }
 
@@ -217,7 +173,8 @@ fn serve(candor: &Path, environment: &[(String, String)], directory: &Path) -> R
         .with_context(|| format!("could not start {}", candor.display()))
 }
 
-fn free_port() -> Result<u16> {
+/// A port that was free a moment ago.
+pub fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .port())

@@ -76,6 +76,7 @@ settings-password-done = Your new password is saved.
 settings-email = E-mail address
 settings-email-none = No e-mail address yet.
 settings-sessions = Where you are signed in
+settings-security-detail = Authenticator app, passkeys, recovery codes
 settings-sessions-detail = See all browsers, and sign them out.
 settings-apps = Connected apps
 settings-apps-detail = See what apps can read, and stop them.

@@ -31,3 +31,7 @@ problem-wait-words = { $seconds ->
     [one] Please wait 1 second, then try again.
    *[other] Please wait { $seconds } seconds, then try again.
 }
+problem-half-gone = Sign in again
+problem-half-gone-words = You have ten minutes between your password and the next step. Nothing was changed. Sign in again.
+problem-passkey = We could not sign you in with this passkey
+problem-passkey-words = It is not known here any more, or the request was too old. Go back and try again, or sign in with your password.

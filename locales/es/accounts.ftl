@@ -76,6 +76,7 @@ settings-password-done = Su contraseña nueva está guardada.
 settings-email = Correo electrónico
 settings-email-none = Todavía no hay un correo electrónico.
 settings-sessions = Dónde tiene la sesión abierta
+settings-security-detail = Aplicación de autenticación, llaves de acceso, códigos de recuperación
 settings-sessions-detail = Vea todos los navegadores y cierre sus sesiones.
 settings-apps = Aplicaciones conectadas
 settings-apps-detail = Vea qué pueden leer las aplicaciones y quíteles el acceso.

@@ -31,3 +31,7 @@ problem-wait-words = { $seconds ->
     [one] Espere 1 segundo e inténtelo de nuevo.
    *[other] Espere { $seconds } segundos e inténtelo de nuevo.
 }
+problem-half-gone = Entre de nuevo
+problem-half-gone-words = Tiene diez minutos entre su contraseña y el paso siguiente. No se cambió nada. Entre de nuevo.
+problem-passkey = No pudimos dejarle entrar con esta llave de acceso
+problem-passkey-words = Ya no se conoce aquí, o la solicitud era demasiado antigua. Vuelva atrás e inténtelo de nuevo, o entre con su contraseña.

@@ -38,6 +38,7 @@ impl MigratorTrait for Migrator {
             step!("0060_activation"),
             step!("0061_mail"),
             step!("0062_sessions"),
+            step!("0065_factors"),
             step!("0070_consent"),
             step!("0075_upstream"),
         ]

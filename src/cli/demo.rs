@@ -15,6 +15,7 @@ use super::serve::wait_for_signal;
 use crate::app::Server;
 use crate::clock::Clock;
 use crate::config::{Config, Mail, Release};
+use crate::smart::users;
 pub use data::load;
 pub use people::{Account, People};
 
@@ -29,6 +30,9 @@ pub struct Demo {
     /// Port on 127.0.0.1; by default 8080 or the next that is free.
     #[arg(long)]
     port: Option<u16>,
+    /// A new, empty database to fill, instead of a temporary file that goes with the demonstration.
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
 }
 
 impl Demo {
@@ -39,8 +43,9 @@ impl Demo {
     pub async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let directory = tempfile::tempdir().context("No temporary folder could be made")?;
         let listener = listen(self.port).await?;
+        let temporary = || format!("sqlite://{}/demo.db", directory.path().display());
         let config = Config {
-            database_url: format!("sqlite://{}/demo.db", directory.path().display()),
+            database_url: self.database.unwrap_or_else(temporary),
             log: config.log,
             log_format: config.log_format,
             limits: config.limits,
@@ -52,6 +57,11 @@ impl Demo {
             ..configuration()
         };
         let server = Server::start_on(listener, config, Clock::system()).await?;
+        if !users::is_new(&server.app().store).await? {
+            anyhow::bail!(
+                "The database of --database is not empty, and a demonstration would mix fictional people into it; give a new one"
+            );
+        }
         let people = People::settle(&server, directory.path()).await?;
         super::print(&people.text(&server))?;
         let letters = directory.path().join("letters");
@@ -76,6 +86,11 @@ pub fn configuration() -> Config {
         },
         smart: crate::config::Smart {
             brand: "Bluegrass Valley Hospital".to_owned(),
+            // A sandbox: developers register their own apps.
+            registration: crate::config::Registration::Open,
+            // Theirs run beside it.
+            loopback_jwks: true,
+            second_factor: crate::config::SecondFactor::Optional,
             help: Some("This is a demonstration: all people and records are fictional.".to_owned()),
             ..crate::config::Smart::default()
         },

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config::{Config, Provider};
+use crate::smart::factors;
 use crate::smart::upstream;
 use crate::smart::users::{self, NewRecord, NewUser, Role, UserError};
 use crate::store::Store;
@@ -24,6 +25,9 @@ enum Command {
     Add(Add),
     /// Replace the password, read from standard input; open sessions end.
     SetPassword(SetPassword),
+    /// Take every second factor and passkey from an account, for somebody who lost theirs; open sessions
+    /// end. Who needs one sets a new one up at the next sign-in.
+    ResetFactors(Named),
     /// Close an account: it cannot sign in, and its apps are refused.
     Disable(Named),
     /// Open a closed account again.
@@ -118,13 +122,19 @@ impl User {
         // Before the database, so that nobody types in vain for a password that was not read.
         let text = match &self.command {
             Command::Add(_) | Command::SetPassword(_) => password()?,
-            Command::Disable(_) | Command::Enable(_) | Command::Link(_) => String::new(),
+            Command::ResetFactors(_)
+            | Command::Disable(_)
+            | Command::Enable(_)
+            | Command::Link(_) => String::new(),
         };
         let providers = config.smart.providers.clone();
         let store = super::store(config).await?;
         let done = match self.command {
             Command::Add(add) => add.run(&store, text).await,
             Command::SetPassword(set) => done(set.run(&store, &text).await),
+            Command::ResetFactors(Named { username }) => {
+                done(factors::reset(&store, &username).await)
+            }
             Command::Disable(Named { username }) => {
                 done(users::set_disabled(&store, &username, true).await)
             }

@@ -99,9 +99,32 @@ impl Try {
             return Ok(jar);
         };
         let now = state.now();
+        let (jar, device) = sessions::known_device(state, jar);
+        let mut know = Sql::default();
+        let hash = know.bind(secret::hash(&device));
+        let (of, at) = (know.bind(account.clone()), know.bind(now));
+        know.push(&format!(
+            "INSERT INTO known_device (hash, account, created) VALUES ({hash}, {of}, {at}) \
+             ON CONFLICT (hash, account) DO UPDATE SET created = excluded.created"
+        ));
+        let tx = state.store().begin().await?;
+        tx.connection()
+            .execute_raw(know.statement(state.store().backend()))
+            .await?;
+        tx.commit().await?;
+        self.passed(state).await?;
+        Ok(jar)
+    }
+
+    /// What was typed was right: failures are forgotten, the address is known from now on. The browser is
+    /// not.
+    pub(super) async fn passed(self, state: &SmartState) -> Result<(), StoreError> {
+        let Some(account) = &self.account else {
+            return Ok(());
+        };
+        let now = state.now();
         let throttle = state.throttle();
         throttle.succeeded(Kind::Person, &self.name, self.caller, state.pace());
-        let (jar, device) = sessions::known_device(state, jar);
         let mut set = Sql::default();
         let (name, of) = (
             set.bind(keyed(state, &self.name)),
@@ -115,21 +138,12 @@ impl Try {
              account = excluded.account, failures = 0, address = excluded.address, \
              last = excluded.last"
         ));
-        let mut know = Sql::default();
-        let hash = know.bind(secret::hash(&device));
-        let (of, at) = (know.bind(account.clone()), know.bind(now));
-        know.push(&format!(
-            "INSERT INTO known_device (hash, account, created) VALUES ({hash}, {of}, {at}) \
-             ON CONFLICT (hash, account) DO UPDATE SET created = excluded.created"
-        ));
         let tx = state.store().begin().await?;
-        for statement in [set, know] {
-            tx.connection()
-                .execute_raw(statement.statement(state.store().backend()))
-                .await?;
-        }
+        tx.connection()
+            .execute_raw(set.statement(state.store().backend()))
+            .await?;
         tx.commit().await?;
-        Ok(jar)
+        Ok(())
     }
 
     /// Counts one more failure of the name from wherever, and returns how many there are.
@@ -187,6 +201,7 @@ pub(super) async fn forget(connection: &impl ConnectionTrait, account: &str) -> 
     for text in [
         "UPDATE sign_in SET failures = 0, address = NULL WHERE account = ",
         "DELETE FROM known_device WHERE account = ",
+        "DELETE FROM half_sign_in WHERE account = ",
     ] {
         let mut sql = Sql::new(text);
         let account = sql.bind(account);

@@ -12,7 +12,7 @@ use super::sessions::{self, Look};
 use super::{SmartState, logout, switch};
 
 /// First parts of the pages that are somebody's own.
-const OWN: &[&str] = &["apps", "developers", "settings", "staff"];
+const OWN: &[&str] = &["apps", "developers", "security", "settings", "staff"];
 const PASSWORD: &str = "/settings/password";
 
 /// The page that somebody may be led back to: one of ours, for whoever is signed in. Nothing that comes in

@@ -11,12 +11,12 @@ use axum_extra::extract::CookieJar;
 
 use super::attempts::{self, Refusal};
 use super::entities::request;
-use super::mail::Letter;
+use super::factors::FirstStep;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
 use super::sessions::{AnonymousPost, Session};
 use super::{
-    DAY, SECOND, SmartState, authorize, clients, contact, gate, password, sessions, switch,
+    DAY, SECOND, SmartState, authorize, clients, factors, gate, password, sessions, switch,
     upstream, users,
 };
 use crate::texts::Texts;
@@ -41,6 +41,8 @@ struct LoginPage {
     next: String,
     /// What happened just now, or empty.
     done: String,
+    /// Whether this server has passkeys.
+    has_passkeys: bool,
 }
 
 /// The path of the next page for somebody who answers a request.
@@ -127,6 +129,7 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
             Some("reset") => Texts::here().plain("login-reset", []),
             _ => String::new(),
         },
+        has_passkeys: factors::are_passkeys_possible(state),
     };
     Ok((jar, page(state, StatusCode::OK, Forms::Own, &template)).into_response())
 }
@@ -204,13 +207,14 @@ async fn sign_in(
                     .as_ref()
                     .is_none_or(|request| is_meant(request, &account.id))
                 {
-                    tracing::info!(account = account.id, "signed in");
-                    jar = sessions::start(state, jar, &account.id, &parts.headers).await?;
-                    if is_new_place {
-                        contact::tell(state, &account.id, &Letter::NewSignIn).await?;
-                    }
                     let target = target(request.as_ref(), next, &account.id);
-                    return Ok((jar, see_other(&state.path(&target))).into_response());
+                    let first = FirstStep {
+                        account: &account,
+                        target: &target,
+                        is_new_place,
+                        headers: &parts.headers,
+                    };
+                    return Ok(factors::after_first_step(state, jar, &first).await?);
                 }
                 is_somebody_else = true;
             }
@@ -256,6 +260,7 @@ async fn sign_in(
         idle_minutes: state.config().session_idle / (60 * SECOND),
         next: next.unwrap_or_default(),
         done: String::new(),
+        has_passkeys: factors::are_passkeys_possible(state),
     };
     let mut response = (jar, page(state, status, Forms::Own, &template)).into_response();
     if let Some(seconds) = retry_after {

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::sessions::Session;
 use super::upstream::UpstreamError;
-use super::{SmartState, gate, idle, secret};
+use super::{SmartState, factors, gate, idle, secret};
 use crate::store::StoreError;
 use crate::texts::{self, Arg, Language, Texts};
 
@@ -27,6 +27,8 @@ pub(super) struct Frame {
     /// Path that every link of this server begins with, often empty.
     pub(super) root: String,
     pub(super) stylesheet: String,
+    /// Path of the script that forms with passkeys need.
+    pub(super) passkey_script: String,
     /// Name and form token of whoever is signed in.
     pub(super) signed_in: Option<(String, String)>,
     /// Tag, name and address of the same page in other languages.
@@ -59,6 +61,7 @@ impl Frame {
             brand: state.config().brand.clone(),
             help: state.config().help.clone(),
             root: state.path(""),
+            passkey_script: factors::script_path(state),
             stylesheet: state.path(&format!("/assets/candor.css?v={}", *STYLE_VERSION)),
             script: state.path(&format!("/assets/candor.js?v={}", *SCRIPT_VERSION)),
             watch: session.map(|_| Watch::new(state)),
@@ -166,6 +169,8 @@ pub(super) fn page(
     set(header::PRAGMA, "no-cache");
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
+    // For browsers that do not know `frame-ancestors`.
+    set(header::X_FRAME_OPTIONS, "DENY");
     let (policy, opener) = match forms {
         Forms::Own => (POLICY_OWN_FORMS, "same-origin"),
         Forms::LeadAway => (POLICY, "same-origin-allow-popups"),
@@ -291,6 +296,10 @@ pub(super) enum PageError {
     /// The same, by somebody who may go back to the app with it.
     #[error("the authorization request expired")]
     Late { app: String, address: String },
+    #[error("the second step of a sign-in came too late, or without its first")]
+    HalfGone,
+    #[error("a passkey was not known here, or its answer was wrong")]
+    Passkey,
     #[error("the form did not come from this page in this browser")]
     Foreign,
     #[error("the browser sent no cookie")]
@@ -349,6 +358,16 @@ impl PageError {
                 StatusCode::TOO_MANY_REQUESTS,
                 "problem-wait",
                 "problem-wait-words",
+            ),
+            Self::HalfGone => (
+                StatusCode::BAD_REQUEST,
+                "problem-half-gone",
+                "problem-half-gone-words",
+            ),
+            Self::Passkey => (
+                StatusCode::BAD_REQUEST,
+                "problem-passkey",
+                "problem-passkey-words",
             ),
             Self::OtherAccount => (
                 StatusCode::FORBIDDEN,

@@ -314,7 +314,7 @@ pub(super) fn require_own(
 
 /// Browsers that know `Sec-Fetch-Site` say where a form came from. `Origin` would not do: under our
 /// `Referrer-Policy: no-referrer` it is `null` on our own forms.
-fn is_same_origin(headers: &HeaderMap) -> bool {
+pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     headers
         .get("sec-fetch-site")
         .is_none_or(|site| site == "same-origin")
@@ -353,7 +353,7 @@ fn device_cookie_name(state: &SmartState) -> &'static str {
     }
 }
 
-fn cookie(state: &SmartState, name: &'static str, value: String) -> Cookie<'static> {
+pub(super) fn cookie(state: &SmartState, name: &'static str, value: String) -> Cookie<'static> {
     Cookie::build((name, value))
         .path("/")
         .http_only(true)
@@ -363,6 +363,6 @@ fn cookie(state: &SmartState, name: &'static str, value: String) -> Cookie<'stat
 }
 
 /// What removes a cookie must look like it: browsers drop a `__Host-` cookie without Secure and Path.
-fn gone(state: &SmartState, name: &'static str) -> Cookie<'static> {
+pub(super) fn gone(state: &SmartState, name: &'static str) -> Cookie<'static> {
     cookie(state, name, String::new())
 }

@@ -19,9 +19,10 @@ pub use identity::link;
 pub(super) use provider::Providers;
 pub use provider::UpstreamError;
 
+use super::factors::FirstStep;
 use super::pages::{PageError, see_other};
 use super::params::Params;
-use super::{SmartState, authorize, login, secret, sessions};
+use super::{SmartState, authorize, factors, login, secret, sessions, users};
 use crate::clock::Millis;
 use crate::config::Provider;
 
@@ -166,13 +167,27 @@ async fn arrive(
     {
         return Err(PageError::OtherAccount);
     }
-    tracing::info!(account, provider = provider.id, "signed in with a provider");
-    let jar = sessions::start(state, jar, &account, headers).await?;
+    let account = users::find_enabled(state.store().reader(), &account)
+        .await?
+        .ok_or(UpstreamError::Disabled)?;
+    tracing::info!(
+        account = account.id,
+        provider = provider.id,
+        "a provider knows them"
+    );
+    // A provider stands for the password. Who has a second step here, or needs one, takes it here.
     let target = match &*journey.request {
         "" => "/apps".to_owned(),
         id => format!("/auth/record?request={id}"),
     };
-    Ok((jar, see_other(&state.path(&target))).into_response())
+    let first = FirstStep {
+        account: &account,
+        target: &target,
+        // The provider watches from where it is asked.
+        is_new_place: false,
+        headers,
+    };
+    Ok(factors::after_first_step(state, jar, &first).await?)
 }
 
 fn find<'a>(state: &'a SmartState, id: &str) -> Result<&'a Provider, PageError> {

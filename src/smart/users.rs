@@ -161,6 +161,18 @@ impl From<DbErr> for UserError {
     }
 }
 
+/// Whether nobody has made an account or written a resource yet.
+pub async fn is_new(store: &Store) -> Result<bool, StoreError> {
+    let select = Sql::new(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM resource) OR EXISTS (SELECT 1 FROM account)",
+    );
+    let found = store
+        .reader()
+        .query_one_raw(select.statement(store.backend()))
+        .await?;
+    Ok(found.is_none())
+}
+
 /// Makes an account.
 pub async fn add(store: &Store, new: NewUser) -> Result<RegisteredUser, UserError> {
     let username = normal_username(&new.username).ok_or(UserError::Username)?;

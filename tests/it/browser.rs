@@ -8,6 +8,7 @@ mod hospital;
 mod oauth_app;
 mod own_pages;
 mod pages;
+mod passkeys;
 mod smart_apps;
 mod tools;
 

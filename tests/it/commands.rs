@@ -135,6 +135,11 @@ async fn clients_and_users_are_added_closed_and_refused_in_words() {
             "",
             "nobody",
         ),
+        (
+            &["user", "reset-factors", "--username", "nobody"][..],
+            "",
+            "nobody",
+        ),
     ] {
         let output = run(url, arguments, input);
         assert!(
@@ -151,11 +156,10 @@ async fn clients_and_users_are_added_closed_and_refused_in_words() {
         .status
         .success()
     );
-    assert!(
-        run(url, &["user", "disable", "--username", "ana"], "")
-            .status
-            .success()
-    );
+    for command in ["reset-factors", "disable"] {
+        let output = run(url, &["user", command, "--username", "ana"], "");
+        assert!(output.status.success(), "{output:?}");
+    }
 }
 
 #[tokio::test]

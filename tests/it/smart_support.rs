@@ -75,11 +75,12 @@ macro_rules! each_smart_database {
 pub(crate) use each_smart_database;
 
 impl Server {
+    /// With staff who sign in with a password alone.
     pub async fn start(database: Database) -> Self {
         Self::start_with(database, |_| ()).await
     }
 
-    /// A server with another configuration.
+    /// With another configuration.
     pub async fn start_with(database: Database, change: impl FnOnce(&mut SmartConfig)) -> Self {
         let database = TestDatabase::create(database).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,6 +99,7 @@ impl Server {
         config.registration = candor::config::Registration::Open;
         config.client_address_header = Some("x-forwarded-for".to_owned());
         config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        config.staff_needs_second_factor = false;
         change(&mut config);
         let letters = Letters::default();
         config.mail = Some(MailSettings {

@@ -101,7 +101,7 @@ impl People {
                 "Laboratory feed",
                 ClientKind::Backend,
                 Some(ClientKeys::Value(jwks)),
-                "system/*.cruds",
+                "launch system/*.cruds",
             ),
         )
         .await?;
@@ -204,6 +204,10 @@ impl People {
                 account.username, account.password, account.who
             );
         }
+        let _ = writeln!(
+            text,
+            "  Passwords are enough here. `candor serve` asks clinicians, staff, auditors and administrators for a\n  second factor; set one up under {public}/security to see it."
+        );
         let _ = writeln!(text, "\nApps (redirect URI {REDIRECT_URI})");
         let _ = writeln!(text, "  public        client_id {}", self.public.client_id);
         let _ = writeln!(
@@ -217,7 +221,7 @@ impl People {
         );
         let _ = writeln!(
             text,
-            "  backend       client_id {}  ES384 key {}",
+            "  backend       client_id {}  ES384 key {}  (it may launch apps too)",
             self.backend.client_id,
             self.key_file.display()
         );

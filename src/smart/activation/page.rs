@@ -10,11 +10,12 @@ use axum::response::{IntoResponse as _, Response};
 use axum_extra::extract::CookieJar;
 
 use super::super::contact;
-use super::super::pages::{Forms, Frame, PageError, page, see_other};
+use super::super::factors::{self, FirstStep};
+use super::super::pages::{Forms, Frame, PageError, page};
 use super::super::params::Params;
 use super::super::settings::{email, password_problem, user_problem};
 use super::super::throttle::Kind;
-use super::super::users::UserError;
+use super::super::users::{self, UserError};
 use super::super::{SECOND, SmartState, mail, password, sessions, upstream};
 use super::{Checked, Code, Holder, Redeemed};
 use crate::texts::{Language, Texts};
@@ -217,14 +218,21 @@ async fn create(
     if !address.is_empty() {
         email::ask_to_confirm(state, &account, address).await?;
     }
-    let jar = sessions::start(state, jar, &account, &parts.headers).await?;
-    let to = if address.is_empty() {
+    let account = users::find_enabled(state.store().reader(), &account)
+        .await?
+        .ok_or(PageError::OtherAccount)?;
+    let target = if address.is_empty() {
         "/settings?done=activated"
     } else {
         "/settings?done=activated-mail"
     };
-    let to = state.path(to);
-    Ok((jar, see_other(&to)).into_response())
+    let first = FirstStep {
+        account: &account,
+        target,
+        is_new_place: false,
+        headers: &parts.headers,
+    };
+    Ok(factors::after_first_step(state, jar, &first).await?)
 }
 
 /// The first page again, with what is wrong.

@@ -39,6 +39,7 @@ impl Hospital {
         let mut child = command(&database.url, &["serve", "--test-clock"])
             .env("CANDOR_BIND", "127.0.0.1:0")
             .env("CANDOR_JURISDICTION", "US-KY")
+            .env("CANDOR_SECOND_FACTOR", "optional")
             .env("CANDOR_LOG", "info")
             .env(
                 "CANDOR_MAIL_URL",

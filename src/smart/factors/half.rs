@@ -1,0 +1,130 @@
+//! Half sign-ins: the password was right, the second step is still to come. A cookie with 256 random bits,
+//! its hash in the database, ten minutes.
+
+use axum::http::HeaderMap;
+use axum_extra::extract::CookieJar;
+use axum_extra::extract::cookie::Cookie;
+use sea_orm::ConnectionTrait as _;
+
+use super::super::entities::account;
+use super::super::{MINUTE, SmartState, secret, sessions, users};
+use super::{FirstStep, execute, run};
+use crate::clock::Millis;
+use crate::sql::Sql;
+use crate::store::StoreError;
+
+const LIFE: Millis = 10 * MINUTE;
+
+/// Whoever is halfway in.
+#[derive(Clone, Debug)]
+pub(super) struct Half {
+    pub(super) account: account::Model,
+    /// The path of the page that they were going to.
+    pub(super) target: String,
+    is_new_place: bool,
+    cookie: String,
+}
+
+impl Half {
+    /// What the browser's first step was.
+    pub(super) fn first<'a>(&'a self, headers: &'a HeaderMap) -> FirstStep<'a> {
+        FirstStep {
+            account: &self.account,
+            target: &self.target,
+            is_new_place: self.is_new_place,
+            headers,
+        }
+    }
+
+    /// The token that its forms carry.
+    pub(super) fn form_token(&self) -> String {
+        secret::form_token(&self.cookie)
+    }
+
+    /// Whether a posted form is one of this browser's own.
+    pub(super) fn posted(&self, headers: &HeaderMap, token: Option<&str>) -> bool {
+        sessions::is_same_origin(headers)
+            && token.is_some_and(|token| secret::is_form_token(&self.cookie, token))
+    }
+}
+
+fn cookie_name(state: &SmartState) -> &'static str {
+    if state.is_https() {
+        "__Host-candor-half"
+    } else {
+        "candor-half"
+    }
+}
+
+/// Begins one, in place of what the browser had.
+pub(super) async fn begin(
+    state: &SmartState,
+    jar: CookieJar,
+    first: &FirstStep<'_>,
+) -> Result<CookieJar, StoreError> {
+    let jar = end(state, jar).await?;
+    let plain = secret::random_token();
+    let mut insert = Sql::default();
+    let (hash, account, target, is_new_place, expires) = (
+        insert.bind(secret::hash(&plain)),
+        insert.bind(first.account.id.as_str()),
+        insert.bind(first.target),
+        insert.bind(i64::from(first.is_new_place)),
+        insert.bind(state.now() + LIFE),
+    );
+    insert.push(&format!(
+        "INSERT INTO half_sign_in (hash, account, target, is_new_place, expires) \
+         VALUES ({hash}, {account}, {target}, {is_new_place}, {expires})"
+    ));
+    let tx = state.store().begin().await?;
+    execute(tx.connection(), insert).await?;
+    tx.commit().await?;
+    Ok(jar.add(sessions::cookie(state, cookie_name(state), plain)))
+}
+
+/// The one of a browser, if it is alive and its account still may sign in.
+pub(super) async fn load(state: &SmartState, jar: &CookieJar) -> Result<Option<Half>, StoreError> {
+    let Some(cookie) = jar.get(cookie_name(state)).map(Cookie::value) else {
+        return Ok(None);
+    };
+    let store = state.store();
+    let mut select =
+        Sql::new("SELECT account, target, is_new_place FROM half_sign_in WHERE hash = ");
+    let hash = select.bind(secret::hash(cookie));
+    let now = select.bind(state.now());
+    select.push(&format!("{hash} AND expires > {now}"));
+    let row = store
+        .reader()
+        .query_one_raw(select.statement(store.backend()))
+        .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let id: String = row.try_get_by_index(0)?;
+    let target: String = row.try_get_by_index(1)?;
+    let is_new_place: i64 = row.try_get_by_index(2)?;
+    let account = users::find_enabled(store.reader(), &id).await?;
+    Ok(account.map(|account| Half {
+        account,
+        target,
+        is_new_place: is_new_place != 0,
+        cookie: cookie.to_owned(),
+    }))
+}
+
+/// Ends the one of a browser, and takes the cookie.
+pub(super) async fn end(state: &SmartState, jar: CookieJar) -> Result<CookieJar, StoreError> {
+    let Some(own) = jar.get(cookie_name(state)) else {
+        return Ok(jar);
+    };
+    let hash = secret::hash(own.value());
+    let tx = state.store().begin().await?;
+    run(
+        tx.connection(),
+        "DELETE FROM half_sign_in WHERE hash = ",
+        hash,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(jar.remove(sessions::gone(state, cookie_name(state))))
+}

@@ -1,0 +1,147 @@
+//! The pages: the second step, setting one up, and the list of what an account has.
+
+pub(in crate::smart) mod enrol;
+pub(in crate::smart) mod security;
+pub(in crate::smart) mod step;
+
+use std::net::IpAddr;
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum_extra::extract::CookieJar;
+
+use super::super::attempts::{self, Refusal};
+use super::super::entities::account;
+use super::super::pages::PageError;
+use super::super::pages::{Forms, Frame, page};
+use super::super::sessions::Session;
+use super::super::{SECOND, SmartState, password};
+use super::{passkeys, recovery, totp};
+use crate::texts::Texts;
+
+/// Ten codes, shown once.
+#[derive(Template)]
+#[template(path = "smart/recovery_codes.html")]
+struct CodesPage {
+    frame: Frame,
+    codes: Vec<String>,
+    /// Where to go on.
+    next: String,
+}
+
+fn codes_page(
+    state: &SmartState,
+    session: Option<&Session>,
+    codes: Vec<String>,
+    next: &str,
+) -> Response {
+    let template = CodesPage {
+        frame: Frame::new(state, session),
+        codes,
+        next: state.path(next),
+    };
+    page(state, StatusCode::OK, Forms::Own, &template)
+}
+
+/// Why something typed is not taken, in the person's words, with a status and perhaps seconds to wait.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) words: String,
+    pub(super) status: StatusCode,
+    wait: Option<i64>,
+}
+
+impl Refused {
+    fn new(name: &str) -> Self {
+        Self {
+            words: Texts::here().plain(name, []),
+            status: StatusCode::BAD_REQUEST,
+            wait: None,
+        }
+    }
+
+    fn of(refusal: Refusal) -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        match refusal {
+            Refusal::Blocked => Self {
+                status,
+                ..Self::new("factor-blocked")
+            },
+            Refusal::Wait(wait) => {
+                let seconds = (wait + SECOND - 1) / SECOND;
+                Self {
+                    words: Texts::here().plain("login-wait", [("seconds", seconds.into())]),
+                    status,
+                    wait: Some(seconds),
+                }
+            }
+        }
+    }
+
+    fn on(&self, mut response: Response) -> Response {
+        if let Some(seconds) = self.wait {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// Tries a code of the authenticator app, or a recovery code. Tries are counted as those of passwords are,
+/// under a name of their own, and no browser is outside the count: whoever is here knows the password.
+async fn try_code(
+    state: &SmartState,
+    caller: Option<IpAddr>,
+    account: &account::Model,
+    code: &str,
+) -> Result<Result<(), Refused>, PageError> {
+    let name = format!("second factor {}", account.id);
+    let nobody = CookieJar::new();
+    let attempt = match attempts::begin(state, &nobody, caller, &name, Some(account)).await? {
+        Ok(attempt) => attempt,
+        Err(refusal) => {
+            tracing::warn!(
+                account = account.id,
+                "second step refused: too many failures"
+            );
+            return Ok(Err(Refused::of(refusal)));
+        }
+    };
+    let is_right = totp::check(state, &account.id, code).await?
+        || recovery::spend(state, &account.id, code).await?;
+    if !is_right {
+        tracing::info!(account = account.id, "second step refused");
+        return Ok(Err(Refused::new("factor-wrong")));
+    }
+    attempt.passed(state).await?;
+    Ok(Ok(()))
+}
+
+/// Asks whoever is signed in for the password again, before something is changed with which they sign in.
+pub(super) async fn try_password(
+    state: &SmartState,
+    jar: &CookieJar,
+    caller: Option<IpAddr>,
+    account: &account::Model,
+    typed: &str,
+) -> Result<Result<(), Refused>, PageError> {
+    let name = &account.username;
+    let attempt = match attempts::begin(state, jar, caller, name, Some(account)).await? {
+        Ok(attempt) => attempt,
+        Err(refusal) => return Ok(Err(Refused::of(refusal))),
+    };
+    let is_right = password::verify(typed, Some(&account.password))
+        .await
+        .inspect_err(|_| attempt.undo(state))?;
+    if !is_right {
+        return Ok(Err(Refused::new("factor-password-wrong")));
+    }
+    attempt.passed(state).await?;
+    Ok(Ok(()))
+}
+
+/// Whether passkeys can be offered on a page.
+fn offers_passkeys(state: &SmartState) -> bool {
+    passkeys::are_possible(state)
+}

@@ -1,0 +1,180 @@
+//! `/security`: with what an account signs in beside its password. Every change asks for the password.
+
+use askama::Template;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use axum_extra::extract::CookieJar;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::super::super::SmartState;
+use super::super::super::pages::{Forms, Frame, PageError, page, see_other};
+use super::super::super::params::Params;
+use super::super::super::sessions::{self, Session};
+use super::super::{Factors, factors, passkeys, recovery, required_of, totp};
+use super::{Refused, codes_page, offers_passkeys, try_password};
+use crate::texts::Texts;
+
+#[derive(Template)]
+#[template(path = "smart/security.html")]
+struct SecurityPage {
+    frame: Frame,
+    form: String,
+    own: Factors,
+    passkeys: Vec<Passkey>,
+    /// Whether the account must keep one factor.
+    is_required: bool,
+    offers_passkey: bool,
+    problem: String,
+    done: String,
+}
+
+struct Passkey {
+    id: String,
+    name: String,
+    added: String,
+    used: String,
+}
+
+pub(in crate::smart) async fn get(State(state): State<SmartState>, jar: CookieJar) -> Response {
+    let shown = async {
+        match sessions::load(&state, &jar).await? {
+            Some(session) => show(&state, &session, None, "").await,
+            None => Ok(see_other(&state.path("/login"))),
+        }
+    };
+    shown
+        .await
+        .unwrap_or_else(|error: PageError| error.page(&state))
+}
+
+async fn show(
+    state: &SmartState,
+    session: &Session,
+    refused: Option<Refused>,
+    done: &str,
+) -> Result<Response, PageError> {
+    let account = &session.account;
+    let texts = Texts::here();
+    let day = |at: i64| {
+        jiff::Timestamp::from_millisecond(at)
+            .map(|at| texts.day(at.to_zoned(jiff::tz::TimeZone::UTC).date()))
+            .unwrap_or_default()
+    };
+    let passkeys = passkeys::list(state, &account.id).await?;
+    let template = SecurityPage {
+        frame: Frame::new(state, Some(session)),
+        form: session.form_token(),
+        own: factors(state.store().reader(), &account.id).await?,
+        passkeys: passkeys
+            .into_iter()
+            .map(|one| Passkey {
+                id: URL_SAFE_NO_PAD.encode(one.credential),
+                name: one.name,
+                added: day(one.created),
+                used: one.used.map(day).unwrap_or_default(),
+            })
+            .collect(),
+        is_required: required_of(state, account),
+        offers_passkey: offers_passkeys(state),
+        problem: refused
+            .as_ref()
+            .map(|one| one.words.clone())
+            .unwrap_or_default(),
+        done: match done {
+            "" => String::new(),
+            name => texts.plain(name, []),
+        },
+    };
+    let status = refused.as_ref().map_or(StatusCode::OK, |one| one.status);
+    let response = page(state, status, Forms::Own, &template);
+    Ok(match refused {
+        Some(refused) => refused.on(response),
+        None => response,
+    })
+}
+
+pub(in crate::smart) async fn post(
+    State(state): State<SmartState>,
+    jar: CookieJar,
+    parts: Parts,
+    body: Bytes,
+) -> Response {
+    answer(&state, &jar, &parts, &body)
+        .await
+        .unwrap_or_else(|error| error.page(&state))
+}
+
+async fn answer(
+    state: &SmartState,
+    jar: &CookieJar,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<Response, PageError> {
+    let params = Params::from_form(&parts.headers, body).map_err(|_| PageError::Foreign)?;
+    let Some(session) = sessions::load(state, jar).await? else {
+        return Err(PageError::Foreign);
+    };
+    if !session.posted(&parts.headers, params.first("form")) {
+        return Err(PageError::Foreign);
+    }
+    let account = &session.account;
+    let action = params.first("action").unwrap_or_default();
+    // What an authenticator answered to a challenge that the password was given for.
+    if action == "passkey-add" {
+        let name = params.first("name").unwrap_or_default();
+        let credential = params.first("credential").unwrap_or_default();
+        if !passkeys::add(state, account, name, credential).await? {
+            let refused = Refused::new("passkey-not-added");
+            return show(state, &session, Some(refused), "").await;
+        }
+        let own = factors(state.store().reader(), &account.id).await?;
+        if own.recovery_codes == 0 {
+            let codes = recovery::renew(state, &account.id).await?;
+            return Ok(codes_page(state, Some(&session), codes, "/security"));
+        }
+        return show(state, &session, None, "passkey-added").await;
+    }
+    let typed = params.first("password").unwrap_or_default();
+    let caller = state.caller(parts);
+    if let Err(refused) = try_password(state, jar, caller, account, typed).await? {
+        return show(state, &session, Some(refused), "").await;
+    }
+    let own = factors(state.store().reader(), &account.id).await?;
+    let is_last = |rest: bool| required_of(state, account) && !rest;
+    match action {
+        "totp-begin" => {
+            totp::begin(state, &account.id).await?;
+            Ok(see_other(&state.path("/auth/factor/enrol")))
+        }
+        "totp-remove" => {
+            if is_last(own.passkeys > 0) {
+                return show(state, &session, Some(Refused::new("factor-last")), "").await;
+            }
+            totp::remove(state, &account.id).await?;
+            tracing::info!(account = account.id, "the authenticator app was removed");
+            show(state, &session, None, "factor-removed").await
+        }
+        "codes" => {
+            if !own.has_totp && own.passkeys == 0 {
+                return Err(PageError::Foreign);
+            }
+            let codes = recovery::renew(state, &account.id).await?;
+            tracing::info!(account = account.id, "recovery codes were made");
+            Ok(codes_page(state, Some(&session), codes, "/security"))
+        }
+        "passkey-remove" => {
+            if is_last(own.has_totp || own.passkeys > 1) {
+                return show(state, &session, Some(Refused::new("factor-last")), "").await;
+            }
+            let id = params.first("passkey").unwrap_or_default();
+            let id = URL_SAFE_NO_PAD.decode(id).unwrap_or_default();
+            passkeys::remove(state, &account.id, &id).await?;
+            show(state, &session, None, "passkey-removed").await
+        }
+        _ => Err(PageError::Foreign),
+    }
+}
