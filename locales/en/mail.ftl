@@ -25,3 +25,7 @@ mail-address-subject = { $brand }: your e-mail address was changed
 mail-address-words = Your account at { $brand } does not use this e-mail address any more. If that was not you, tell us right away.
 mail-sign-in-subject = { $brand }: new sign-in
 mail-sign-in-words = Somebody signed in to your account at { $brand } on a device or at a place that was not used before. If that was you, do nothing. If not, change your password and tell us right away.
+mail-factors-subject = { $brand }: how you sign in was changed
+mail-factors-words = An authenticator app, a passkey or codes on paper were added to your account at { $brand }, or taken away. Look under Settings, “How you sign in”. If that was not you, change your password, take away what is not yours, and tell us right away.
+mail-code-used-subject = { $brand }: a code on paper was used
+mail-code-used-words = Somebody signed in to your account at { $brand } with one of your codes on paper. If that was you, do nothing. If not, change your password, make new codes, and tell us right away.

@@ -25,3 +25,7 @@ mail-address-subject = { $brand }: su correo electrónico se cambió
 mail-address-words = Su cuenta en { $brand } ya no usa este correo electrónico. Si no fue usted, avísenos de inmediato.
 mail-sign-in-subject = { $brand }: nuevo inicio de sesión
 mail-sign-in-words = Alguien inició sesión en su cuenta en { $brand } con un dispositivo o en un lugar que no se había usado antes. Si fue usted, no haga nada. Si no, cambie su contraseña y avísenos de inmediato.
+mail-factors-subject = { $brand }: cambió la forma en que usted entra
+mail-factors-words = Se añadió o se quitó una aplicación de autenticación, una llave de acceso o códigos en papel de su cuenta en { $brand }. Mire en Ajustes, «Cómo entra usted». Si no fue usted, cambie su contraseña, quite lo que no es suyo y avísenos de inmediato.
+mail-code-used-subject = { $brand }: se usó un código en papel
+mail-code-used-words = Alguien entró en su cuenta en { $brand } con uno de sus códigos en papel. Si fue usted, no haga nada. Si no, cambie su contraseña, cree códigos nuevos y avísenos de inmediato.

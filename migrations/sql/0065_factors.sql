@@ -22,13 +22,11 @@ CREATE TABLE recovery_code (
 CREATE INDEX recovery_code_account ON recovery_code (account);
 
 -- Browsers in which a password was right and the second step is still to come, as the hash of a cookie.
--- target: the path of the page that they were going to. is_new_place: 1 where neither
--- the browser nor its address was known.
+-- target: the path of the page that they were going to.
 CREATE TABLE half_sign_in (
     hash    {blob} NOT NULL PRIMARY KEY,
     account TEXT   NOT NULL,
     target  TEXT   NOT NULL,
-    is_new_place BIGINT NOT NULL,
     expires BIGINT NOT NULL
 );
 CREATE INDEX half_sign_in_account ON half_sign_in (account);

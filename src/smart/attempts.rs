@@ -35,8 +35,6 @@ pub(super) struct Try {
     name: String,
     caller: Option<IpAddr>,
     account: Option<String>,
-    /// Whether the person was never here before, as far as we know.
-    is_new_place: bool,
 }
 
 /// The form in which a name is counted: as it is looked up, so that no spelling is a fresh start.
@@ -66,7 +64,6 @@ pub(super) async fn begin(
         name,
         caller,
         account,
-        is_new_place: !was_here,
     };
     if !is_known && counted.count(state).await? > MOST_FAILURES {
         counted.undo(state);
@@ -75,12 +72,25 @@ pub(super) async fn begin(
     Ok(Ok(counted))
 }
 
-impl Try {
-    /// Whether neither this browser nor this address is known of the person.
-    pub(super) fn is_new_place(&self) -> bool {
-        self.is_new_place
-    }
+/// Somebody is in, after every step there was: as [`Try::succeeded`]. Also returns whether neither this
+/// browser nor this address was known of the person.
+pub(super) async fn arrived(
+    state: &SmartState,
+    jar: CookieJar,
+    caller: Option<IpAddr>,
+    account: &account::Model,
+) -> Result<(CookieJar, bool), StoreError> {
+    let arrived = Try {
+        name: counted(&account.username),
+        caller,
+        account: Some(account.id.clone()),
+    };
+    let was_here = is_known(state, &jar, caller, &arrived.name, Some(&account.id)).await?;
+    let jar = arrived.succeeded(state, jar).await?;
+    Ok((jar, !was_here))
+}
 
+impl Try {
     /// Gives the try back: the server failed, not the person.
     pub(super) fn undo(&self, state: &SmartState) {
         state
@@ -198,12 +208,29 @@ async fn is_known(
 
 /// Forgets failures, places and browsers of an account, as it gets a new password.
 pub(super) async fn forget(connection: &impl ConnectionTrait, account: &str) -> Result<(), DbErr> {
-    for text in [
+    let texts = [
         "UPDATE sign_in SET failures = 0, address = NULL WHERE account = ",
         "DELETE FROM known_device WHERE account = ",
-        "DELETE FROM half_sign_in WHERE account = ",
-    ] {
-        let mut sql = Sql::new(text);
+    ];
+    run_all(connection, account, &texts).await
+}
+
+/// Ends sign-ins of an account that are between their steps.
+pub(super) async fn end_halves(
+    connection: &impl ConnectionTrait,
+    account: &str,
+) -> Result<(), DbErr> {
+    let text = "DELETE FROM half_sign_in WHERE account = ";
+    run_all(connection, account, &[text]).await
+}
+
+async fn run_all(
+    connection: &impl ConnectionTrait,
+    account: &str,
+    texts: &[&str],
+) -> Result<(), DbErr> {
+    for text in texts {
+        let mut sql = Sql::new(*text);
         let account = sql.bind(account);
         sql.push(&account);
         let backend = connection.get_database_backend();

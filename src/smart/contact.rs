@@ -245,14 +245,11 @@ pub(super) async fn spend_link(
 /// Ends what links of a purpose an account has left.
 pub(super) async fn end_links(
     connection: &impl ConnectionTrait,
-    purpose: Purpose,
     account: &str,
 ) -> Result<(), DbErr> {
-    let mut delete = Sql::default();
-    let (of, kind) = (delete.bind(account), delete.bind(purpose.number()));
-    delete.push(&format!(
-        "DELETE FROM mailed_link WHERE account = {of} AND purpose = {kind} AND used IS NULL"
-    ));
+    let mut delete = Sql::new("DELETE FROM mailed_link WHERE used IS NULL AND account = ");
+    let of = delete.bind(account);
+    delete.push(&of);
     let backend = connection.get_database_backend();
     connection.execute_raw(delete.statement(backend)).await?;
     Ok(())

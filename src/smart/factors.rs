@@ -13,19 +13,20 @@ mod recovery;
 mod seal;
 mod totp;
 
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use axum_extra::extract::CookieJar;
 use sea_orm::{ConnectionTrait, DbErr};
 
 use super::entities::account;
+use super::events::Event;
 use super::mail::Letter;
 use super::pages::see_other;
 use super::users::{Role, UserError};
-use super::{SmartState, attempts, contact, sessions, users};
+use super::{SmartState, attempts, contact, events, sessions, users};
 use crate::clock::Millis;
 use crate::sql::Sql;
-use crate::store::{Store, StoreError};
+use crate::store::{Origin, Store, StoreError};
 
 pub(super) use pages::{enrol, security, step};
 pub(super) use passkey_routes::{
@@ -39,9 +40,8 @@ pub(super) struct FirstStep<'a> {
     pub(super) account: &'a account::Model,
     /// The path of the page that the person was going to.
     pub(super) target: &'a str,
-    /// Whether neither the browser nor its address is known of the person, who is told when they are in.
-    pub(super) is_new_place: bool,
-    pub(super) headers: &'a HeaderMap,
+    /// Of the request that it took the step with.
+    pub(super) parts: &'a Parts,
 }
 
 /// What is left to do after a right password.
@@ -133,12 +133,30 @@ async fn signed_in(
 ) -> Result<CookieJar, StoreError> {
     let account = &*first.account.id;
     tracing::info!(account, "signed in");
+    let caller = state.caller(first.parts);
+    let (jar, is_new_place) = attempts::arrived(state, jar, caller, first.account).await?;
     let jar = half::end(state, jar).await?;
-    let jar = sessions::start(state, jar, account, first.headers).await?;
-    if first.is_new_place {
+    let jar = sessions::start(state, jar, account, &first.parts.headers).await?;
+    if is_new_place {
         contact::tell(state, account, &Letter::NewSignIn).await?;
     }
     Ok(jar)
+}
+
+/// Notes that something with which an account signs in was added, used up or taken away, and tells its
+/// holder (NIST SP 800-63B-4, section 4.6).
+async fn changed(
+    state: &SmartState,
+    account: &str,
+    what: &'static str,
+    letter: &Letter,
+) -> Result<(), StoreError> {
+    let mut writer = state.store().writer(Origin::Feed).await?;
+    let event = Event::by_account(what, account);
+    events::note(&mut writer, state, &event).await?;
+    writer.commit().await?;
+    tracing::info!(account, what, "how an account signs in changed");
+    contact::tell(state, account, letter).await
 }
 
 /// Takes every second factor and passkey from an account, for whoever lost them, and signs it out
@@ -156,7 +174,6 @@ pub async fn reset(store: &Store, username: &str) -> Result<(), UserError> {
         "recovery_code",
         "passkey",
         "passkey_challenge",
-        "half_sign_in",
         "session",
     ] {
         run(
@@ -167,6 +184,8 @@ pub async fn reset(store: &Store, username: &str) -> Result<(), UserError> {
         .await?;
     }
     attempts::forget(tx.connection(), &account.id).await?;
+    attempts::end_halves(tx.connection(), &account.id).await?;
+    contact::end_links(tx.connection(), &account.id).await?;
     tx.commit().await?;
     tracing::info!(account = account.id, "second factors reset");
     Ok(())

@@ -201,8 +201,6 @@ async fn sign_in(
                 .await
                 .inspect_err(|_| attempt.undo(state))?;
             if let Some(account) = account.filter(|_| is_right) {
-                let is_new_place = attempt.is_new_place();
-                jar = attempt.succeeded(state, jar).await?;
                 if request
                     .as_ref()
                     .is_none_or(|request| is_meant(request, &account.id))
@@ -211,11 +209,11 @@ async fn sign_in(
                     let first = FirstStep {
                         account: &account,
                         target: &target,
-                        is_new_place,
-                        headers: &parts.headers,
+                        parts,
                     };
                     return Ok(factors::after_first_step(state, jar, &first).await?);
                 }
+                jar = attempt.succeeded(state, jar).await?;
                 is_somebody_else = true;
             }
             None

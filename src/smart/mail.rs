@@ -83,6 +83,9 @@ pub enum Letter {
     AddressChanged,
     /// In a browser that was not known.
     NewSignIn,
+    /// An authenticator app, a passkey or recovery codes came or went.
+    FactorsChanged,
+    RecoveryCodeUsed,
 }
 
 impl Letter {
@@ -95,6 +98,8 @@ impl Letter {
             Self::PasswordChanged => ("mail-password-subject", "mail-password-words"),
             Self::AddressChanged => ("mail-address-subject", "mail-address-words"),
             Self::NewSignIn => ("mail-sign-in-subject", "mail-sign-in-words"),
+            Self::FactorsChanged => ("mail-factors-subject", "mail-factors-words"),
+            Self::RecoveryCodeUsed => ("mail-code-used-subject", "mail-code-used-words"),
         }
     }
 

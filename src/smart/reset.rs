@@ -138,7 +138,6 @@ async fn reset(
     if !contact::spend_link(connection, Purpose::Reset, token, state.now()).await? {
         return Ok(gone(state, "/forgot"));
     }
-    contact::end_links(connection, Purpose::Reset, &account.id).await?;
     users::replace_password(connection, &account.id, hash, None).await?;
     // Whoever asks for a new password may have lost a browser that was known.
     attempts::forget(connection, &account.id).await?;

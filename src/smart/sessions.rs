@@ -168,6 +168,20 @@ pub(super) fn public_id(hash: &[u8]) -> String {
     text
 }
 
+/// Ends the sessions of an account, but for one (its hash).
+pub(super) async fn end_others(
+    connection: &impl ConnectionTrait,
+    account: &str,
+    kept: Option<&[u8]>,
+) -> Result<(), DbErr> {
+    let mut others = session::Entity::delete_many().filter(session::Column::Account.eq(account));
+    if let Some(kept) = kept {
+        others = others.filter(session::Column::Hash.ne(kept.to_vec()));
+    }
+    others.exec(connection).await?;
+    Ok(())
+}
+
 /// Ends sessions by their hashes.
 pub(super) async fn end_all(
     connection: &impl ConnectionTrait,

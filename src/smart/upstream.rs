@@ -10,7 +10,7 @@ mod matching;
 mod provider;
 
 use axum::extract::{Path, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use axum_extra::extract::CookieJar;
 use serde::{Deserialize, Serialize};
@@ -114,14 +114,14 @@ pub(super) async fn back(
     State(state): State<SmartState>,
     RawQuery(query): RawQuery,
     jar: CookieJar,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Response {
     let params = Params::parse(query.unwrap_or_default().as_bytes());
     let journey = sessions::journey(&state, &jar);
     let journey = journey.and_then(|text| serde_json::from_str(&text).ok());
     // Whatever comes of it, it was this journey's only return.
     let jar = sessions::forget_journey(&state, jar);
-    match arrive(&state, journey, &params, jar.clone(), &headers).await {
+    match arrive(&state, journey, &params, jar.clone(), &parts).await {
         Ok(response) => response,
         Err(error) => (jar, error.page(&state)).into_response(),
     }
@@ -132,7 +132,7 @@ async fn arrive(
     journey: Option<Journey>,
     params: &Params,
     jar: CookieJar,
-    headers: &HeaderMap,
+    parts: &Parts,
 ) -> Result<Response, PageError> {
     let journey = journey.ok_or(UpstreamError::Journey)?;
     let given = params.first("state").unwrap_or_default();
@@ -183,9 +183,7 @@ async fn arrive(
     let first = FirstStep {
         account: &account,
         target: &target,
-        // The provider watches from where it is asked.
-        is_new_place: false,
-        headers,
+        parts,
     };
     Ok(factors::after_first_step(state, jar, &first).await?)
 }

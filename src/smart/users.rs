@@ -11,9 +11,9 @@ use thiserror::Error;
 use unicode_normalization::UnicodeNormalization as _;
 use uuid::Uuid;
 
-use super::entities::{account, grant, record, session};
+use super::entities::{account, grant, record};
 use super::password::{self, PasswordError};
-use super::{attempts, generation};
+use super::{attempts, contact, generation, sessions};
 use crate::fhir::definitions::definitions;
 use crate::sql::Sql;
 use crate::store::{Store, StoreError};
@@ -343,7 +343,8 @@ pub async fn require_new_password(store: &Store, username: &str) -> Result<(), U
     Ok(())
 }
 
-/// Puts the hash of a new password into an account and ends its sessions, but for one (its hash).
+/// Puts the hash of a new password into an account. Its sessions end, but for one (its hash), and so does
+/// whatever else somebody began who knew the old one: sign-ins between their steps and mailed links.
 pub(super) async fn replace_password(
     connection: &impl ConnectionTrait,
     account: &str,
@@ -356,12 +357,9 @@ pub(super) async fn replace_password(
         .filter(account::Column::Id.eq(account))
         .exec(connection)
         .await?;
-    let mut others = session::Entity::delete_many().filter(session::Column::Account.eq(account));
-    if let Some(kept) = kept {
-        others = others.filter(session::Column::Hash.ne(kept.to_vec()));
-    }
-    others.exec(connection).await?;
-    Ok(())
+    sessions::end_others(connection, account, kept).await?;
+    attempts::end_halves(connection, account).await?;
+    contact::end_links(connection, account).await
 }
 
 /// Closes an account or opens it again. Closed, it cannot sign in, and its apps' tokens are refused.

@@ -6,6 +6,7 @@ use candor::smart::{SmartConfig, factors};
 use sea_orm::ConnectionTrait as _;
 use totp_rs::{Builder, Secret, Totp};
 
+use crate::smart_activation::{events, happened};
 use crate::smart_support::{App, Browser, End, PASSWORD, Page, Server};
 use crate::support::Database;
 
@@ -188,6 +189,40 @@ async fn a_patient_chooses_an_app_and_is_asked_for_its_codes(server: Server) {
     assert_eq!(page.status, 200);
     let last = Browser::new(server);
     assert_eq!(password_step(server, &last, &user.username).await.url.path(), "/apps");
+}
+
+async fn who_has_the_password_alone_is_not_known_and_changes_are_told(server: Server) {
+    let user = server.add_patient().await;
+    let address = "ana@example.com";
+    server.confirm_email(&user.username, address).await;
+    let browser = Browser::new(server);
+    password_step(server, &browser, &user.username).await;
+    let elsewhere = Browser::new(server);
+    password_step(server, &elsewhere, &user.username).await;
+    let (app, codes) = enrol(server, &browser).await;
+    let told = server.letters.next_to(address).await;
+    assert!(told.body.contains("authenticator app"), "{told:?}");
+    assert!(is_signed_in(server, &browser).await);
+    assert!(!is_signed_in(server, &elsewhere).await, "signed in with a password alone");
+    server.advance(MINUTE);
+
+    let devices = || number(server, "SELECT COUNT(*) FROM known_device");
+    let before = devices().await;
+    let thief = Browser::new(server);
+    let step = password_step(server, &thief, &user.username).await;
+    assert_eq!(step.url.path(), "/auth/factor");
+    assert_eq!(devices().await, before, "known after half of it");
+    let shown = code(server, &app, 0);
+    assert_eq!(type_code(&thief, &step, "/auth/factor", &shown).await.page().url.path(), "/apps");
+    assert_eq!(devices().await, before + 1);
+
+    let step = password_step(server, &elsewhere, &user.username).await;
+    type_code(&elsewhere, &step, "/auth/factor", &codes[0]).await;
+    let told = server.letters.next_to(address).await;
+    assert!(told.body.contains("codes on paper"), "{told:?}");
+    change(server, &browser, "totp-remove", PASSWORD).await;
+    server.letters.next_to(address).await;
+    assert_eq!(happened(&events(server).await, "authenticator-removed"), 1);
 }
 
 async fn recovery_codes_work_once_each_until_there_are_new_ones(server: Server) {

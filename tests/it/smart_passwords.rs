@@ -335,6 +335,51 @@ async fn an_address_can_be_taken_out(server: Server) {
     server.letters.none().await;
 }
 
+async fn what_was_begun_with_the_old_password_ends_with_it(server: Server) {
+    let name = with_address(server, ADDRESS).await;
+    // Somebody who knows the password wants letters to go to a box of theirs.
+    let intruder = signed_in(server, &name).await;
+    let page = intruder.open(&server.url("/settings/email")).await.page();
+    let mut form = page.form("/settings/email");
+    form.set("email", "intruder@example.com");
+    form.set("current", PASSWORD);
+    intruder.submit(&form).await.page();
+    let planted = server.letters.next_to("intruder@example.com").await.link();
+    let anywhere = Browser::new(server);
+    let opened = anywhere.open(&planted).await.page().form("/confirm");
+    forgot(server, &name).await;
+    let link = server.letters.next_to(ADDRESS).await.link();
+    assert_eq!(reset(&Browser::new(server), &link, NEW).await.url.path(), "/login");
+    server.letters.next_to(ADDRESS).await;
+    assert_eq!(anywhere.open(&planted).await.page().status, 400);
+    assert_eq!(anywhere.submit(&opened).await.page().status, 400);
+    assert_eq!(server.column("SELECT address FROM account_email").await, [ADDRESS]);
+}
+
+async fn an_address_that_follows_one_taken_out_is_no_sooner_believed(server: Server) {
+    let name = with_address(server, ADDRESS).await;
+    server.advance(25 * 60 * MINUTE);
+    let here = signed_in(server, &name).await;
+    server.letters.none().await;
+    let page = here.open(&server.url("/settings/email")).await.page();
+    let mut form = page.form("/settings/email");
+    form.set("current", PASSWORD);
+    form.set("action", "remove");
+    here.submit(&form).await.page();
+    server.letters.next_to(ADDRESS).await;
+    form.set("action", "");
+    form.set("email", "new@example.com");
+    here.submit(&form).await.page();
+    let link = server.letters.next_to("new@example.com").await.link();
+    let confirm = here.open(&link).await.page().form("/confirm");
+    assert_eq!(here.submit(&confirm).await.page().status, 200);
+    forgot(server, &name).await;
+    server.letters.none().await;
+    server.advance(24 * 60 * MINUTE + 1000);
+    forgot(server, &name).await;
+    server.letters.next_to("new@example.com").await;
+}
+
 async fn the_help_desk_has_a_link_sent_and_no_more(server: Server) {
     let name = with_address(server, ADDRESS).await;
     let helper = server.add_user(Role::Staff, Some("desk"), &[]).await;

@@ -229,8 +229,7 @@ async fn create(
     let first = FirstStep {
         account: &account,
         target,
-        is_new_place: false,
-        headers: &parts.headers,
+        parts,
     };
     Ok(factors::after_first_step(state, jar, &first).await?)
 }

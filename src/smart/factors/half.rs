@@ -2,6 +2,7 @@
 //! its hash in the database, ten minutes.
 
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum_extra::extract::CookieJar;
 use axum_extra::extract::cookie::Cookie;
 use sea_orm::ConnectionTrait as _;
@@ -21,18 +22,16 @@ pub(super) struct Half {
     pub(super) account: account::Model,
     /// The path of the page that they were going to.
     pub(super) target: String,
-    is_new_place: bool,
     cookie: String,
 }
 
 impl Half {
     /// What the browser's first step was.
-    pub(super) fn first<'a>(&'a self, headers: &'a HeaderMap) -> FirstStep<'a> {
+    pub(super) fn first<'a>(&'a self, parts: &'a Parts) -> FirstStep<'a> {
         FirstStep {
             account: &self.account,
             target: &self.target,
-            is_new_place: self.is_new_place,
-            headers,
+            parts,
         }
     }
 
@@ -65,16 +64,15 @@ pub(super) async fn begin(
     let jar = end(state, jar).await?;
     let plain = secret::random_token();
     let mut insert = Sql::default();
-    let (hash, account, target, is_new_place, expires) = (
+    let (hash, account, target, expires) = (
         insert.bind(secret::hash(&plain)),
         insert.bind(first.account.id.as_str()),
         insert.bind(first.target),
-        insert.bind(i64::from(first.is_new_place)),
         insert.bind(state.now() + LIFE),
     );
     insert.push(&format!(
-        "INSERT INTO half_sign_in (hash, account, target, is_new_place, expires) \
-         VALUES ({hash}, {account}, {target}, {is_new_place}, {expires})"
+        "INSERT INTO half_sign_in (hash, account, target, expires) \
+         VALUES ({hash}, {account}, {target}, {expires})"
     ));
     let tx = state.store().begin().await?;
     execute(tx.connection(), insert).await?;
@@ -88,8 +86,7 @@ pub(super) async fn load(state: &SmartState, jar: &CookieJar) -> Result<Option<H
         return Ok(None);
     };
     let store = state.store();
-    let mut select =
-        Sql::new("SELECT account, target, is_new_place FROM half_sign_in WHERE hash = ");
+    let mut select = Sql::new("SELECT account, target FROM half_sign_in WHERE hash = ");
     let hash = select.bind(secret::hash(cookie));
     let now = select.bind(state.now());
     select.push(&format!("{hash} AND expires > {now}"));
@@ -102,12 +99,10 @@ pub(super) async fn load(state: &SmartState, jar: &CookieJar) -> Result<Option<H
     };
     let id: String = row.try_get_by_index(0)?;
     let target: String = row.try_get_by_index(1)?;
-    let is_new_place: i64 = row.try_get_by_index(2)?;
     let account = users::find_enabled(store.reader(), &id).await?;
     Ok(account.map(|account| Half {
         account,
         target,
-        is_new_place: is_new_place != 0,
         cookie: cookie.to_owned(),
     }))
 }

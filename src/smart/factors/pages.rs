@@ -13,11 +13,12 @@ use axum_extra::extract::CookieJar;
 
 use super::super::attempts::{self, Refusal};
 use super::super::entities::account;
+use super::super::mail::Letter;
 use super::super::pages::PageError;
 use super::super::pages::{Forms, Frame, page};
 use super::super::sessions::Session;
 use super::super::{SECOND, SmartState, password};
-use super::{passkeys, recovery, totp};
+use super::{changed, passkeys, recovery, totp};
 use crate::texts::Texts;
 
 /// Ten codes, shown once.
@@ -108,9 +109,13 @@ async fn try_code(
             return Ok(Err(Refused::of(refusal)));
         }
     };
-    let is_right = totp::check(state, &account.id, code).await?
-        || recovery::spend(state, &account.id, code).await?;
-    if !is_right {
+    let is_right = totp::check(state, &account.id, code).await?;
+    let is_spent = !is_right && recovery::spend(state, &account.id, code).await?;
+    if is_spent {
+        let letter = &Letter::RecoveryCodeUsed;
+        changed(state, &account.id, "recovery-code-used", letter).await?;
+    }
+    if !is_right && !is_spent {
         tracing::info!(account = account.id, "second step refused");
         return Ok(Err(Refused::new("factor-wrong")));
     }

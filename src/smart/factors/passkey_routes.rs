@@ -123,9 +123,7 @@ pub(in crate::smart) async fn sign_in_with_passkey(
         let first = FirstStep {
             account: &account,
             target: &target,
-            // An authenticator that is known is no new place.
-            is_new_place: false,
-            headers: &parts.headers,
+            parts: &parts,
         };
         Ok(finish(&state, jar, &first).await?)
     };

@@ -15,6 +15,8 @@ fn all() -> Vec<Letter> {
         Letter::PasswordChanged,
         Letter::AddressChanged,
         Letter::NewSignIn,
+        Letter::FactorsChanged,
+        Letter::RecoveryCodeUsed,
     ]
 }
 

@@ -16,7 +16,7 @@ use super::super::pages::{Forms, Frame, PageError, page, see_other};
 use super::super::params::Params;
 use super::super::sessions::Session;
 use super::super::throttle::Kind;
-use super::super::{MINUTE, SECOND, SmartState, gate, reset, sessions};
+use super::super::{MINUTE, SECOND, SmartState, gate, reset, sessions, users};
 use super::password::prove;
 use crate::clock::Millis;
 use crate::store::{Origin, StoreError};
@@ -66,7 +66,7 @@ pub(in crate::smart) async fn ask_to_confirm(
     };
     let tx = state.store().begin().await?;
     // The last one counts.
-    contact::end_links(tx.connection(), Purpose::Confirm, account).await?;
+    contact::end_links(tx.connection(), account).await?;
     let token =
         contact::make_link(tx.connection(), Purpose::Confirm, &link, state.now(), LIFE).await?;
     tx.commit().await?;
@@ -160,8 +160,7 @@ async fn change(
         let old = contact::of_account(state.store().reader(), account).await?;
         let mut writer = state.store().writer(Origin::Feed).await?;
         contact::replace(writer.connection(), account, None, state.now(), 0).await?;
-        contact::end_links(writer.connection(), Purpose::Reset, account).await?;
-        contact::end_links(writer.connection(), Purpose::Confirm, account).await?;
+        contact::end_links(writer.connection(), account).await?;
         let event = Event::by_account("email-removed", account);
         events::note(&mut writer, state, &event).await?;
         writer.commit().await.map_err(PageError::from)?;
@@ -245,10 +244,14 @@ async fn confirm(
     if !contact::spend_link(connection, Purpose::Confirm, token, now).await? {
         return gone();
     }
-    let resets_from = if old.is_some() { now + NO_RESETS } else { 0 };
+    // An address that was taken out before is not known any more, so only a new account is believed to
+    // have had none.
+    let holder = users::find_enabled(reader, &link.account).await?;
+    let is_first = old.is_none() && holder.is_some_and(|holder| now - holder.created < NO_RESETS);
+    let resets_from = if is_first { 0 } else { now + NO_RESETS };
     let new = Some((link.address.as_str(), link.language));
     contact::replace(connection, &link.account, new, now, resets_from).await?;
-    contact::end_links(connection, Purpose::Reset, &link.account).await?;
+    contact::end_links(connection, &link.account).await?;
     let event = Event::by_nobody("email-confirmed").to(&link.account);
     events::note(&mut writer, state, &event).await?;
     writer.commit().await.map_err(PageError::from)?;

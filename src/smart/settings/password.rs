@@ -147,7 +147,6 @@ async fn change(
     let mut writer = state.store().writer(Origin::Feed).await?;
     let kept = session.hash();
     users::replace_password(writer.connection(), &account.id, hash, Some(&kept)).await?;
-    contact::end_links(writer.connection(), contact::Purpose::Reset, &account.id).await?;
     let event = Event::by_account("password-changed", &account.id);
     events::note(&mut writer, state, &event).await?;
     writer.commit().await.map_err(PageError::from)?;

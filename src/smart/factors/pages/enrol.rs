@@ -11,11 +11,12 @@ use axum_extra::extract::CookieJar;
 
 use super::super::super::SmartState;
 use super::super::super::entities::account;
+use super::super::super::mail::Letter;
 use super::super::super::pages::{Forms, Frame, PageError, page, see_other};
 use super::super::super::params::Params;
 use super::super::super::sessions::{self, Session};
 use super::super::half::{self, Half};
-use super::super::{Left, factors, left, recovery, signed_in, totp};
+use super::super::{Left, changed, factors, left, recovery, signed_in, totp};
 use super::{Refused, codes_page, offers_passkeys};
 
 #[derive(Template)]
@@ -166,15 +167,29 @@ async fn answer(
             let refused = Refused::new("passkey-not-added");
             return show(state, &who, Some(refused)).await;
         }
-        return enrolled(state, jar, who, &parts.headers).await;
+        changed(state, &account.id, "passkey-added", &Letter::FactorsChanged).await?;
+        return enrolled(state, jar, who, parts).await;
     }
     let code = params.first("code").unwrap_or_default();
     if !totp::confirm(state, &account.id, code).await? {
         let refused = Refused::new("factor-first-code-wrong");
         return show(state, &who, Some(refused)).await;
     }
-    tracing::info!(account = account.id, "an authenticator app was set up");
-    enrolled(state, jar, who, &parts.headers).await
+    changed(
+        state,
+        &account.id,
+        "authenticator-added",
+        &Letter::FactorsChanged,
+    )
+    .await?;
+    if let Who::Session(session) = &who {
+        // Browsers in which a password alone was enough.
+        let kept = session.hash();
+        let tx = state.store().begin().await?;
+        sessions::end_others(tx.connection(), &account.id, Some(&kept)).await?;
+        tx.commit().await?;
+    }
+    enrolled(state, jar, who, parts).await
 }
 
 /// Goes on, by way of recovery codes when there are none yet.
@@ -182,13 +197,13 @@ async fn enrolled(
     state: &SmartState,
     jar: CookieJar,
     who: Who,
-    headers: &HeaderMap,
+    parts: &Parts,
 ) -> Result<Response, PageError> {
     let account = who.account().clone();
     let (next, jar) = match &who {
         Who::Half(half) => (
             half.target.clone(),
-            signed_in(state, jar, &half.first(headers)).await?,
+            signed_in(state, jar, &half.first(parts)).await?,
         ),
         Who::Session(_) => ("/security".to_owned(), jar),
     };

@@ -10,11 +10,11 @@ use axum_extra::extract::CookieJar;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::super::super::SmartState;
+use super::super::super::mail::Letter;
 use super::super::super::pages::{Forms, Frame, PageError, page, see_other};
-use super::super::super::params::Params;
 use super::super::super::sessions::{self, Session};
-use super::super::{Factors, factors, passkeys, recovery, required_of, totp};
+use super::super::super::{SmartState, gate};
+use super::super::{Factors, changed, factors, passkeys, recovery, required_of, totp};
 use super::{Refused, codes_page, offers_passkeys, try_password};
 use crate::texts::Texts;
 
@@ -114,14 +114,12 @@ async fn answer(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(&parts.headers, body).map_err(|_| PageError::Foreign)?;
     let Some(session) = sessions::load(state, jar).await? else {
-        return Err(PageError::Foreign);
+        return Ok(gate::to_login(state, "/security"));
     };
-    if !session.posted(&parts.headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = session.form(&parts.headers, body)?;
     let account = &session.account;
+    let told = |what| changed(state, &account.id, what, &Letter::FactorsChanged);
     let action = params.first("action").unwrap_or_default();
     // What an authenticator answered to a challenge that the password was given for.
     if action == "passkey-add" {
@@ -131,6 +129,7 @@ async fn answer(
             let refused = Refused::new("passkey-not-added");
             return show(state, &session, Some(refused), "").await;
         }
+        told("passkey-added").await?;
         let own = factors(state.store().reader(), &account.id).await?;
         if own.recovery_codes == 0 {
             let codes = recovery::renew(state, &account.id).await?;
@@ -155,7 +154,7 @@ async fn answer(
                 return show(state, &session, Some(Refused::new("factor-last")), "").await;
             }
             totp::remove(state, &account.id).await?;
-            tracing::info!(account = account.id, "the authenticator app was removed");
+            told("authenticator-removed").await?;
             show(state, &session, None, "factor-removed").await
         }
         "codes" => {
@@ -163,7 +162,7 @@ async fn answer(
                 return Err(PageError::Foreign);
             }
             let codes = recovery::renew(state, &account.id).await?;
-            tracing::info!(account = account.id, "recovery codes were made");
+            told("recovery-codes-made").await?;
             Ok(codes_page(state, Some(&session), codes, "/security"))
         }
         "passkey-remove" => {
@@ -173,6 +172,7 @@ async fn answer(
             let id = params.first("passkey").unwrap_or_default();
             let id = URL_SAFE_NO_PAD.decode(id).unwrap_or_default();
             passkeys::remove(state, &account.id, &id).await?;
+            told("passkey-removed").await?;
             show(state, &session, None, "passkey-removed").await
         }
         _ => Err(PageError::Foreign),

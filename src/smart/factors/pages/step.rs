@@ -99,7 +99,7 @@ async fn answer(
     let code = params.first("code").unwrap_or_default();
     let caller = state.caller(parts);
     match try_code(state, caller, &half.account, code).await? {
-        Ok(()) => Ok(finish(state, jar, &half.first(&parts.headers)).await?),
+        Ok(()) => Ok(finish(state, jar, &half.first(parts)).await?),
         Err(refused) => show(state, jar, &half, Some(refused)).await,
     }
 }
