@@ -15,6 +15,7 @@ pub mod plan;
 pub mod query;
 pub mod run;
 pub mod sort;
+mod sound;
 pub mod sql;
 mod terminology;
 #[cfg(test)]
@@ -189,7 +190,9 @@ async fn search_prepared(
         result.total = Some(context.count(reader, &plan).await?);
         return Ok(result);
     }
-    let page = context.page(reader, &plan, &query, cursor.as_ref()).await?;
+    let led = sound::sound(&context, reader, &plan, &query).await?;
+    let led = led.as_ref().unwrap_or(&plan);
+    let page = context.page(reader, led, &query, cursor.as_ref()).await?;
     if cursor.is_none() && page.next.is_none() {
         result.total = i64::try_from(page.matches.len()).ok();
     } else {

@@ -31,6 +31,7 @@ mod rows;
 pub mod search_params;
 pub mod select;
 pub mod standing;
+mod statistics;
 pub mod subjects;
 mod surrogate;
 #[cfg(test)]

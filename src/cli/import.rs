@@ -86,6 +86,8 @@ pub async fn import(
         left = pass(&mut loader, left, again, stage, &bar).await?;
     }
     debug_assert!(left.is_empty(), "the last stage takes everything");
+    // What was planned for an empty table must not stay planned for it.
+    store.count_anew().await?;
     bar.finish();
     Ok(loader.finish())
 }

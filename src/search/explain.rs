@@ -48,6 +48,9 @@ pub async fn explain(
     let reader = store.reader();
     terminology::resolve(&context, reader, &mut conditions).await?;
     let plan = context.plan(&types, conditions)?;
+    let plan = super::sound::sound(&context, reader, &plan, &query)
+        .await?
+        .unwrap_or(plan);
     let lower = || Lower::new(store.keys(), &visibility, Access::Search);
     let limit = query.count.unwrap_or(super::parse::limit::DEFAULT_COUNT);
     let rows = usize::try_from(limit)

@@ -23,11 +23,25 @@ pub struct Plan {
     pub driver: Option<Condition>,
     /// How selective the driver promises to be.
     pub rank: u32,
+    /// How many rows the driver really has, where the database was asked.
+    pub sounding: Sounding,
     /// What restricts the patient column throughout.
     pub pin: Option<Pin>,
     /// Where the ways in differ: a row must fit one group, and one way of it. Empty: no more
     /// limits than the conditions.
     pub groups: Vec<Group>,
+}
+
+/// What the database said of the driver ([`sound`](mod@super::sound)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sounding {
+    /// It was not asked.
+    #[default]
+    None,
+    /// Few: they can be read and sorted.
+    Few,
+    /// Many, and so of every condition: an index that has the order is walked until the page is full.
+    Many,
 }
 
 /// A restriction of the patient column that leads every index with the patient in front.
@@ -62,6 +76,8 @@ pub fn plan(
             .into_iter()
             .flat_map(|condition| patient::rewrite(keys, type_id, chain::rewrite(condition)))
             .collect();
+    } else {
+        plan.conditions = patient::rewrite_all(keys, plan.types.as_slice(), plan.conditions);
     }
     let mut seen = Vec::with_capacity(plan.conditions.len());
     plan.conditions.retain(|condition| {
@@ -132,6 +148,7 @@ pub fn open(visibility: &Visibility, access: Access, types: &Types) -> Result<Pl
         conditions,
         driver: None,
         rank: 0,
+        sounding: Sounding::None,
         pin: None,
         groups,
     })

@@ -3,7 +3,8 @@
 
 use super::cursor::{Cursor, SortValue};
 use super::parse::limit;
-use super::plan::{Forbidden, Plan, plan};
+use super::plan::driver::SELECTIVE;
+use super::plan::{Forbidden, Plan, Sounding, plan};
 use super::query::{Condition, Query, SortBy, Types};
 use super::sort::{self, KeyKind};
 use super::sql::Lower;
@@ -106,7 +107,7 @@ impl Context<'_> {
         let (mut rows, kinds) = match walk::of(plan, query) {
             Some(walk) => (
                 self.walked(connection, &walk, cursor, limit).await?,
-                vec![Walk::KIND],
+                vec![walk.kind()],
             ),
             None => self.sorted(connection, plan, query, cursor, count).await?,
         };
@@ -251,11 +252,15 @@ pub(super) fn page_sql(
         );
         return Ok((text, Vec::new()));
     }
+    let rank = match plan.sounding {
+        Sounding::Few => SELECTIVE,
+        Sounding::None | Sounding::Many => plan.rank,
+    };
     let keys: Vec<sort::Key> = query
         .sort
         .iter()
         .enumerate()
-        .map(|(at, one)| sort::key(lower, one, &selection, plan.rank, at))
+        .map(|(at, one)| sort::key(lower, one, &selection, rank, at))
         .collect::<Result<_, _>>()?;
     let candidates = ids(
         &selection,

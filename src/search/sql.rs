@@ -17,6 +17,7 @@ pub mod last_updated;
 pub mod missing;
 pub mod number;
 pub mod quantity;
+pub mod range;
 pub mod reference;
 pub mod select;
 pub mod string;
@@ -24,6 +25,8 @@ mod text;
 pub mod token;
 pub mod uri;
 pub mod visible;
+
+use std::borrow::Cow;
 
 use sea_orm::Value;
 
@@ -62,7 +65,7 @@ pub struct Row {
 /// A table to walk, with what its index is asked.
 #[derive(Clone, Debug)]
 pub struct Source {
-    pub table: &'static str,
+    pub table: Cow<'static, str>,
     pub conditions: Vec<String>,
     /// Several of its rows may be of one resource.
     pub repeats: bool,

@@ -7,4 +7,5 @@ mod pages;
 mod parameters;
 mod plans;
 mod random;
+mod soundings;
 mod visible;

@@ -357,7 +357,7 @@ fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
                 .foreign_keys(false)
                 .statement_cache_capacity(500)
                 .pragma("cache_size", "-65536")
-                .pragma("mmap_size", "268435456")
+                .pragma("mmap_size", "2147418112")
                 .pragma("temp_store", "memory")
         });
     connect

@@ -132,45 +132,54 @@ impl Store {
         };
         let holds = visibility.holds_predicate(&mut sql, "r.id");
         let open = visibility.old_version_predicate(&mut sql, "v", "r");
-        let mut window = String::new();
-        let mut until = "NULL".to_owned();
-        if let Some((low, high)) = query.at {
+        sql.text = if let Some((low, high)) = query.at {
             // Until the next version that exists for the viewer.
             let next = visibility.old_version_predicate(&mut sql, "n", "r");
-            until = format!(
+            let until = format!(
                 "COALESCE((SELECT MIN(n.updated) FROM history n WHERE n.doc = v.doc \
                  AND n.version > v.version AND {next}), r.updated)"
             );
             let (low, high) = (sql.bind(low), sql.bind(high));
-            window.push_str(&format!(
-                " AND x.updated < {high} AND (x.until IS NULL OR x.until > {low})"
-            ));
-        }
-        if let Some(since) = query.since {
-            let since = sql.bind(since);
-            window.push_str(&format!(" AND x.updated >= {since}"));
-        }
-        if let Some((updated, doc, version)) = query.after {
-            let updated = sql.bind(updated);
-            let doc = sql.bind(doc);
-            let version = sql.bind(version);
-            window.push_str(&format!(
-                " AND (x.updated < {updated} OR (x.updated = {updated} AND (x.id < {doc} \
-                 OR (x.id = {doc} AND x.version < {version}))))"
-            ));
-        }
-        let count = sql.bind(i64::from(query.count) + 1);
-        sql.text = format!(
-            "SELECT x.type, x.fhir_id, x.version, x.updated, x.method, x.body, x.id, x.packed FROM (\
-             SELECT r.type, r.fhir_id, r.version, r.updated, r.method, r.body, r.id, 0 AS packed, \
-             CAST(NULL AS BIGINT) AS until FROM resource r WHERE ({ways}) AND {holds}{limits} \
-             UNION ALL \
-             SELECT r.type, r.fhir_id, v.version, v.updated, v.method, v.body, r.id, 1 AS packed, \
-             CAST({until} AS BIGINT) AS until FROM resource r JOIN history v ON v.doc = r.id \
-             WHERE r.rendition = 0 AND ({whole}) AND {holds} AND {open}{limits}) x \
-             WHERE 1 = 1{window} \
-             ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}"
-        );
+            let window = window(&mut sql, query, "x.updated", "x.id", "x.version");
+            let count = sql.bind(i64::from(query.count) + 1);
+            format!(
+                "SELECT x.type, x.fhir_id, x.version, x.updated, x.method, x.body, x.id, x.packed FROM (\
+                 SELECT r.type, r.fhir_id, r.version, r.updated, r.method, r.body, r.id, 0 AS packed, \
+                 CAST(NULL AS BIGINT) AS until FROM resource r WHERE ({ways}) AND {holds}{limits} \
+                 UNION ALL \
+                 SELECT r.type, r.fhir_id, v.version, v.updated, v.method, v.body, r.id, 1 AS packed, \
+                 CAST({until} AS BIGINT) AS until FROM resource r JOIN history v ON v.doc = r.id \
+                 WHERE r.rendition = 0 AND ({whole}) AND {holds} AND {open}{limits}) x \
+                 WHERE x.updated < {high} AND (x.until IS NULL OR x.until > {low}){window} \
+                 ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}"
+            )
+        } else {
+            // Either half by itself, along its index of times, as far as the page reaches.
+            let now = window(&mut sql, query, "r.updated", "r.id", "r.version");
+            let old = window(&mut sql, query, "v.updated", "v.doc", "v.version");
+            let count = sql.bind(i64::from(query.count) + 1);
+            let of_type = match query.scope {
+                HistoryScope::Type(type_id) => format!(" AND v.type = {type_id}"),
+                HistoryScope::Instance(..) | HistoryScope::System => String::new(),
+            };
+            // An instance is found first and has few versions; else the versions lead.
+            let versions = match query.scope {
+                HistoryScope::Instance(..) => "resource r CROSS JOIN history v",
+                HistoryScope::Type(_) | HistoryScope::System => "history v CROSS JOIN resource r",
+            };
+            format!(
+                "SELECT x.type, x.fhir_id, x.version, x.updated, x.method, x.body, x.id, x.packed FROM (\
+                 SELECT * FROM (SELECT r.type, r.fhir_id, r.version, r.updated, r.method, r.body, r.id, \
+                 0 AS packed FROM resource r WHERE ({ways}) AND {holds}{limits}{now} \
+                 ORDER BY r.updated DESC, r.id DESC LIMIT {count}) c \
+                 UNION ALL \
+                 SELECT * FROM (SELECT r.type, r.fhir_id, v.version, v.updated, v.method, v.body, r.id, \
+                 1 AS packed FROM {versions} WHERE v.doc = r.id AND r.rendition = 0{of_type} \
+                 AND ({whole}) AND {holds} AND {open}{limits}{old} \
+                 ORDER BY v.updated DESC, v.doc DESC, v.version DESC LIMIT {count}) o) x \
+                 ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}"
+            )
+        };
         let rows = self
             .reader()
             .query_all_raw(sql.statement(self.backend()))
@@ -195,6 +204,29 @@ impl Store {
         entries.truncate(wanted);
         Ok(HistoryPage { entries, more })
     }
+}
+
+/// `_since` and the end of the page before, over the columns that order a half.
+fn window(
+    sql: &mut Sql,
+    query: &HistoryQuery<'_>,
+    updated: &str,
+    doc: &str,
+    version: &str,
+) -> String {
+    let mut window = String::new();
+    if let Some(since) = query.since {
+        window.push_str(&format!(" AND {updated} >= {}", sql.bind(since)));
+    }
+    if let Some((before, last, past)) = query.after {
+        let (before, last, past) = (sql.bind(before), sql.bind(last), sql.bind(past));
+        // The first part is for the index, the second for the truth.
+        window.push_str(&format!(
+            " AND {updated} <= {before} AND ({updated} < {before} OR {doc} < {last} \
+             OR ({doc} = {last} AND {version} < {past}))"
+        ));
+    }
+    window
 }
 
 fn entry(row: &QueryResult) -> Result<HistoryEntry, StoreError> {

@@ -59,6 +59,32 @@ pub fn rewrite(keys: &Keys, type_id: TypeId, conditions: Vec<Condition>) -> Vec<
         .collect()
 }
 
+/// The same over several types, where it is right for each of them.
+#[must_use]
+pub fn rewrite_all(keys: &Keys, types: &[TypeId], conditions: Vec<Condition>) -> Vec<Condition> {
+    let is_column_of_all = |code: &str| {
+        types.iter().all(|type_id| {
+            definitions()
+                .search_param(*type_id, code)
+                .is_some_and(|param| is_column(*type_id, param))
+        })
+    };
+    let Some(first) = types.first() else {
+        return conditions;
+    };
+    conditions
+        .into_iter()
+        .flat_map(|condition| match &condition {
+            Condition::Reference { param, .. }
+                if is_column_of_all(&param.code) && is_column(*first, param.0) =>
+            {
+                rewrite(keys, *first, vec![condition])
+            }
+            _ => vec![condition],
+        })
+        .collect()
+}
+
 /// Whether a parameter finds in resources of this type exactly what the patient column holds.
 #[must_use]
 pub fn is_column(type_id: TypeId, param: &SearchParam) -> bool {

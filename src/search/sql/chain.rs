@@ -57,7 +57,7 @@ impl Lower<'_> {
             Ok(format!("{t}.target IN ({keys})"))
         })?;
         Ok(Source {
-            table: "idx_reference",
+            table: "idx_reference".into(),
             conditions: vec![
                 either(&alternatives),
                 row.any_type(t),

@@ -64,7 +64,7 @@ impl Lower<'_> {
             format!("{}.id IN ({})", row.alias, found.join(" UNION "))
         };
         Source {
-            table: "resource",
+            table: "resource".into(),
             conditions: vec![test],
             repeats: false,
         }

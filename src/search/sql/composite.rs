@@ -33,7 +33,7 @@ impl Lower<'_> {
     ) -> Source {
         let tests = self.composite_tests(&row.alias, values);
         Source {
-            table: "idx_composite",
+            table: "idx_composite".into(),
             conditions: vec![
                 row.any_type(&row.alias),
                 format!("{}.param = {}", row.alias, param.id),

@@ -26,16 +26,7 @@ impl Lower<'_> {
         values: &[SpanTest],
         row: &Row,
     ) -> Source {
-        let tests = self.span_tests(&row.alias, values);
-        Source {
-            table: "idx_date",
-            conditions: vec![
-                row.any_type(&row.alias),
-                format!("{}.param = {}", row.alias, param.id),
-                tests,
-            ],
-            repeats: true,
-        }
+        self.date_range_source(param, &[values], row)
     }
 
     /// A probe of a table that no index serves by id. With a known patient: a small set, computed

@@ -83,7 +83,7 @@ impl Lower<'_> {
             )
         };
         Ok(Source {
-            table: "resource",
+            table: "resource".into(),
             conditions: vec![format!("{}.key IN ({keys})", row.alias)],
             repeats: false,
         })

@@ -34,7 +34,7 @@ impl Lower<'_> {
         let keys = self.hierarchy_keys(of)?;
         let t = &row.alias;
         Ok(Source {
-            table: "idx_reference",
+            table: "idx_reference".into(),
             conditions: vec![
                 format!("{t}.target IN ({keys})"),
                 row.any_type(t),

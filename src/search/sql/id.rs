@@ -19,7 +19,7 @@ impl Lower<'_> {
     pub(super) fn id_source(&mut self, ids: &[String], row: &Row) -> Source {
         let keys = self.id_keys(ids, row);
         Source {
-            table: "resource",
+            table: "resource".into(),
             conditions: vec![format!("{}.key {keys}", row.alias)],
             repeats: false,
         }

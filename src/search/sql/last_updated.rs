@@ -9,7 +9,8 @@ use crate::search::query::{Prefix, SpanTest};
 impl Lower<'_> {
     pub(super) fn last_updated_probe(&mut self, values: &[SpanTest], row: &Row) -> String {
         if row.is_resource {
-            return self.updated_tests(&row.alias, values);
+            // Something else leads; the plus keeps SQLite from walking the index of this instead.
+            return self.updated_tests(&format!("+{}", row.alias), values);
         }
         let t = self.alias();
         let tests = self.updated_tests(&t, values);
@@ -21,13 +22,13 @@ impl Lower<'_> {
 
     pub(super) fn last_updated_source(&mut self, values: &[SpanTest], row: &Row) -> Source {
         Source {
-            table: "resource",
+            table: "resource".into(),
             conditions: vec![self.updated_tests(&row.alias, values)],
             repeats: false,
         }
     }
 
-    fn updated_tests(&mut self, t: &str, values: &[SpanTest]) -> String {
+    pub(in crate::search) fn updated_tests(&mut self, t: &str, values: &[SpanTest]) -> String {
         let tests: Vec<String> = values.iter().map(|v| self.updated_test(t, v)).collect();
         either(&tests)
     }

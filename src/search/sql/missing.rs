@@ -2,6 +2,8 @@
 
 use super::{Lower, Row};
 use crate::fhir::definitions::{ParamKind, SearchParam};
+use crate::search::query::Types;
+use crate::visibility::is_about_nobody;
 
 impl Lower<'_> {
     pub(super) fn missing_probe(
@@ -39,6 +41,22 @@ impl Lower<'_> {
                         "{negation}EXISTS (SELECT 1 FROM {table} {t} WHERE {t}.id = {}.id \
                          AND {t}.param = {})",
                         row.alias, param.id
+                    );
+                }
+                // A row at a time by its own patient, where there is an index for that.
+                let about_patients = match row.types {
+                    Types::One(type_id) => !is_about_nobody(type_id),
+                    Types::Many(_) => false,
+                };
+                if row.pin.is_none() && about_patients && *table != "idx_number" {
+                    return format!(
+                        "{negation}EXISTS (SELECT 1 FROM {table} {t} WHERE {t}.patient = {}.patient \
+                         AND {} AND {t}.param = {} AND {t}.id = {}.id{})",
+                        row.alias,
+                        row.same_type(&t),
+                        param.id,
+                        row.alias,
+                        row.fence()
                     );
                 }
                 format!(

@@ -30,7 +30,7 @@ impl Lower<'_> {
     ) -> Source {
         let tests = self.number_tests(&row.alias, values);
         Source {
-            table: "idx_number",
+            table: "idx_number".into(),
             conditions: vec![
                 row.any_type(&row.alias),
                 format!("{}.param = {}", row.alias, param.id),

@@ -1,5 +1,6 @@
 //! Quantities: a number and its unit.
 
+use super::range::halved;
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
 use crate::search::extract::units::{Canonical, UCUM, canonical};
@@ -23,16 +24,14 @@ impl Lower<'_> {
         values: &[QuantityTest],
         row: &Row,
     ) -> Source {
-        let tests = self.quantity_tests(&row.alias, values);
-        Source {
-            table: "idx_quantity",
-            conditions: vec![
-                row.any_type(&row.alias),
-                format!("{}.param = {}", row.alias, param.id),
-                tests,
-            ],
-            repeats: true,
-        }
+        let t = &row.alias;
+        let tests = self.quantity_tests(t, values);
+        let conditions = vec![row.any_type(t), format!("{t}.param = {}", param.id), tests];
+        let halves = match &row.pin {
+            None => self.quantity_halves(t, values),
+            Some(_) => None,
+        };
+        halved("idx_quantity", t, conditions, halves)
     }
 
     fn quantity_tests(&mut self, t: &str, values: &[QuantityTest]) -> String {
@@ -62,10 +61,7 @@ impl Lower<'_> {
 
     /// A UCUM unit finds every unit that converts to it.
     fn canonical_test(&mut self, t: &str, value: &QuantityTest) -> Option<String> {
-        let (SystemTest::Is(system), Some(unit)) = (&value.system, &value.unit) else {
-            return None;
-        };
-        let canonical = canonical(unit).filter(|_| system == UCUM)?;
+        let canonical = unit_of(value)?;
         let number = NumberTest {
             prefix: value.number.prefix,
             value: canonical.convert(value.number.value),
@@ -79,4 +75,17 @@ impl Lower<'_> {
             "({number} AND {t}.code = {code} AND {t}.system = {system})"
         ))
     }
+}
+
+/// The canonical unit of a test in UCUM.
+fn unit_of(value: &QuantityTest) -> Option<Canonical> {
+    let (SystemTest::Is(system), Some(unit)) = (&value.system, &value.unit) else {
+        return None;
+    };
+    canonical(unit).filter(|_| system == UCUM)
+}
+
+/// The number that the index is compared with: in the canonical unit, if there is one.
+pub(super) fn compared(value: &QuantityTest) -> f64 {
+    unit_of(value).map_or(value.number.value, |unit| unit.convert(value.number.value))
 }

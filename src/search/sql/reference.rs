@@ -31,7 +31,7 @@ impl Lower<'_> {
     ) -> Source {
         let targets = self.targets(values);
         Source {
-            table: "idx_reference",
+            table: "idx_reference".into(),
             conditions: vec![
                 format!("{}.target {targets}", row.alias),
                 row.any_type(&row.alias),

@@ -1,8 +1,9 @@
 //! A plan as FROM and WHERE.
 
 use super::{Lower, Row};
-use crate::search::plan::{self, Forbidden, Pin, Plan};
-use crate::search::query::{Condition, Types};
+use crate::search::plan::{self, Forbidden, Pin, Plan, Sounding};
+use crate::search::query::{Condition, SpanTest, Types};
+use crate::search::walk::is_single;
 
 /// FROM and WHERE of a selection; `row.alias` has the ids.
 #[derive(Clone, Debug)]
@@ -52,16 +53,22 @@ impl Lower<'_> {
             types: plan.types.clone(),
             is_resource: false,
             pin,
-            is_link: false,
+            // Walked until the page is full: what is asked of a row must stay a question about it.
+            is_link: plan.sounding == Sounding::Many && plan.driver.is_none(),
         };
-        let source = match &plan.driver {
-            Some(driver) => self.source(driver, &row)?,
-            None => None,
+        let (together, apart) = beside(plan);
+        let source = match (&plan.driver, together.is_empty()) {
+            (Some(Condition::Date { param, .. }), false) => {
+                Some(self.date_range_source(param.0, &together, &row))
+            }
+            (Some(driver), _) => self.source(driver, &row)?,
+            (None, _) => None,
         };
+        let plan = apart.as_ref().unwrap_or(plan);
         let led = source.is_some();
         let (table, mut conditions, repeats) = match source {
             Some(source) => (source.table, source.conditions, source.repeats),
-            None => ("resource", Vec::new(), false),
+            None => ("resource".into(), Vec::new(), false),
         };
         row.is_resource = table == "resource";
         if let Some(driver) = &plan.driver
@@ -163,7 +170,33 @@ impl Lower<'_> {
     }
 }
 
-fn is_every_type(types: &Types) -> bool {
+/// Conditions on the date that leads, where one value must satisfy them all: `date=ge2024` and
+/// `date=lt2025` are one range of the index. And the plan without them.
+fn beside(plan: &Plan) -> (Vec<&[SpanTest]>, Option<Plan>) {
+    let (Some(Condition::Date { param, values }), Types::One(type_id)) =
+        (&plan.driver, &plan.types)
+    else {
+        return (Vec::new(), None);
+    };
+    let own = |condition: &Condition| matches!(condition, Condition::Date { param: other, .. } if other == param);
+    if !plan.conditions.iter().any(own) || !is_single(*type_id, param.0) {
+        return (Vec::new(), None);
+    }
+    let mut together = vec![values.as_slice()];
+    together.extend(
+        plan.conditions
+            .iter()
+            .filter_map(|condition| match condition {
+                Condition::Date { values, .. } if own(condition) => Some(values.as_slice()),
+                _ => None,
+            }),
+    );
+    let mut apart = plan.clone();
+    apart.conditions.retain(|condition| !own(condition));
+    (together, Some(apart))
+}
+
+pub(in crate::search) fn is_every_type(types: &Types) -> bool {
     match types {
         Types::One(_) => false,
         Types::Many(many) => many.len() == crate::fhir::definitions::definitions().types().count(),

@@ -33,7 +33,7 @@ impl Lower<'_> {
     ) -> Source {
         let tests = self.string_tests(&row.alias, mode, values);
         Source {
-            table: "idx_string",
+            table: "idx_string".into(),
             conditions: vec![
                 row.any_type(&row.alias),
                 format!("{}.param = {}", row.alias, param.id),

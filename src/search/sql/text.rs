@@ -12,7 +12,7 @@ impl Lower<'_> {
 
     pub(super) fn text_source(&mut self, narrative: bool, any: &[Vec<Term>], row: &Row) -> Source {
         Source {
-            table: "resource",
+            table: "resource".into(),
             conditions: vec![self.text_probe(narrative, any, row)],
             repeats: false,
         }

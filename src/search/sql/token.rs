@@ -53,7 +53,7 @@ impl Lower<'_> {
             }]
         );
         Source {
-            table: "idx_token",
+            table: "idx_token".into(),
             conditions: vec![
                 row.any_type(&row.alias),
                 format!("{}.param = {}", row.alias, param.id),

@@ -31,7 +31,7 @@ impl Lower<'_> {
     ) -> Source {
         let tests = self.uri_tests(&row.alias, mode, values);
         Source {
-            table: "idx_uri",
+            table: "idx_uri".into(),
             conditions: vec![
                 row.any_type(&row.alias),
                 format!("{}.param = {}", row.alias, param.id),

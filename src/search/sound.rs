@@ -1,0 +1,355 @@
+//! Soundings. FHIR's vocabulary tells roughly how telling a condition is ([`driver`](super::plan::driver)),
+//! not how many resources have this code or fall into this month. Where that decides between reading
+//! and sorting what a condition finds, and walking an index that has the order until the page is full,
+//! the database is asked first: every condition counts its rows, up to [`MANY`], in one statement.
+//!
+//! What is counted decides only how the page is found, never what is on it or in its total.
+
+use sea_orm::ConnectionTrait;
+
+use super::SearchError;
+use super::plan::driver::{self, SELECTIVE};
+use super::plan::{Forbidden, Plan, Sounding};
+use super::query::{CodeTest, Condition, Prefix, Query, SpanTest, StringMode, TokenTest, Types};
+use super::run::Context;
+use super::sql::{Lower, Row, Source};
+use super::walk::{self, is_single};
+use crate::fhir::definitions::{TypeId, definitions};
+use crate::visibility::Access;
+
+/// So many rows are not worth reading and sorting for one page. The unit tests' worlds are small, and
+/// must go both ways.
+const MANY: i64 = if cfg!(test) { 5 } else { 1_000 };
+
+/// Conditions that are asked about; more than that are rare.
+const MOST: usize = 8;
+
+/// Links that are followed to what a chain begins with.
+const HOPS: usize = 4;
+
+/// What is known of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    /// So many rows, [`MANY`] at most.
+    Rows(i64),
+    /// It takes away, and most likely leaves most: `:not`, `:missing`.
+    Shallow,
+    /// It cannot be counted by an index.
+    Unknown,
+}
+
+/// The plan that the soundings advise for a page; None: the one there is.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn sound<C: ConnectionTrait>(
+    context: &Context<'_>,
+    connection: &C,
+    plan: &Plan,
+    query: &Query,
+) -> Result<Option<Plan>, SearchError> {
+    if plan.pin.is_some() || plan.rank >= SELECTIVE {
+        return Ok(None);
+    }
+    let by_id = query.sort.is_empty();
+    let Types::One(type_id) = plan.types else {
+        return several_types(context, connection, plan, by_id).await;
+    };
+    let Some(leads) = &plan.driver else {
+        return Ok(None);
+    };
+    let ordered = by_id && has_id_order(leads);
+    if ordered && plan.conditions.is_empty() {
+        return Ok(None);
+    }
+    let all: Vec<&Condition> = std::iter::once(leads).chain(&plan.conditions).collect();
+    let depths = depths(context, connection, type_id, &all).await?;
+    let few = depths
+        .iter()
+        .zip(&all)
+        .enumerate()
+        .filter_map(|(at, (depth, condition))| match depth {
+            Depth::Rows(rows) if *rows < MANY && driver::rank(condition, false) > 0 => {
+                Some((*rows, at))
+            }
+            _ => None,
+        })
+        .min();
+    if let Some((_, at)) = few {
+        let mut led = plan.clone();
+        if let Some(other) = at.checked_sub(1) {
+            let new = led.conditions.remove(other);
+            led.conditions.extend(led.driver.replace(new));
+        }
+        led.sounding = Sounding::Few;
+        return Ok(Some(led));
+    }
+    let all_deep = depths
+        .iter()
+        .all(|depth| matches!(depth, Depth::Rows(_) | Depth::Shallow));
+    if !all_deep || ordered {
+        return Ok(None);
+    }
+    let mut walked = plan.clone();
+    walked.sounding = Sounding::Many;
+    if by_id {
+        walked.conditions.extend(walked.driver.take());
+        return Ok(Some(walked));
+    }
+    Ok(walk::of(&walked, query).is_some().then_some(walked))
+}
+
+/// Over several types only the time of change has an index: for polling, where it finds few.
+async fn several_types<C: ConnectionTrait>(
+    context: &Context<'_>,
+    connection: &C,
+    plan: &Plan,
+    by_id: bool,
+) -> Result<Option<Plan>, SearchError> {
+    let at = plan
+        .conditions
+        .iter()
+        .position(|condition| matches!(condition, Condition::LastUpdated(_)));
+    let (Some(at), None, true) = (at, &plan.driver, by_id) else {
+        return Ok(None);
+    };
+    let mut led = plan.clone();
+    let condition = led.conditions.remove(at);
+    let mut lower = Lower::new(context.keys, context.visibility, Access::Search);
+    let row = new_row(&mut lower, Types::Many(Vec::new()));
+    let Some(source) = lower.source(&condition, &row)? else {
+        return Ok(None);
+    };
+    lower.sql.text = format!(
+        "SELECT {}",
+        counted(&[format!(
+            "SELECT 1 FROM {} {} WHERE {}",
+            source.table,
+            row.alias,
+            source.conditions.join(" AND ")
+        )])
+    );
+    let rows = ask(connection, lower, 1).await?;
+    if rows.first().is_none_or(|rows| *rows >= MANY) {
+        return Ok(None);
+    }
+    led.driver = Some(condition);
+    led.sounding = Sounding::Few;
+    Ok(Some(led))
+}
+
+/// Whether a source yields ids in their order.
+fn has_id_order(condition: &Condition) -> bool {
+    match condition {
+        Condition::Token {
+            values, not: false, ..
+        } => matches!(
+            values.as_slice(),
+            [TokenTest {
+                code: Some(CodeTest::Is(_)),
+                ..
+            }]
+        ),
+        Condition::Reference { values, .. } => values.len() == 1,
+        _ => false,
+    }
+}
+
+async fn depths<C: ConnectionTrait>(
+    context: &Context<'_>,
+    connection: &C,
+    type_id: TypeId,
+    all: &[&Condition],
+) -> Result<Vec<Depth>, SearchError> {
+    let mut lower = Lower::new(context.keys, context.visibility, Access::Search);
+    let (mut counts, mut asked) = (Vec::new(), Vec::new());
+    let mut depths = Vec::with_capacity(all.len());
+    for (at, condition) in all.iter().enumerate() {
+        let (before, after) = all.split_at(at);
+        if before
+            .iter()
+            .any(|other| is_one_range(type_id, other, condition))
+        {
+            // Counted with the first of them, which leads for all.
+            depths.push(Depth::Rows(MANY));
+            continue;
+        }
+        let shallow = matches!(
+            condition,
+            Condition::Token { not: true, .. } | Condition::Missing { .. }
+        );
+        if shallow {
+            depths.push(Depth::Shallow);
+            continue;
+        }
+        let range: Vec<&[SpanTest]> = after
+            .iter()
+            .filter(|other| is_one_range(type_id, condition, other))
+            .filter_map(|other| match other {
+                Condition::Date { values, .. } => Some(values.as_slice()),
+                _ => None,
+            })
+            .collect();
+        let selects = match condition {
+            _ if counts.len() >= MOST => None,
+            Condition::Date { param, .. } if range.len() > 1 => {
+                let row = new_row(&mut lower, Types::One(type_id));
+                let source = lower.date_range_source(param.0, &range, &row);
+                Some(vec![select(source, &row)])
+            }
+            _ => bottom(context, &mut lower, type_id, condition, HOPS)?,
+        };
+        match selects {
+            Some(selects) if !selects.is_empty() => {
+                asked.push(depths.len());
+                counts.push(counted(&selects));
+                depths.push(Depth::Rows(MANY));
+            }
+            _ => depths.push(Depth::Unknown),
+        }
+    }
+    if counts.is_empty() {
+        return Ok(depths);
+    }
+    let wanted = counts.len();
+    lower.sql.text = format!("SELECT {}", counts.join(", "));
+    let rows = ask(connection, lower, wanted).await?;
+    for (at, rows) in asked.into_iter().zip(rows) {
+        if let Some(depth) = depths.get_mut(at) {
+            *depth = Depth::Rows(rows);
+        }
+    }
+    Ok(depths)
+}
+
+/// Whether two conditions bound the one value of a date: a range of its index.
+fn is_one_range(type_id: TypeId, one: &Condition, other: &Condition) -> bool {
+    match (one, other) {
+        (Condition::Date { param: one, .. }, Condition::Date { param: other, .. }) => {
+            one == other && is_single(type_id, one.0)
+        }
+        _ => false,
+    }
+}
+
+/// `(SELECT COUNT(*) …)` of selects together, up to [`MANY`].
+fn counted(selects: &[String]) -> String {
+    format!(
+        "(SELECT COUNT(*) FROM ({} LIMIT {MANY}) n)",
+        selects.join(" UNION ALL ")
+    )
+}
+
+async fn ask<C: ConnectionTrait>(
+    connection: &C,
+    lower: Lower<'_>,
+    wanted: usize,
+) -> Result<Vec<i64>, SearchError> {
+    let statement = lower.sql.statement(connection.get_database_backend());
+    let row = connection.query_one_raw(statement).await?;
+    let row = row.ok_or_else(|| sea_orm::DbErr::RecordNotFound("COUNT".to_owned()))?;
+    (0..wanted)
+        .map(|at| Ok(row.try_get_by_index(at)?))
+        .collect()
+}
+
+/// What a condition begins with, as selects of its rows: its own index, or that of the far end of a
+/// chain. None: no index counts it.
+fn bottom(
+    context: &Context<'_>,
+    lower: &mut Lower<'_>,
+    type_id: TypeId,
+    condition: &Condition,
+    hops: usize,
+) -> Result<Option<Vec<String>>, SearchError> {
+    let links: Vec<(TypeId, &Condition)> = match condition {
+        Condition::Chain { links, .. } => links.iter().map(|(own, on)| (*own, on)).collect(),
+        Condition::Has {
+            source, condition, ..
+        } => vec![(*source, condition.as_ref())],
+        Condition::PatientIs(on) => match definitions().type_id("Patient") {
+            Some(patient) => vec![(patient, on.as_ref())],
+            None => return Ok(None),
+        },
+        own if is_counted(own) => return leaf(lower, type_id, own),
+        _ => return Ok(None),
+    };
+    if hops == 0 {
+        return Ok(None);
+    }
+    let mut selects = Vec::new();
+    for (own, on) in links {
+        let plan = match context.plan(&Types::One(own), vec![on.clone()]) {
+            Ok(plan) => plan,
+            // Closed to the viewer: nothing is found through it.
+            Err(Forbidden(_)) => continue,
+        };
+        let (Some(leads), None) = (&plan.driver, &plan.pin) else {
+            return Ok(None);
+        };
+        match bottom(context, lower, own, leads, hops - 1)? {
+            Some(more) => selects.extend(more),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(selects))
+}
+
+/// Whether an index has exactly the rows of a condition, so that counting stops where it should.
+fn is_counted(condition: &Condition) -> bool {
+    match condition {
+        Condition::Token { values, not, .. } => {
+            !not && values.iter().all(|value| value.code.is_some())
+        }
+        Condition::Reference { .. } | Condition::LastUpdated(_) => true,
+        Condition::String { mode, .. } => {
+            matches!(
+                mode,
+                StringMode::Exact | StringMode::Is | StringMode::Prefix
+            )
+        }
+        Condition::Date { values, .. } => {
+            matches!(values.as_slice(), [one] if !matches!(one.prefix, Prefix::Ne | Prefix::Ap))
+        }
+        Condition::Quantity { values, .. } => matches!(
+            values.as_slice(),
+            [one] if matches!(one.number.prefix, Prefix::Eq | Prefix::Gt | Prefix::Ge | Prefix::Sa)
+        ),
+        _ => false,
+    }
+}
+
+fn leaf(
+    lower: &mut Lower<'_>,
+    type_id: TypeId,
+    condition: &Condition,
+) -> Result<Option<Vec<String>>, SearchError> {
+    let row = new_row(lower, Types::One(type_id));
+    let Some(source) = lower.source(condition, &row)? else {
+        return Ok(None);
+    };
+    Ok(Some(vec![select(source, &row)]))
+}
+
+/// A source's rows.
+fn select(source: Source, row: &Row) -> String {
+    let mut conditions = source.conditions;
+    if source.table == "resource" {
+        conditions.push(row.any_type(&row.alias));
+    }
+    let wanted = match conditions.join(" AND ") {
+        none if none.is_empty() => String::new(),
+        some => format!(" WHERE {some}"),
+    };
+    format!("SELECT 1 FROM {} {}{wanted}", source.table, row.alias)
+}
+
+fn new_row(lower: &mut Lower<'_>, types: Types) -> Row {
+    Row {
+        alias: lower.alias(),
+        types,
+        is_resource: false,
+        pin: None,
+        is_link: false,
+    }
+}

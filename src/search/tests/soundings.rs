@@ -1,0 +1,228 @@
+//! What is found does not depend on which way it is found, and the plans read no more than they
+//! should as a hospital grows: nothing from end to end, nothing sorted that an index has in order.
+
+use sea_orm::{ConnectionTrait, DbBackend};
+
+use super::bed::{Bed, Doc, NOW, Rows, pairs, system, type_id};
+use crate::fhir::definitions::definitions;
+use crate::search::SearchRequest;
+use crate::search::explain::explain;
+use crate::search::sql::range::LONG;
+
+const DAY: i64 = 86_400_000;
+/// A Monday of 2020.
+const START: i64 = 1_580_688_000_000;
+const PATIENTS: i64 = 30;
+const DAYS: i64 = 40;
+
+/// Patients with one Observation a day, and a few Encounters of which one goes on for a year.
+async fn hospital(bed: &Bed) {
+    let keys = bed.store.keys();
+    let mut docs = Vec::new();
+    let mut add = |kind: &str, id: String, patient: &str, rows: Rows<'_>| {
+        let number = i64::try_from(docs.len()).unwrap() + 1;
+        docs.push(Doc {
+            id: number * 16,
+            type_id: type_id(kind),
+            fhir_id: id,
+            patient: Some(patient.to_owned()),
+            updated: NOW - 1_000_000 + number,
+            rows: rows.rows,
+        });
+    };
+    for p in 0..PATIENTS {
+        let patient = format!("p{p:02}");
+        let rows = Rows::new(keys, "Patient")
+            .string("family", &format!("Fam{:02}", p % 7))
+            .string("family", &format!("Maiden{p:02}"))
+            .string("family", &format!("Fam{:02}", p % 7))
+            .date(
+                "birthdate",
+                START - p * 400 * DAY,
+                START - (p * 400 - 1) * DAY,
+            )
+            .token(
+                "gender",
+                "urn:g",
+                ["female", "male"][usize::try_from(p % 2).unwrap()],
+            );
+        add("Patient", patient.clone(), &patient, rows);
+        for day in 0..DAYS {
+            let at = START + (day * 37 + p) % 400 * DAY;
+            let rows = Rows::new(keys, "Observation")
+                .token(
+                    "code",
+                    "urn:c",
+                    ["a", "b"][usize::try_from(day % 2).unwrap()],
+                )
+                .token(
+                    "code",
+                    "urn:c",
+                    if (p, day) == (3, 3) { "rare" } else { "usual" },
+                )
+                .token("category", "urn:k", "laboratory")
+                .quantity(
+                    "value-quantity",
+                    f64::from(i32::try_from(day).unwrap()),
+                    "",
+                    "mg",
+                )
+                .reference("patient", "Patient", &patient)
+                .reference("subject", "Patient", &patient)
+                .date("date", at, at + 1);
+            add("Observation", format!("o{p:02}-{day:02}"), &patient, rows);
+        }
+        let stay = if p == 7 { 400 * DAY } else { DAY };
+        let rows = Rows::new(keys, "Encounter")
+            .token("class", "urn:v", "AMB")
+            .reference("patient", "Patient", &patient)
+            .reference("subject", "Patient", &patient)
+            .date("date", START + p * DAY, START + p * DAY + stay);
+        add("Encounter", format!("e{p:02}"), &patient, rows);
+    }
+    bed.insert(&docs, &[]).await;
+    if bed.store.backend() == DbBackend::Postgres {
+        let reader = bed.store.reader();
+        reader.execute_unprepared("ANALYZE").await.unwrap();
+    }
+}
+
+/// The plan of a search, its steps in one text.
+async fn plan(bed: &Bed, type_name: &str, query: &str) -> String {
+    let pairs = pairs(query);
+    let request = SearchRequest {
+        type_id: definitions().type_id(type_name),
+        pairs: &pairs,
+        compartment: None,
+        strict: true,
+    };
+    let plan = explain(&bed.store, &system(), &request).await.unwrap();
+    plan.to_string()
+}
+
+/// All pages of a search, joined.
+async fn all(bed: &Bed, type_name: &str, query: &str) -> Vec<String> {
+    super::pages::walk(bed, &system(), type_name, &format!("{query}&_count=50"))
+        .await
+        .concat()
+}
+
+#[tokio::test]
+async fn a_range_of_dates_reads_its_neighbourhood_and_what_is_long() {
+    const { assert!(LONG > 31 * DAY) };
+    for bed in Bed::all().await {
+        hospital(&bed).await;
+        let from = "2020-02-20";
+        for query in [
+            format!("date=ge{from}&date=lt2020-02-22"),
+            format!("date=gt{from}&date=lt2020-02-22"),
+            format!("date=ge{from}&date=lt2020-02-22&_sort=date"),
+            format!("date=ge{from}&date=lt2020-02-22&_sort=-date"),
+        ] {
+            let mut found = all(&bed, "Encounter", &query).await;
+            found.sort_unstable();
+            // Two days' own, and the one who has been there since the ninth.
+            let own: &[&str] = if query.contains("gt") {
+                &["e07", "e18"]
+            } else {
+                &["e07", "e17", "e18"]
+            };
+            assert_eq!(found, own, "{query}");
+            let plan = plan(&bed, "Encounter", &query).await;
+            assert!(plan.contains("UNION ALL"), "{plan}");
+            if bed.store.backend() == DbBackend::Sqlite {
+                assert!(plan.contains("low>? AND low<?"), "{query}: {plan}");
+                assert!(plan.contains("idx_date_long"), "{query}: {plan}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn few_matches_lead_and_many_are_walked_to() {
+    for bed in Bed::all().await {
+        hospital(&bed).await;
+        // The same by either way: each query beside one that says the same otherwise.
+        for (query, same) in [
+            ("code=a&_sort=-date", "code=urn:c|a&code:not=b&_sort=-date"),
+            (
+                "code=rare&_sort=-date",
+                "code=rare&category=laboratory&_sort=-date,_id",
+            ),
+            ("code=a,b", "category=laboratory"),
+            ("code=a&category=laboratory", "code=a"),
+            ("value-quantity=gt37", "value-quantity=38,39"),
+            ("value-quantity=ge38&code=b", "value-quantity=39"),
+        ] {
+            let (one, other) = (
+                all(&bed, "Observation", query).await,
+                all(&bed, "Observation", same).await,
+            );
+            assert!(!one.is_empty(), "{query}");
+            assert_eq!(one, other, "{query}");
+        }
+        let text = plan(&bed, "Observation", "code=rare&_sort=-date").await;
+        assert!(text.contains("the token 'code'"), "{text}");
+        let text = plan(&bed, "Observation", "category=laboratory&code=rare").await;
+        assert!(text.contains("the token 'code'"), "{text}");
+        for (query, table) in [
+            ("code=a&_sort=-date", "idx_date"),
+            ("category=laboratory&_sort=date", "idx_date"),
+            ("code=a,b&_count=5", "resource"),
+            ("_lastUpdated=gt2020-01-01&_sort=-_lastUpdated", "resource"),
+        ] {
+            let text = plan(&bed, "Observation", query).await;
+            assert!(!text.contains("the token"), "{query}: {text}");
+            assert!(text.contains(&format!("FROM {table}")), "{query}: {text}");
+            if bed.store.backend() == DbBackend::Sqlite {
+                assert!(
+                    !text.contains("TEMP B-TREE FOR ORDER BY"),
+                    "{query}: {text}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_type_is_sorted_by_its_strings_along_their_index() {
+    for bed in Bed::all().await {
+        hospital(&bed).await;
+        let nameless = Doc {
+            id: 16 * 100_000,
+            type_id: type_id("Patient"),
+            fhir_id: "nameless".to_owned(),
+            patient: Some("nameless".to_owned()),
+            updated: NOW,
+            rows: Rows::new(bed.store.keys(), "Patient").rows,
+        };
+        bed.insert(&[nameless], &[]).await;
+        let ups = all(&bed, "Patient", "_sort=family").await;
+        let downs = all(&bed, "Patient", "_sort=-family").await;
+        assert_eq!(ups.len(), 31);
+        assert_eq!(ups[..6], ["p00", "p07", "p14", "p21", "p28", "p01"]);
+        assert_eq!(ups[30], "nameless");
+        assert_eq!(downs[..3], ["p29", "p28", "p27"]);
+        assert_eq!(downs[30], "nameless");
+        let text = plan(&bed, "Patient", "_sort=family").await;
+        assert!(text.contains("FROM idx_string"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn several_types_of_one_patient_are_found_by_the_patient() {
+    for bed in Bed::all().await {
+        hospital(&bed).await;
+        let query = "_type=Observation,Encounter&patient=p03";
+        assert_eq!(all(&bed, "", query).await.len(), 41);
+        let text = plan(&bed, "", query).await;
+        assert!(text.contains("t1.patient = $1"), "{text}");
+        // By time of change, along the index of all types.
+        let query = "_type=Encounter,Patient&_sort=-_lastUpdated&_count=3";
+        let text = plan(&bed, "", query).await;
+        if bed.store.backend() == DbBackend::Sqlite {
+            assert!(text.contains("resource_changed"), "{text}");
+        }
+        assert_eq!(bed.ids(&system(), "", query).await, ["e29", "p29", "e28"]);
+    }
+}
