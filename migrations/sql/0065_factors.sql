@@ -1,5 +1,9 @@
 -- Second factors and passkeys.
 
+-- How somebody signed in: values of RFC 8176 between spaces, for amr and acr of id_tokens.
+ALTER TABLE session ADD COLUMN methods TEXT NOT NULL DEFAULT '';
+ALTER TABLE auth_grant ADD COLUMN methods TEXT NOT NULL DEFAULT '';
+
 -- An authenticator app (RFC 6238), one for each account. secret, pending: sealed (src/smart/factors/seal.rs).
 -- pending waits for its first code; only then it becomes the secret. last_step: codes of this step of 30
 -- seconds and of earlier ones are spent.
@@ -23,10 +27,12 @@ CREATE INDEX recovery_code_account ON recovery_code (account);
 
 -- Browsers in which a password was right and the second step is still to come, as the hash of a cookie.
 -- target: the path of the page that they were going to.
+-- methods: as in session.
 CREATE TABLE half_sign_in (
     hash    {blob} NOT NULL PRIMARY KEY,
     account TEXT   NOT NULL,
     target  TEXT   NOT NULL,
+    methods TEXT   NOT NULL,
     expires BIGINT NOT NULL
 );
 CREATE INDEX half_sign_in_account ON half_sign_in (account);

@@ -436,6 +436,7 @@ async fn grant(
         ends: (long == Long::Year).then(|| now.saturating_add(YEAR)),
         read: None,
         read_types: None,
+        methods: question.session.methods.clone(),
     };
     let id = row.id.clone();
     let tx = state.store().begin().await?;

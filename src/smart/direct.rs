@@ -55,6 +55,7 @@ pub async fn issue(state: &SmartState, new: &DirectGrant<'_>) -> Result<String, 
         used: Set(None),
         revoked: Set(None),
         catalogue: Set(Some(catalogue().version.clone())),
+        methods: Set(String::new()),
         ..Default::default()
     })
     .exec_without_returning(connection)

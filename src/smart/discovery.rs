@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::json::Json;
 use super::scopes::{IDENTITY, catalogue};
 use super::token::unavailable;
-use super::{SmartState, brands};
+use super::{SmartState, brands, factors};
 use crate::config::Registration;
 
 /// `GET {fhir}/.well-known/smart-configuration` (SMART App Launch 2.2, "Conformance").
@@ -53,9 +53,12 @@ pub(super) async fn openid_configuration(State(state): State<SmartState>) -> Jso
         "exp",
         "iat",
         "auth_time",
+        "acr",
+        "amr",
         "nonce",
         "fhirUser"
     ]);
+    configuration["acr_values_supported"] = json!([factors::AAL1, factors::AAL2]);
     configuration["claims_parameter_supported"] = json!(false);
     configuration["request_parameter_supported"] = json!(false);
     configuration["request_uri_parameter_supported"] = json!(false);

@@ -137,6 +137,7 @@ pub mod session {
         pub created: i64,
         pub seen: i64,
         pub agent: String,
+        pub methods: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -201,6 +202,7 @@ pub mod grant {
         pub ends: Option<i64>,
         pub read: Option<i64>,
         pub read_types: Option<String>,
+        pub methods: String,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

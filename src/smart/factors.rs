@@ -34,12 +34,39 @@ pub(super) use passkey_routes::{
 };
 pub(super) use passkeys::are_possible as are_passkeys_possible;
 
+/// Authentication methods (RFC 8176) of a password.
+pub(super) const PASSWORD: &str = "pwd";
+/// Of a provider, whose methods are not known here.
+pub(super) const PROVIDER: &str = "";
+/// Of a passkey: a key that its holder unlocked.
+const PASSKEY: &str = "pop user mfa";
+/// Of a code, of an app or on paper, after another step.
+const CODE: &str = "otp mfa";
+
+/// The class of a sign-in (`acr`) by its methods: the level of NIST SP 800-63B that it reaches, where that
+/// is known.
+pub(super) fn acr(methods: &str) -> Option<&'static str> {
+    let has = |one| methods.split(' ').any(|method| method == one);
+    if has("mfa") {
+        Some(AAL2)
+    } else if has(PASSWORD) {
+        Some(AAL1)
+    } else {
+        None
+    }
+}
+
+pub(super) const AAL1: &str = "http://idmanagement.gov/ns/assurance/aal/1";
+pub(super) const AAL2: &str = "http://idmanagement.gov/ns/assurance/aal/2";
+
 /// A browser in which a password, or what stands for one, was right.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FirstStep<'a> {
     pub(super) account: &'a account::Model,
     /// The path of the page that the person was going to.
     pub(super) target: &'a str,
+    /// How it was taken: one of [`PASSWORD`], [`PROVIDER`], [`PASSKEY`] and what was added.
+    pub(super) methods: &'a str,
     /// Of the request that it took the step with.
     pub(super) parts: &'a Parts,
 }
@@ -136,7 +163,7 @@ async fn signed_in(
     let caller = state.caller(first.parts);
     let (jar, is_new_place) = attempts::arrived(state, jar, caller, first.account).await?;
     let jar = half::end(state, jar).await?;
-    let jar = sessions::start(state, jar, account, &first.parts.headers).await?;
+    let jar = sessions::start(state, jar, account, first.methods, &first.parts.headers).await?;
     if is_new_place {
         contact::tell(state, account, &Letter::NewSignIn).await?;
     }

@@ -209,6 +209,7 @@ async fn sign_in(
                     let first = FirstStep {
                         account: &account,
                         target: &target,
+                        methods: factors::PASSWORD,
                         parts,
                     };
                     return Ok(factors::after_first_step(state, jar, &first).await?);

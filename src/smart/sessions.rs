@@ -32,6 +32,8 @@ pub struct Session {
     pub account: account::Model,
     /// When the password was typed.
     pub signed_in: Millis,
+    /// How, as values of RFC 8176 between spaces.
+    pub methods: String,
     cookie: String,
 }
 
@@ -108,6 +110,7 @@ pub(super) async fn peek(
     let session = Session {
         account,
         signed_in: row.created,
+        methods: row.methods,
         cookie: cookie.to_owned(),
     };
     Ok(Some((session, left)))
@@ -194,11 +197,12 @@ pub(super) async fn end_all(
     Ok(())
 }
 
-/// Signs a browser in. Whatever session it had ends, so that nobody plants one.
+/// Signs a browser in, by these methods (RFC 8176). Whatever session it had ends, so that nobody plants one.
 pub async fn start(
     state: &SmartState,
     jar: CookieJar,
     account: &str,
+    methods: &str,
     headers: &HeaderMap,
 ) -> Result<CookieJar, StoreError> {
     let plain = secret::random_token();
@@ -215,6 +219,7 @@ pub async fn start(
         created: Set(now),
         seen: Set(now),
         agent: Set(agent::family(headers)),
+        methods: Set(methods.to_owned()),
     })
     .exec_without_returning(tx.connection())
     .await?;

@@ -183,6 +183,7 @@ async fn arrive(
     let first = FirstStep {
         account: &account,
         target: &target,
+        methods: factors::PROVIDER,
         parts,
     };
     Ok(factors::after_first_step(state, jar, &first).await?)

@@ -1,17 +1,21 @@
 //! Second steps: codes of an authenticator app, recovery codes, and who cannot do without.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use candor::smart::clients::ClientKind;
 use candor::smart::users::{RegisteredUser, Role};
 use candor::smart::{SmartConfig, factors};
 use sea_orm::ConnectionTrait as _;
+use serde_json::{Value, json};
 use totp_rs::{Builder, Secret, Totp};
 
 use crate::smart_activation::{events, happened};
-use crate::smart_support::{App, Browser, End, PASSWORD, Page, Server};
+use crate::smart_support::{App, Browser, End, PASSWORD, Page, Server, SmartTokens};
 use crate::support::Database;
 
 const SECOND: i64 = 1000;
 const MINUTE: i64 = 60 * SECOND;
+const AAL: &str = "http://idmanagement.gov/ns/assurance/aal/";
 
 /// Staff need a second factor, as they do by default.
 fn strict(config: &mut SmartConfig) {
@@ -122,6 +126,14 @@ async fn number(server: &Server, sql: &str) -> i64 {
         .await
         .unwrap();
     row.unwrap().try_get_by_index(0).unwrap()
+}
+
+/// `acr` and `amr` of an id_token.
+fn how(token: &SmartTokens) -> Value {
+    let token = token.extra_fields().id_token.as_deref().unwrap();
+    let part = token.split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+    json!([claims["acr"], claims["amr"]])
 }
 
 async fn a_clerk(server: &Server) -> RegisteredUser {
@@ -332,7 +344,16 @@ async fn an_app_waits_for_both_steps(server: Server) {
     let mut form = consent.form("/auth/consent");
     form.set("action", "allow");
     let answer = browser.submit(&form).await.answer();
-    assert!(app.exchange(&answer["code"], sent.verifier).await.is_ok());
+    let token = app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    assert_eq!(how(&token), json!([format!("{AAL}2"), ["pwd", "otp", "mfa"]]));
+    // A password alone is told as such.
+    let patients = "openid launch/patient patient/*.rs";
+    let app = App::new(server, &server.add_client(ClientKind::Public, patients).await);
+    let sent = app.start(patients);
+    let patient = server.add_patient().await;
+    let answer = Browser::new(server).allow(&sent, &patient, |_| ()).await;
+    let token = app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    assert_eq!(how(&token), json!([format!("{AAL}1"), ["pwd"]]));
 }
 
 async fn half_a_sign_in_is_bound_to_its_browser_and_ten_minutes(server: Server) {

@@ -229,6 +229,7 @@ async fn create(
     let first = FirstStep {
         account: &account,
         target,
+        methods: factors::PASSWORD,
         parts,
     };
     Ok(factors::after_first_step(state, jar, &first).await?)

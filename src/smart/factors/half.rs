@@ -22,17 +22,24 @@ pub(super) struct Half {
     pub(super) account: account::Model,
     /// The path of the page that they were going to.
     pub(super) target: String,
+    methods: String,
     cookie: String,
 }
 
 impl Half {
-    /// What the browser's first step was.
-    pub(super) fn first<'a>(&'a self, parts: &'a Parts) -> FirstStep<'a> {
+    /// What the browser is let in by, once the second step was right.
+    pub(super) fn first<'a>(&'a self, methods: &'a str, parts: &'a Parts) -> FirstStep<'a> {
         FirstStep {
             account: &self.account,
             target: &self.target,
+            methods,
             parts,
         }
+    }
+
+    /// The methods of both steps.
+    pub(super) fn methods(&self, second: &str) -> String {
+        format!("{} {second}", self.methods).trim().to_owned()
     }
 
     /// The token that its forms carry.
@@ -64,15 +71,16 @@ pub(super) async fn begin(
     let jar = end(state, jar).await?;
     let plain = secret::random_token();
     let mut insert = Sql::default();
-    let (hash, account, target, expires) = (
+    let (hash, account, target, methods, expires) = (
         insert.bind(secret::hash(&plain)),
         insert.bind(first.account.id.as_str()),
         insert.bind(first.target),
+        insert.bind(first.methods),
         insert.bind(state.now() + LIFE),
     );
     insert.push(&format!(
-        "INSERT INTO half_sign_in (hash, account, target, expires) \
-         VALUES ({hash}, {account}, {target}, {expires})"
+        "INSERT INTO half_sign_in (hash, account, target, methods, expires) \
+         VALUES ({hash}, {account}, {target}, {methods}, {expires})"
     ));
     let tx = state.store().begin().await?;
     execute(tx.connection(), insert).await?;
@@ -86,7 +94,7 @@ pub(super) async fn load(state: &SmartState, jar: &CookieJar) -> Result<Option<H
         return Ok(None);
     };
     let store = state.store();
-    let mut select = Sql::new("SELECT account, target FROM half_sign_in WHERE hash = ");
+    let mut select = Sql::new("SELECT account, target, methods FROM half_sign_in WHERE hash = ");
     let hash = select.bind(secret::hash(cookie));
     let now = select.bind(state.now());
     select.push(&format!("{hash} AND expires > {now}"));
@@ -99,10 +107,12 @@ pub(super) async fn load(state: &SmartState, jar: &CookieJar) -> Result<Option<H
     };
     let id: String = row.try_get_by_index(0)?;
     let target: String = row.try_get_by_index(1)?;
+    let methods: String = row.try_get_by_index(2)?;
     let account = users::find_enabled(store.reader(), &id).await?;
     Ok(account.map(|account| Half {
         account,
         target,
+        methods,
         cookie: cookie.to_owned(),
     }))
 }

@@ -17,7 +17,7 @@ use super::super::sessions::{self, AnonymousPost};
 use super::super::{SmartState, authorize, login, secret};
 use super::pages::enrol::Who;
 use super::pages::try_password;
-use super::{FirstStep, finish, half, passkeys};
+use super::{FirstStep, PASSKEY, finish, half, passkeys};
 
 const SCRIPT: &str = include_str!("../../../templates/assets/passkey.js");
 
@@ -123,6 +123,7 @@ pub(in crate::smart) async fn sign_in_with_passkey(
         let first = FirstStep {
             account: &account,
             target: &target,
+            methods: PASSKEY,
             parts: &parts,
         };
         Ok(finish(&state, jar, &first).await?)

@@ -51,6 +51,7 @@ pub(super) async fn exchange(
         used: Set(None),
         revoked: Set(None),
         catalogue: Set(client.catalogue.clone()),
+        methods: Set(String::new()),
         ..Default::default()
     })
     .on_conflict(

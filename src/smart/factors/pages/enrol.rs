@@ -16,7 +16,7 @@ use super::super::super::pages::{Forms, Frame, PageError, page, see_other};
 use super::super::super::params::Params;
 use super::super::super::sessions::{self, Session};
 use super::super::half::{self, Half};
-use super::super::{Left, changed, factors, left, recovery, signed_in, totp};
+use super::super::{CODE, Left, PASSKEY, changed, factors, left, recovery, signed_in, totp};
 use super::{Refused, codes_page, offers_passkeys};
 
 #[derive(Template)]
@@ -168,7 +168,7 @@ async fn answer(
             return show(state, &who, Some(refused)).await;
         }
         changed(state, &account.id, "passkey-added", &Letter::FactorsChanged).await?;
-        return enrolled(state, jar, who, parts).await;
+        return enrolled(state, jar, who, PASSKEY, parts).await;
     }
     let code = params.first("code").unwrap_or_default();
     if !totp::confirm(state, &account.id, code).await? {
@@ -189,7 +189,7 @@ async fn answer(
         sessions::end_others(tx.connection(), &account.id, Some(&kept)).await?;
         tx.commit().await?;
     }
-    enrolled(state, jar, who, parts).await
+    enrolled(state, jar, who, CODE, parts).await
 }
 
 /// Goes on, by way of recovery codes when there are none yet.
@@ -197,14 +197,16 @@ async fn enrolled(
     state: &SmartState,
     jar: CookieJar,
     who: Who,
+    second: &str,
     parts: &Parts,
 ) -> Result<Response, PageError> {
     let account = who.account().clone();
     let (next, jar) = match &who {
-        Who::Half(half) => (
-            half.target.clone(),
-            signed_in(state, jar, &half.first(parts)).await?,
-        ),
+        Who::Half(half) => {
+            let methods = half.methods(second);
+            let first = half.first(&methods, parts);
+            (half.target.clone(), signed_in(state, jar, &first).await?)
+        }
         Who::Session(_) => ("/security".to_owned(), jar),
     };
     let own = factors(state.store().reader(), &account.id).await?;

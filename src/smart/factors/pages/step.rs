@@ -13,7 +13,7 @@ use super::super::super::pages::{Forms, Frame, PageError, page, see_other};
 use super::super::super::params::Params;
 use super::super::super::sessions;
 use super::super::half::{self, Half};
-use super::super::{Left, factors, finish, left};
+use super::super::{CODE, Left, factors, finish, left};
 use super::{Refused, offers_passkeys, try_code};
 
 #[derive(Template)]
@@ -99,7 +99,10 @@ async fn answer(
     let code = params.first("code").unwrap_or_default();
     let caller = state.caller(parts);
     match try_code(state, caller, &half.account, code).await? {
-        Ok(()) => Ok(finish(state, jar, &half.first(parts)).await?),
+        Ok(()) => {
+            let methods = half.methods(CODE);
+            Ok(finish(state, jar, &half.first(&methods, parts)).await?)
+        }
         Err(refused) => show(state, jar, &half, Some(refused)).await,
     }
 }
