@@ -36,6 +36,7 @@ mod surrogate;
 #[cfg(test)]
 mod tests;
 mod text;
+mod turn;
 mod versions;
 pub mod witness;
 pub mod write;

@@ -33,6 +33,7 @@ impl MigratorTrait for Migrator {
             step!("0012_logout"),
             step!("0013_registration"),
             step!("0030_old_versions"),
+            step!("0043_narrow"),
             step!("0050_search_parameters"),
             step!("0051_audit_journal"),
             step!("0060_activation"),
