@@ -2,9 +2,9 @@
 //! `{braces}` are the few that differ. Expand first, contract in a later release: an older server
 //! must be able to run on the schema of the next.
 
-pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
+pub use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 /// A step by the name of its file.
 macro_rules! step {

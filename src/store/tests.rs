@@ -47,7 +47,7 @@ pub(super) async fn fixtures() -> Vec<Fixture> {
     fixtures
 }
 
-async fn fresh_database(url: &str) -> String {
+pub(super) async fn fresh_database(url: &str) -> String {
     use sea_orm::ConnectionTrait;
     let name = format!("store_{}", uuid::Uuid::new_v4().simple());
     let server = sea_orm::Database::connect(url).await.unwrap();
