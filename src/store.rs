@@ -37,6 +37,9 @@ mod surrogate;
 #[cfg(test)]
 mod tests;
 mod text;
+mod turn;
+#[cfg(test)]
+mod upgrade_tests;
 mod versions;
 pub mod witness;
 pub mod write;

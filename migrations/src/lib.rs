@@ -2,9 +2,9 @@
 //! `{braces}` are the few that differ. Expand first, contract in a later release: an older server
 //! must be able to run on the schema of the next.
 
-pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
+pub use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 /// A step by the name of its file.
 macro_rules! step {
@@ -33,6 +33,7 @@ impl MigratorTrait for Migrator {
             step!("0012_logout"),
             step!("0013_registration"),
             step!("0030_old_versions"),
+            step!("0043_narrow"),
             step!("0047_ranges"),
             step!("0050_search_parameters"),
             step!("0051_audit_journal"),

@@ -137,6 +137,14 @@ pub fn stamp(resource: &mut Value, id: &str, version: i64, last_updated: &str) {
     }
 }
 
+/// Changes what [`stamp`] wrote of the version.
+pub fn restamp(resource: &mut Value, version: i64, last_updated: &str) {
+    if let Some(Value::Object(meta)) = resource.get_mut("meta") {
+        meta.insert("versionId".to_owned(), json!(version.to_string()));
+        meta.insert("lastUpdated".to_owned(), json!(last_updated));
+    }
+}
+
 /// Adds what `new` does not have yet. Rebuilding keeps the order; `Map::remove` would not.
 fn append_others(new: &mut Map<String, Value>, old: Map<String, Value>) {
     for (key, value) in old {

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 pub(super) use self::condition::Lookup;
-use self::condition::criteria_key;
+use self::condition::{Door, criteria_key};
 use self::resolve::{require_within_scopes, standing};
 use self::steps::{Resolved, Steps};
 use super::bundle::references::{Addresses, References};
@@ -211,19 +211,19 @@ pub(super) async fn execute<'s>(
             .check_access(session)
             .map_err(place(*at, is_bundle))?;
     }
-    let mut writer = session.store.writer(session.origin).await?;
     let conditions: Vec<(TypeId, String)> = actions
         .iter()
         .filter_map(|(_, action)| Some((action.type_id(), criteria_key(action.criteria()?))))
         .collect();
-    writer.lock_conditions(&conditions).await?;
+    // Begun as late as can be: what needs no database is done while others write.
+    let door = Door::new(session, conditions);
     let mut steps = Steps::new(session, is_bundle);
-    let resolved = steps.resolve(&writer, actions).await?;
+    let resolved = steps.resolve(&door, actions).await?;
     if let Some(references) = references {
-        steps.refer(&writer, references).await?;
-        steps.refer_to_versions(&writer).await?;
+        steps.refer(&door, references).await?;
+        steps.refer_to_versions(&door).await?;
     }
-    steps.check_references(&writer).await?;
+    steps.check_references(&door).await?;
     let Steps {
         ops,
         addresses,
@@ -248,13 +248,15 @@ pub(super) async fn execute<'s>(
             )),
         })
         .collect();
-    let outcomes = writer
-        .apply(ops.into_iter().map(|(_, op)| op).collect())
-        .await
-        .map_err(|error| match overtaken(&error, &touched, &pinned) {
+    let indexer = session.store.indexer();
+    let ops = indexer.prepare(ops.into_iter().map(|(_, op)| op));
+    let mut writer = door.enter().await?;
+    let outcomes = writer.apply_indexed(ops).await.map_err(|error| {
+        match overtaken(&error, &touched, &pinned) {
             true => RestError::Conflict,
             false => blame(error, &addresses, is_bundle),
-        })?;
+        }
+    })?;
     for (slot, type_id, id, method) in touched {
         let access = match method {
             Method::Post => Access::Create,

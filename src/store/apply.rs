@@ -2,6 +2,7 @@
 //! index it, decide, enter it in the ledger.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sea_orm::{ConnectionTrait, DbBackend};
@@ -13,8 +14,9 @@ use super::index::IndexWriter;
 use super::indexed::{Indexed, Indexer};
 use super::rows::{Insert, Kind};
 use super::search_params::Written;
+use super::surrogate::Ids;
 use super::write::{Method, Op, Outcome, Writer};
-use super::{Store, StoreError, history, ledger, surrogate, versions};
+use super::{Store, StoreError, history, ledger, versions};
 use crate::clock::{self, Millis};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
@@ -36,7 +38,7 @@ struct Plan {
     old_value: Option<Value>,
     new: Option<Value>,
     body: Option<Bytes>,
-    rows: IndexRows,
+    rows: Arc<IndexRows>,
     patients: Vec<i64>,
     /// Nothing to do: a deletion of what is not there.
     idle: bool,
@@ -56,7 +58,7 @@ impl Writer<'_> {
             .await
     }
 
-    /// [`Writer::apply`] with index rows that were computed ahead, for the resources that have some.
+    /// [`Writer::apply`] with what was computed ahead, for the resources that have some.
     pub async fn apply_indexed(
         &mut self,
         ops: Vec<(Op, Option<Indexed>)>,
@@ -75,17 +77,18 @@ impl Writer<'_> {
             wanted.push(key);
         }
         let mut currents = load(self.connection(), &wanted, true).await?;
+        let mut ids = Ids::on(self.connection()).await?;
         let mut plans = Vec::with_capacity(ops.len());
         for ((op, indexed), key) in ops.into_iter().zip(wanted) {
             let (type_name, id) = (definitions().type_name(op.type_id), op.id.clone());
             let planned = plan(
-                op,
-                indexed,
+                (op, indexed),
                 key,
                 currents.remove(&key),
                 now,
                 &indexer,
                 &self.store.custom(),
+                &mut ids,
             );
             plans.push(planned.map_err(|error| error.about(type_name, &id))?);
         }
@@ -325,7 +328,7 @@ impl Writer<'_> {
             match (&plan.old, &plan.old_value) {
                 (Some(old), Some(value)) => {
                     let rows = indexer.rows(old.type_id, value);
-                    let new = if plan.new.is_some() {
+                    let new: &IndexRows = if plan.new.is_some() {
                         &plan.rows
                     } else {
                         &nothing
@@ -409,13 +412,13 @@ pub(super) async fn move_to_patient(
 }
 
 fn plan(
-    op: Op,
-    indexed: Option<Indexed>,
+    (op, indexed): (Op, Option<Indexed>),
     key: i64,
     old: Option<Current>,
     now: Millis,
     indexer: &Indexer,
     custom: &Custom,
+    ids: &mut Ids,
 ) -> Result<Plan, StoreError> {
     let keys = indexer.keys();
     if let Some(current) = &old
@@ -442,14 +445,24 @@ fn plan(
     let version = if idle { before } else { before + 1 };
     let mut new = op.resource;
     let mut body = None;
-    let mut rows = IndexRows::default();
+    let mut rows = Arc::<IndexRows>::default();
     let mut patients = Vec::new();
     if let Some(resource) = &mut new {
-        json::stamp(resource, &op.id, i64::from(version), &clock::instant(now));
-        body = Some(Bytes::from(json::to_bytes(resource)));
-        rows = indexed
-            .and_then(|indexed| indexed.under(custom))
-            .unwrap_or_else(|| indexer.rows(op.type_id, resource));
+        let time = clock::instant(now);
+        let found = match indexed {
+            Some(ahead) => {
+                json::restamp(resource, i64::from(version), &time);
+                let bytes = ahead.body(version, &time);
+                body = Some(bytes.unwrap_or_else(|| json::to_bytes(resource).into()));
+                ahead.under(custom)
+            }
+            None => {
+                json::stamp(resource, &op.id, i64::from(version), &time);
+                body = Some(json::to_bytes(resource).into());
+                None
+            }
+        };
+        rows = found.unwrap_or_else(|| indexer.rows(op.type_id, resource).into());
         for param in &rows.failed {
             tracing::warn!(
                 resource_type = op.type_id,
@@ -468,7 +481,7 @@ fn plan(
         key,
         doc: old
             .as_ref()
-            .map_or_else(surrogate::mint, |current| current.doc),
+            .map_or_else(|| ids.next(), |current| current.doc),
         id: op.id,
         version,
         method: op.method,

@@ -76,7 +76,8 @@ impl IndexWriter {
                     ("text", Text),
                 ],
                 ONCE,
-            ),
+            )
+            .sorted_by(4),
             strings: Insert::new(
                 "idx_string",
                 &[
@@ -89,7 +90,8 @@ impl IndexWriter {
                     ("more", Text),
                 ],
                 "",
-            ),
+            )
+            .sorted_by(4),
             dates: Insert::new(
                 "idx_date",
                 &[
@@ -101,7 +103,8 @@ impl IndexWriter {
                     ("patient", Big),
                 ],
                 ONCE,
-            ),
+            )
+            .sorted_by(4),
             numbers: Insert::new(
                 "idx_number",
                 &[
@@ -113,7 +116,8 @@ impl IndexWriter {
                     ("patient", Big),
                 ],
                 ONCE,
-            ),
+            )
+            .sorted_by(5),
             quantities: Insert::new(
                 "idx_quantity",
                 &[
@@ -127,7 +131,8 @@ impl IndexWriter {
                     ("patient", Big),
                 ],
                 ONCE,
-            ),
+            )
+            .sorted_by(7),
             uris: Insert::new(
                 "idx_uri",
                 &[
@@ -138,7 +143,8 @@ impl IndexWriter {
                     ("patient", Big),
                 ],
                 "",
-            ),
+            )
+            .sorted_by(4),
             references: Insert::new(
                 "idx_reference",
                 &[
@@ -151,7 +157,8 @@ impl IndexWriter {
                     ("text", Text),
                 ],
                 ONCE,
-            ),
+            )
+            .sorted_by(4),
             composites: Insert::new(
                 "idx_composite",
                 &[
@@ -168,7 +175,8 @@ impl IndexWriter {
                     ("patient", Big),
                 ],
                 "",
-            ),
+            )
+            .sorted_by(4),
             texts: Vec::new(),
             removals: Vec::new(),
         }

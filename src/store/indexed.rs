@@ -3,10 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::Value;
 
+use super::StoreError;
 use super::current::local_key;
+use super::write::Op;
 use crate::fhir::definitions::{ParamId, TypeId, definitions};
+use crate::fhir::json;
 use crate::keys::Keys;
 use crate::release;
 use crate::search::extract::custom::Custom;
@@ -18,18 +22,48 @@ pub(super) const ATTACHMENT: ParamId = -1;
 /// The number of references that no search parameter finds: only decisions follow them.
 pub(super) const LINK: ParamId = -2;
 
-/// Index rows that were computed ahead of a write.
+/// The most that can be known of a write before the database is asked: the resource, stamped as its
+/// own first version at no time, as bytes and as index rows.
+/// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Indexed {
-    rows: IndexRows,
+    pub(super) rows: Arc<IndexRows>,
     /// [`Custom::generation`] of the parameters that found them.
     generation: i64,
+    body: Bytes,
+    /// Where in `body` the time belongs; none where the resource is no object.
+    time: Option<usize>,
 }
 
+/// Stands for the time until it is known; as long as [`crate::clock::instant`] writes it.
+const NO_TIME: &str = "0000-00-00T00:00:00.000Z";
+/// The version that most resources get.
+const FIRST: i32 = 1;
+
 impl Indexed {
+    /// The resource once more, for another try.
+    ///
+    /// # Errors
+    /// When the bytes that were just written cannot be read.
+    pub fn resource(&self) -> Result<Value, StoreError> {
+        json::parse(&self.body).map_err(|_| StoreError::Corrupt("a resource that was read"))
+    }
+
     /// The rows, if they are of these parameters.
-    pub(super) fn under(self, custom: &Custom) -> Option<IndexRows> {
-        (self.generation == custom.generation).then_some(self.rows)
+    pub(super) fn under(&self, custom: &Custom) -> Option<Arc<IndexRows>> {
+        (self.generation == custom.generation).then(|| self.rows.clone())
+    }
+
+    /// The body at its time, if it is right for this version.
+    pub(super) fn body(&self, version: i32, time: &str) -> Option<Bytes> {
+        let at = self.time.filter(|_| version == FIRST)?;
+        let mut body = self.body.to_vec();
+        let place = body.get_mut(at..at + NO_TIME.len())?;
+        if place.len() != time.len() {
+            return None;
+        }
+        place.copy_from_slice(time.as_bytes());
+        Some(body.into())
     }
 }
 
@@ -46,13 +80,36 @@ impl Indexer {
         Self { keys, base, custom }
     }
 
-    /// The rows of a resource that has the id under which it will be written.
+    /// Stamps a resource with the id under which it will be written, and reads it.
     #[must_use]
-    pub fn index(&self, type_id: TypeId, resource: &Value) -> Indexed {
+    pub fn index(&self, type_id: TypeId, id: &str, resource: &mut Value) -> Indexed {
+        json::stamp(resource, id, i64::from(FIRST), NO_TIME);
+        let body = json::to_bytes(resource);
+        // The stamp is near the start, and nothing of the resource stands before it.
+        let time = body
+            .windows(NO_TIME.len())
+            .position(|part| part == NO_TIME.as_bytes())
+            .filter(|_| resource.is_object());
         Indexed {
-            rows: self.rows(type_id, resource),
+            rows: Arc::new(self.rows(type_id, resource)),
             generation: self.custom.generation,
+            body: body.into(),
+            time,
         }
+    }
+
+    /// [`Indexer::index`] for writes whose ids are known.
+    #[must_use]
+    pub fn prepare(&self, ops: impl IntoIterator<Item = Op>) -> Vec<(Op, Option<Indexed>)> {
+        ops.into_iter()
+            .map(|mut op| {
+                let indexed = op
+                    .resource
+                    .as_mut()
+                    .map(|resource| self.index(op.type_id, &op.id, resource));
+                (op, indexed)
+            })
+            .collect()
     }
 
     /// All index rows of a resource as stored.
@@ -138,5 +195,36 @@ pub(super) fn attachment_urls<'v>(type_name: &str, resource: &'v Value) -> Vec<&
             .into_iter()
             .collect(),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_read_ahead_is_what_is_stored() {
+        let base = "http://localhost/fhir/r4".into();
+        let indexer = Indexer::new(Keys::new([7; 16]), base, Arc::default());
+        let type_id = definitions().type_id("Patient").unwrap();
+        let sent = json!({"active": true, "meta": {"tag": [{"code": "x"}], "lastUpdated": "sent"},
+            "resourceType": "Patient", "name": [{"family": "0000-00-00T00:00:00.000Z"}]});
+        let time = "2026-11-25T12:00:00.123Z";
+        let mut ahead = sent.clone();
+        let indexed = indexer.index(type_id, "p", &mut ahead);
+        assert_eq!(indexed.rows.patients, ["p"]);
+        // Another version than the first is written anew.
+        assert_eq!(indexed.body(2, time), None);
+        for version in [2, 1] {
+            json::restamp(&mut ahead, version, time);
+            let mut stamped = sent.clone();
+            json::stamp(&mut stamped, "p", version, time);
+            assert_eq!(ahead.to_string(), stamped.to_string());
+        }
+        assert_eq!(indexed.body(1, time), Some(json::to_bytes(&ahead).into()));
+        let again = indexed.resource().unwrap();
+        assert_eq!(again["name"], ahead["name"]);
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, Statement,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
 };
 
+use super::connection::OpenWrite;
 use super::lite::Lite;
 use super::witness::Witness;
 
@@ -22,7 +22,7 @@ pub enum Reader {
         witness: Option<Arc<Witness>>,
     },
     /// The transaction of an open write.
-    Within(Arc<DatabaseTransaction>),
+    Within(Arc<OpenWrite>),
 }
 
 #[async_trait]

@@ -1,8 +1,12 @@
 //! Many rows in one round trip: arrays through UNNEST on PostgreSQL, multi-row prepared statements
 //! on SQLite (design.md section 3, 5).
 
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
 use sea_orm::sea_query::ArrayType;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use crate::sql::Sql;
 
@@ -15,6 +19,8 @@ pub(super) enum Kind {
     Double,
     Text,
     Blob,
+    /// For full text search: a tsvector on PostgreSQL, given as text.
+    Words,
 }
 
 impl Kind {
@@ -24,7 +30,7 @@ impl Kind {
             Self::Int => (ArrayType::Int, "integer"),
             Self::Big => (ArrayType::BigInt, "bigint"),
             Self::Double => (ArrayType::Double, "double precision"),
-            Self::Text => (ArrayType::String, "text"),
+            Self::Text | Self::Words => (ArrayType::String, "text"),
             Self::Blob => (ArrayType::Bytes, "bytea"),
         }
     }
@@ -37,11 +43,14 @@ pub(super) struct Insert {
     columns: &'static [(&'static str, Kind)],
     /// What follows the rows, such as `ON CONFLICT DO NOTHING`.
     tail: &'static str,
+    /// How many leading columns rows are sorted by on SQLite.
+    sorted_by: usize,
     values: Vec<Value>,
 }
 
-/// Rows in one SQLite statement: two sizes, so that two statements for each table are prepared.
+/// Rows in one SQLite statement: few sizes, so that few statements for each table are prepared.
 const SQLITE_CHUNK: usize = 64;
+const SQLITE_FEW: usize = 8;
 
 impl Insert {
     pub(super) fn new(
@@ -53,7 +62,18 @@ impl Insert {
             table,
             columns,
             tail,
+            sorted_by: 0,
             values: Vec::new(),
+        }
+    }
+
+    /// On SQLite rows go in by their first `columns` columns, the order of the table itself, so that
+    /// neighbours meet in one page. On PostgreSQL they go in as they come, by id: its indexes by id
+    /// are then full, and no other order fills the others better.
+    pub(super) fn sorted_by(self, columns: usize) -> Self {
+        Self {
+            sorted_by: columns,
+            ..self
         }
     }
 
@@ -63,14 +83,36 @@ impl Insert {
         self.values.extend(row);
     }
 
-    pub(super) async fn run(self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
+    fn sort(&mut self) {
+        let (width, by) = (self.columns.len(), self.sorted_by);
+        if by == 0 {
+            return;
+        }
+        let value = |row: usize, column: usize| self.values.get(row * width + column);
+        let mut order: Vec<usize> = (0..self.values.len() / width).collect();
+        order.sort_by(|a, b| {
+            (0..by)
+                .map(|column| compare(value(*a, column), value(*b, column)))
+                .find(|ordering| ordering.is_ne())
+                .unwrap_or(Ordering::Equal)
+        });
+        let mut sorted = Vec::with_capacity(self.values.len());
+        for row in order {
+            let row = self.values.iter_mut().skip(row * width).take(width);
+            sorted.extend(row.map(|value| std::mem::replace(value, Value::Bool(None))));
+        }
+        self.values = sorted;
+    }
+
+    pub(super) async fn run(mut self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
         if self.values.is_empty() {
             return Ok(());
         }
-        match on.get_database_backend() {
-            DbBackend::Postgres => self.run_unnest(on).await,
-            _ => self.run_values(on).await,
+        if on.get_database_backend() == DbBackend::Postgres {
+            return self.run_unnest(on).await;
         }
+        self.sort();
+        self.run_values(on).await
     }
 
     fn head(&self) -> String {
@@ -89,6 +131,7 @@ impl Insert {
             .zip(&names)
             .map(|((_, kind), name)| match kind {
                 Kind::Blob => format!("NULLIF({name}, ''::bytea)"),
+                Kind::Words => format!("{name}::tsvector"),
                 _ => name.clone(),
             })
             .collect();
@@ -120,33 +163,120 @@ impl Insert {
 
     async fn run_values(self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
         let width = self.columns.len();
-        let head = self.head();
+        let texts = self.texts();
         let mut values = self.values.into_iter();
         loop {
             let left = values.len() / width;
-            let rows = match left {
+            let text = match left {
                 0 => return Ok(()),
+                left if left >= SQLITE_CHUNK => &texts.many,
+                left if left >= SQLITE_FEW => &texts.few,
+                _ => &texts.one,
+            };
+            let rows = match left {
                 left if left >= SQLITE_CHUNK => SQLITE_CHUNK,
-                left if left >= 8 => 8,
+                left if left >= SQLITE_FEW => SQLITE_FEW,
                 _ => 1,
             };
-            let mut sql = Sql::default();
-            let mut text = format!("{head} VALUES ");
-            for row in 0..rows {
-                text.push_str(if row == 0 { "(" } else { ", (" });
-                for (at, value) in values.by_ref().take(width).enumerate() {
-                    if at > 0 {
-                        text.push_str(", ");
-                    }
-                    let place = sql.bind(value);
-                    text.push_str(&place);
-                }
-                text.push(')');
-            }
-            text.push(' ');
-            text.push_str(self.tail);
-            sql.text = text;
-            on.execute_raw(sql.statement(DbBackend::Sqlite)).await?;
+            let list: Vec<Value> = values.by_ref().take(rows * width).collect();
+            let statement = Statement::from_sql_and_values(DbBackend::Sqlite, text.as_str(), list);
+            on.execute_raw(statement).await?;
         }
+    }
+
+    /// The statements for this table, made on first use.
+    fn texts(&self) -> Arc<Texts> {
+        static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
+        // One table is written with one list of columns; tests may differ.
+        let name = (self.table, self.columns.as_ptr() as usize);
+        let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(texts) = known.get(&name) {
+            return texts.clone();
+        }
+        drop(known);
+        let texts = Arc::new(Texts {
+            many: self.text(SQLITE_CHUNK),
+            few: self.text(SQLITE_FEW),
+            one: self.text(1),
+        });
+        let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(name, texts.clone());
+        texts
+    }
+
+    /// The parameters have no names: the driver asks SQLite for the name of each, and SQLite walks a
+    /// list of all names for each answer.
+    fn text(&self, rows: usize) -> String {
+        let row = format!("({})", vec!["?"; self.columns.len()].join(", "));
+        let rows = vec![row; rows].join(", ");
+        format!("{} VALUES {rows} {}", self.head(), self.tail)
+    }
+}
+
+/// The order of two values of one column, as both databases' indexes have it.
+fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
+    match (a, b) {
+        (Some(Value::SmallInt(a)), Some(Value::SmallInt(b))) => a.cmp(b),
+        (Some(Value::Int(a)), Some(Value::Int(b))) => a.cmp(b),
+        (Some(Value::BigInt(a)), Some(Value::BigInt(b))) => a.cmp(b),
+        (Some(Value::Double(Some(a))), Some(Value::Double(Some(b)))) => a.total_cmp(b),
+        (Some(Value::String(a)), Some(Value::String(b))) => a.cmp(b),
+        _ => Ordering::Equal,
+    }
+}
+
+/// Statements by table and by where its list of columns stands.
+type Known = HashMap<(&'static str, usize), Arc<Texts>>;
+
+/// The statements that insert into a table on SQLite, by their number of rows.
+#[derive(Debug)]
+struct Texts {
+    many: String,
+    few: String,
+    one: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_go_in_by_their_key() {
+        const COLUMNS: &[(&str, Kind)] = &[
+            ("param", Kind::Small),
+            ("norm", Kind::Text),
+            ("low", Kind::Double),
+            ("text", Kind::Text),
+        ];
+        let mut insert = Insert::new("idx", COLUMNS, "").sorted_by(3);
+        let rows: [(i16, &str, f64, &str); 4] = [
+            (2, "a", 0.0, "fourth"),
+            (1, "b", 0.5, "third"),
+            (1, "b", -1.0, "second"),
+            (1, "a", 9.0, "first"),
+        ];
+        for (param, norm, low, text) in rows {
+            insert.push([param.into(), norm.into(), low.into(), text.into()]);
+        }
+        insert.sort();
+        let texts: Vec<Value> = insert.values.iter().skip(3).step_by(4).cloned().collect();
+        assert_eq!(
+            texts,
+            ["first", "second", "third", "fourth"].map(Value::from)
+        );
+        assert_eq!(insert.values.len(), 16);
+    }
+
+    #[test]
+    fn parameters_have_no_names() {
+        let insert = Insert::new(
+            "idx",
+            &[("a", Kind::Big), ("b", Kind::Big)],
+            "ON CONFLICT DO NOTHING",
+        );
+        assert_eq!(
+            insert.text(2),
+            "INSERT INTO idx (a, b) VALUES (?, ?), (?, ?) ON CONFLICT DO NOTHING"
+        );
     }
 }

@@ -33,7 +33,7 @@ impl Select for Reader {
                 lite: Some(lite), ..
             } => lite.select(sql).await,
             Self::Pool { pool, .. } => all(pool, sql).await,
-            Self::Within(transaction) => all(&**transaction, sql).await,
+            Self::Within(transaction) => all(&***transaction, sql).await,
         }
     }
 

@@ -13,6 +13,7 @@ pub(super) const T0: Millis = 1_794_322_800_000;
 pub(super) struct Fixture {
     pub(super) store: Store,
     pub(super) clock: Clock,
+    options: StoreOptions,
     _dir: tempfile::TempDir,
 }
 
@@ -29,24 +30,24 @@ pub(super) async fn fixtures() -> Vec<Fixture> {
     for url in urls {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::test(T0);
-        let store = Store::open(&StoreOptions {
+        let options = StoreOptions {
             url: url.unwrap_or_else(|| format!("sqlite://{}/candor.db", dir.path().display())),
             base: "http://localhost/fhir/r4".to_owned(),
             clock: clock.clone(),
             connections: 2,
-        })
-        .await
-        .unwrap();
+        };
+        let store = Store::open(&options).await.unwrap();
         fixtures.push(Fixture {
             store,
             clock,
+            options,
             _dir: dir,
         });
     }
     fixtures
 }
 
-async fn fresh_database(url: &str) -> String {
+pub(super) async fn fresh_database(url: &str) -> String {
     use sea_orm::ConnectionTrait;
     let name = format!("store_{}", uuid::Uuid::new_v4().simple());
     let server = sea_orm::Database::connect(url).await.unwrap();
@@ -87,6 +88,11 @@ pub(super) fn viewer(class: ViewerClass, patient: Option<&str>) -> Viewer {
 }
 
 impl Fixture {
+    /// The same database through connections of its own, as another process has it.
+    pub(super) async fn beside(&self) -> Store {
+        Store::open(&self.options).await.unwrap()
+    }
+
     pub(super) fn sees(&self, viewer: &Viewer) -> Visibility {
         let now = self.clock.now();
         Visibility::of(viewer, self.store.keys(), now, now)

@@ -5,11 +5,9 @@ use std::fmt::Write as _;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 
+use super::rows::{Insert, Kind};
 use crate::search::extract::TextRow;
-use crate::sql::Sql;
 
-/// Rows in one statement.
-const CHUNK: usize = 32;
 /// The last position that a tsvector can tell.
 const LAST: usize = 16_383;
 
@@ -17,35 +15,31 @@ pub(super) async fn insert(
     on: &impl ConnectionTrait,
     rows: Vec<(i64, TextRow)>,
 ) -> Result<(), DbErr> {
-    let backend = on.get_database_backend();
-    let is_postgres = backend == DbBackend::Postgres;
-    for chunk in rows.chunks(CHUNK) {
-        let mut sql = Sql::default();
-        let values: Vec<String> = chunk
-            .iter()
-            .map(|(id, row)| {
-                let id = sql.bind(*id);
-                if is_postgres {
-                    let narrative = sql.bind(vector(&row.narrative));
-                    let content = sql.bind(vector(&row.content));
-                    format!(
-                        "({id}, CAST({narrative} AS TEXT)::tsvector, CAST({content} AS TEXT)::tsvector)"
-                    )
-                } else {
-                    let narrative = sql.bind(row.narrative.as_str());
-                    let content = sql.bind(row.content.as_str());
-                    format!("({id}, {narrative}, {content})")
-                }
-            })
-            .collect();
-        sql.text = format!(
-            "INSERT INTO idx_text ({}, narrative, content) VALUES {}",
-            Sql::TEXT_ID,
-            values.join(", ")
-        );
-        on.execute_raw(sql.statement(backend)).await?;
+    let is_postgres = on.get_database_backend() == DbBackend::Postgres;
+    let columns: &[_] = if is_postgres {
+        &[
+            ("id", Kind::Big),
+            ("narrative", Kind::Words),
+            ("content", Kind::Words),
+        ]
+    } else {
+        &[
+            ("rowid", Kind::Big),
+            ("narrative", Kind::Words),
+            ("content", Kind::Words),
+        ]
+    };
+    let mut insert = Insert::new("idx_text", columns, "");
+    for (id, row) in rows {
+        let texts = if is_postgres {
+            [vector(&row.narrative), vector(&row.content)]
+        } else {
+            [row.narrative, row.content]
+        };
+        let [narrative, content] = texts;
+        insert.push([id.into(), narrative.into(), content.into()]);
     }
-    Ok(())
+    insert.run(on).await
 }
 
 /// Words as a tsvector, without PostgreSQL's own parser, whose words depend on the locale.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use sea_orm::ConnectionTrait as _;
+use serde_json::Value;
 
 use super::bundle::{self, Condition};
 use super::condition::{self, Unanswered};
@@ -20,7 +21,7 @@ const BATCH: usize = 400;
 const TRIES: u32 = 5;
 
 /// One entry on its way into a transaction.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Item {
     file: Arc<str>,
     source: Arc<str>,
@@ -29,12 +30,49 @@ struct Item {
     last: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum What {
-    Write(Box<(Op, Option<Indexed>)>),
+    Write(Box<Write>),
     Refused(String),
     /// An entry that needs nothing (there already, a blank line), or the mere end of a file.
     Nothing,
+}
+
+/// A write, which may have to be tried again.
+#[derive(Debug)]
+struct Write {
+    /// For the first try; none of it is copied.
+    op: Option<Op>,
+    /// For the next one. None of a deletion.
+    indexed: Option<Indexed>,
+    type_id: TypeId,
+    id: String,
+}
+
+impl Write {
+    fn new(mut prepared: Prepared, indexer: &Indexer) -> Self {
+        let indexed = prepared.indexed.take().or_else(|| {
+            let resource = prepared.resource.as_mut()?;
+            Some(indexer.index(prepared.type_id, &prepared.id, resource))
+        });
+        Self {
+            indexed,
+            type_id: prepared.type_id,
+            id: prepared.id.clone(),
+            op: Some(op(prepared.type_id, prepared.id, prepared.resource)),
+        }
+    }
+
+    fn take(&mut self) -> Result<(Op, Option<Indexed>), StoreError> {
+        let own = match self.op.take() {
+            Some(own) => own,
+            None => {
+                let resource = self.indexed.as_ref().map(Indexed::resource).transpose()?;
+                op(self.type_id, self.id.clone(), resource)
+            }
+        };
+        Ok((own, self.indexed.clone()))
+    }
 }
 
 /// Writes what the readers give. Make one for each import.
@@ -125,6 +163,7 @@ impl<'s> Loader<'s> {
         unit.entries
             .retain(|entry| entry.number == 0 || entry.number > unit.done);
         let count = unit.entries.len();
+        let indexer = self.indexer();
         if last && count == 0 {
             // A file without entries, or whose last ones were taken by an earlier run.
             self.pending.push(Item {
@@ -144,14 +183,13 @@ impl<'s> Loader<'s> {
                     self.report.present += 1;
                     What::Nothing
                 }
-                Ok(mut prepared) => {
-                    let indexed = prepared.indexed.take();
+                Ok(prepared) => {
                     let place = (prepared.type_id, prepared.id.clone());
                     if !self.places.insert(place.clone()) {
                         self.flush().await?;
                         self.places.insert(place);
                     }
-                    What::Write(Box::new((op(prepared), indexed)))
+                    What::Write(Box::new(Write::new(prepared, &indexer)))
                 }
             };
             self.pending.push(Item {
@@ -179,7 +217,7 @@ impl<'s> Loader<'s> {
             }
             let mut tries = 0;
             let result = loop {
-                match self.write(&part).await {
+                match self.write(&mut part).await {
                     Err(StoreError::Race) if tries < TRIES => tries += 1,
                     result => break result,
                 }
@@ -214,22 +252,22 @@ impl<'s> Loader<'s> {
     }
 
     /// One transaction: the resources, and how far their files came.
-    async fn write(&self, items: &[Item]) -> Result<(), StoreError> {
+    async fn write(&self, items: &mut [Item]) -> Result<(), StoreError> {
         let mut writer = self.store.writer(Origin::Feed).await?;
-        let ops: Vec<(Op, Option<Indexed>)> = items
-            .iter()
-            .filter_map(|item| match &item.what {
-                What::Write(write) => Some(write.as_ref().clone()),
+        let ops = items
+            .iter_mut()
+            .filter_map(|item| match &mut item.what {
+                What::Write(write) => Some(write.take()),
                 _ => None,
             })
-            .collect();
+            .collect::<Result<Vec<_>, _>>()?;
         if !ops.is_empty() {
             writer.apply_indexed(ops).await?;
         }
         let backend = self.store.backend();
         let now = self.store.clock().now();
         let mut files: Vec<(&str, u64, u64, bool)> = Vec::new();
-        for item in items {
+        for item in &*items {
             let loaded = u64::from(matches!(item.what, What::Write(..)));
             match files.iter_mut().find(|(file, ..)| *file == &*item.file) {
                 Some((_, done, sum, last)) => {
@@ -286,7 +324,7 @@ impl<'s> Loader<'s> {
             match item.what {
                 What::Write(write) => {
                     loaded += 1;
-                    *self.report.loaded.entry(write.0.type_id).or_default() += 1;
+                    *self.report.loaded.entry(write.type_id).or_default() += 1;
                 }
                 What::Refused(reason) => self.report.refused.push(Refusal {
                     file: item.source.to_string(),
@@ -438,16 +476,16 @@ impl<'s> Loader<'s> {
     }
 }
 
-fn op(prepared: Prepared) -> Op {
+fn op(type_id: TypeId, id: String, resource: Option<Value>) -> Op {
     Op {
-        type_id: prepared.type_id,
-        id: prepared.id,
-        method: if prepared.resource.is_some() {
+        type_id,
+        id,
+        method: if resource.is_some() {
             Method::Put
         } else {
             Method::Delete
         },
-        resource: prepared.resource,
+        resource,
         if_match: None,
         must_be_new: false,
     }

@@ -362,10 +362,7 @@ impl Prepared {
     /// Computes the index rows here, while the loader waits for the database.
     fn index(&mut self, indexer: &Indexer) {
         if let Some(resource) = &mut self.resource {
-            if let Value::Object(object) = resource {
-                object.insert("id".to_owned(), Value::from(self.id.as_str()));
-            }
-            self.indexed = Some(indexer.index(self.type_id, resource));
+            self.indexed = Some(indexer.index(self.type_id, &self.id, resource));
         }
     }
 }

@@ -98,7 +98,7 @@ impl References {
 /// Rewrites conditional references. `tried` has the ids that match those which only a search can
 /// resolve, as they are once everything is written.
 pub(in crate::rest) async fn replace(
-    lookup: Lookup<'_>,
+    lookup: Lookup<'_, '_>,
     addresses: &Addresses,
     mut resources: Vec<(usize, &mut Value)>,
     conditional: BTreeMap<String, usize>,
@@ -170,7 +170,7 @@ fn located(error: RestError, path: &str) -> RestError {
 /// The address that a conditional reference means: the one match among what stands for this viewer
 /// and what this bundle writes (conditional references are resolved after all writes).
 async fn resolve(
-    lookup: Lookup<'_>,
+    lookup: Lookup<'_, '_>,
     text: &str,
     addresses: &Addresses,
     resources: &[(usize, &mut Value)],

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use tokio::sync::OnceCell;
+
 use crate::fhir::definitions::TypeId;
 use crate::rest::query::{self, Pairs};
 use crate::rest::session::Session;
@@ -11,16 +13,52 @@ use crate::store::{StoreError, Writer};
 /// Most resources that one conditional deletion takes.
 const MOST_DELETED: usize = 1000;
 
+/// The transaction of a write, begun when something must be asked of it: until then, nobody waits.
+#[derive(Debug)]
+pub(super) struct Door<'s> {
+    session: &'s Session,
+    conditions: Vec<(TypeId, String)>,
+    writer: OnceCell<Writer<'s>>,
+}
+
+impl<'s> Door<'s> {
+    /// `conditions`: what is searched for before it is written.
+    pub(super) fn new(session: &'s Session, conditions: Vec<(TypeId, String)>) -> Self {
+        Self {
+            session,
+            conditions,
+            writer: OnceCell::new(),
+        }
+    }
+
+    /// The transaction.
+    pub(super) async fn open(&self) -> Result<&Writer<'s>, RestError> {
+        self.writer
+            .get_or_try_init(|| async {
+                let writer = self.session.store.writer(self.session.origin).await?;
+                writer.lock_conditions(&self.conditions).await?;
+                Ok(writer)
+            })
+            .await
+    }
+
+    /// The transaction, to write on.
+    pub(super) async fn enter(self) -> Result<Writer<'s>, RestError> {
+        self.open().await?;
+        self.writer.into_inner().ok_or(RestError::Internal)
+    }
+}
+
 /// Searches for conditions, on the connection of the write.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::rest) struct Lookup<'a> {
+pub(in crate::rest) struct Lookup<'a, 's> {
     pub(super) session: &'a Session,
-    pub(super) writer: &'a Writer<'a>,
+    pub(super) door: &'a Door<'s>,
     /// Addresses that this transaction deletes: no condition matches them any more.
     pub(super) deleted: &'a HashSet<(TypeId, String)>,
 }
 
-impl<'a> Lookup<'a> {
+impl<'a> Lookup<'a, '_> {
     /// Who looks.
     pub(in crate::rest) fn session(&self) -> &'a Session {
         self.session
@@ -36,7 +74,7 @@ impl<'a> Lookup<'a> {
         criteria: &str,
     ) -> Result<Option<String>, RestError> {
         let pairs = criteria_pairs(criteria)?;
-        let ids = search::find_ids(self.writer, self.session, type_id, &pairs).await?;
+        let ids = search::find_ids(self.door.open().await?, self.session, type_id, &pairs).await?;
         // Two are all that the search tells; with one of them deleted here there may be a third.
         if ids.len() > 1 {
             return Err(StoreError::MultipleMatches.into());
@@ -57,12 +95,12 @@ impl<'a> Lookup<'a> {
     ) -> Result<Vec<String>, RestError> {
         let pairs = criteria_pairs(criteria)?;
         // The first two say whether there is anything to page through, and name what is unknown.
-        let some = search::find_ids(self.writer, self.session, type_id, &pairs).await?;
+        let some = search::find_ids(self.door.open().await?, self.session, type_id, &pairs).await?;
         let ids = if some.len() < 2 {
             some
         } else {
             search::all_ids(
-                &self.writer.store(),
+                &self.door.open().await?.store(),
                 &self.session.viewer,
                 type_id,
                 &pairs,

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use super::condition::Lookup;
+use super::condition::{Door, Lookup};
 use super::place;
 use super::resolve::standing;
 use super::steps::Steps;
@@ -20,7 +20,7 @@ impl Steps<'_> {
     /// Rewrites the references of all resources that are written.
     pub(super) async fn refer(
         &mut self,
-        writer: &Writer<'_>,
+        door: &Door<'_>,
         references: &References,
     ) -> Result<(), RestError> {
         let addresses = &self.addresses;
@@ -45,7 +45,7 @@ impl Steps<'_> {
             HashMap::new()
         } else {
             let ops: Vec<Op> = self.ops.iter().map(|(_, op)| op.clone()).collect();
-            self.attempt(writer, ops, &difficult).await?
+            self.attempt(door.open().await?, ops, &difficult).await?
         };
         let resources: Vec<(usize, &mut Value)> = self
             .ops
@@ -57,7 +57,7 @@ impl Steps<'_> {
             .collect();
         let lookup = Lookup {
             session: self.session,
-            writer,
+            door,
             deleted: &self.deleted,
         };
         references::replace(lookup, &self.addresses, resources, conditional, &tried).await
@@ -99,7 +99,7 @@ impl Steps<'_> {
     /// Resolves references that ask for it to the versions that this transaction makes (R4
     /// resolve-as-version-specific). Which those are only the writes know: they are tried and taken
     /// back; what was tried must then stand as it was found.
-    pub(super) async fn refer_to_versions(&mut self, writer: &Writer<'_>) -> Result<(), RestError> {
+    pub(super) async fn refer_to_versions(&mut self, door: &Door<'_>) -> Result<(), RestError> {
         let mut asks = false;
         for (_, op) in &mut self.ops {
             if let Some(resource) = &mut op.resource {
@@ -112,7 +112,7 @@ impl Steps<'_> {
         if !asks {
             return Ok(());
         }
-        let mut trial = writer.trial().await?;
+        let mut trial = door.open().await?.trial().await?;
         let ops: Vec<Op> = self.ops.iter().map(|(_, op)| op.clone()).collect();
         let outcomes = match trial.apply(ops).await {
             Ok(outcomes) => outcomes,
@@ -181,7 +181,7 @@ impl Steps<'_> {
 
     /// Where it is configured: refuses references to what does not exist for whoever writes, unknown
     /// or withheld alike (R4 3.1.0.9, "referential integrity").
-    pub(super) async fn check_references(&self, writer: &Writer<'_>) -> Result<(), RestError> {
+    pub(super) async fn check_references(&self, door: &Door<'_>) -> Result<(), RestError> {
         if !self.session.limits.check_references {
             return Ok(());
         }
@@ -207,6 +207,7 @@ impl Steps<'_> {
                 let exists = match known.get(&address) {
                     Some(exists) => *exists,
                     None => {
+                        let writer = door.open().await?;
                         let found =
                             standing(self.session, writer, type_id, id, Access::Read).await?;
                         let exists = found.is_some_and(|found| !found.deleted);

@@ -15,7 +15,7 @@ use crate::visibility::Access;
 
 /// Resolves an update to its operation.
 pub(super) async fn update(
-    lookup: Lookup<'_>,
+    lookup: Lookup<'_, '_>,
     type_id: TypeId,
     target: Target,
     mut resource: Value,
@@ -81,7 +81,14 @@ pub(super) async fn update(
     let is_open = session.may_choose_ids(type_id);
     // A condition is met through what may be searched; the write needs what may be updated.
     if !is_open || (is_found && !session.is_unlimited(type_id, Access::Update)) {
-        let standing = standing(session, lookup.writer, type_id, &id, Access::Update).await?;
+        let standing = standing(
+            session,
+            lookup.door.open().await?,
+            type_id,
+            &id,
+            Access::Update,
+        )
+        .await?;
         require_whole(standing.as_ref())?;
         if standing.is_none_or(|standing| standing.deleted) {
             if if_match.is_some() {
@@ -113,7 +120,7 @@ fn set_id(resource: &mut Value, id: &str) {
 
 /// The ids that a deletion is about, if they exist for this viewer.
 pub(super) async fn doomed(
-    lookup: Lookup<'_>,
+    lookup: Lookup<'_, '_>,
     type_id: TypeId,
     target: Target,
     if_match: Option<IfMatch>,
@@ -134,7 +141,14 @@ pub(super) async fn doomed(
     }
     let mut doomed = Vec::with_capacity(ids.len());
     for id in ids {
-        let standing = standing(session, lookup.writer, type_id, &id, Access::Delete).await?;
+        let standing = standing(
+            session,
+            lookup.door.open().await?,
+            type_id,
+            &id,
+            Access::Delete,
+        )
+        .await?;
         require_whole(standing.as_ref())?;
         if standing.is_some_and(|standing| !standing.deleted) {
             doomed.push(id);
@@ -148,7 +162,7 @@ pub(super) async fn doomed(
 /// Resolves a patch to its operation: what stands, changed. What does not exist for the viewer is
 /// 404 whatever the patch says, and what is seen in part is refused before the patch is looked at.
 pub(super) async fn patched(
-    lookup: Lookup<'_>,
+    lookup: Lookup<'_, '_>,
     type_id: TypeId,
     target: Target,
     patch: &Patch,
@@ -163,12 +177,25 @@ pub(super) async fn patched(
             .await?
             .ok_or(RestError::NotFound)?,
     };
-    let seen = standing(session, lookup.writer, type_id, &id, Access::Read).await?;
+    let seen = standing(
+        session,
+        lookup.door.open().await?,
+        type_id,
+        &id,
+        Access::Read,
+    )
+    .await?;
     let seen = seen.ok_or(RestError::NotFound)?;
     if !session.is_unlimited(type_id, Access::Update) {
-        standing(session, lookup.writer, type_id, &id, Access::Update)
-            .await?
-            .ok_or(RestError::NotFound)?;
+        standing(
+            session,
+            lookup.door.open().await?,
+            type_id,
+            &id,
+            Access::Update,
+        )
+        .await?
+        .ok_or(RestError::NotFound)?;
     }
     require_whole(Some(&seen))?;
     let Some(body) = seen.body.filter(|_| !seen.deleted) else {

@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::condition::{Lookup, criteria_key};
+use super::condition::{Door, Lookup, criteria_key};
 use super::resolve::{doomed, patched, update};
 use super::{Action, Target, place};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::rest::RestError;
 use crate::rest::bundle::references::Addresses;
 use crate::rest::session::Session;
-use crate::store::{Method, Op, Writer};
+use crate::store::{Method, Op};
 
 /// What a write resolved to.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl<'s> Steps<'s> {
     /// Resolves all: deletions, then creations, then updates.
     pub(super) async fn resolve(
         &mut self,
-        writer: &Writer<'_>,
+        door: &Door<'_>,
         actions: Vec<(usize, Action)>,
     ) -> Result<Vec<Option<Resolved>>, RestError> {
         let mut resolved: Vec<Option<Resolved>> = Vec::new();
@@ -68,7 +68,7 @@ impl<'s> Steps<'s> {
         ordered.sort_by_key(|(_, (_, action))| action.rank());
         for (slot, (at, action)) in ordered {
             let type_id = action.type_id();
-            let step = self.step(writer, slot, at, action).await;
+            let step = self.step(door, slot, at, action).await;
             let (step, id) = step.map_err(place(at, self.is_bundle))?;
             if let (Some(entry), Some(id)) = (self.addresses.get_mut(slot), &id) {
                 entry.1 = Some(format!("{}/{id}", definitions().type_name(type_id)));
@@ -83,14 +83,14 @@ impl<'s> Steps<'s> {
     /// One action: what it is, and the id it is about.
     async fn step(
         &mut self,
-        writer: &Writer<'_>,
+        door: &Door<'_>,
         slot: usize,
         at: usize,
         action: Action,
     ) -> Result<(Resolved, Option<String>), RestError> {
         let lookup = Lookup {
             session: self.session,
-            writer,
+            door,
             deleted: &self.deleted,
         };
         match action {
