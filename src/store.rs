@@ -38,8 +38,6 @@ mod surrogate;
 mod tests;
 mod text;
 mod turn;
-#[cfg(test)]
-mod upgrade_tests;
 mod versions;
 pub mod witness;
 pub mod write;

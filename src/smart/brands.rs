@@ -3,12 +3,12 @@
 //! the brands of SMART App Launch 2.2, "User-access Brands and Endpoints".
 
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::SmartState;
+use super::{SmartState, pages};
 use crate::config::Facility;
 
 /// Where the list is, under the public URL.
@@ -17,15 +17,25 @@ pub(super) const PATH: &str = "/service-base-urls.json";
 const URI: &str = "urn:ietf:rfc:3986";
 const ENDPOINT: &str = "Endpoint/r4";
 
-pub(super) async fn get(State(state): State<SmartState>) -> Response {
-    (
-        [
-            (header::CONTENT_TYPE, "application/fhir+json"),
-            (header::CACHE_CONTROL, "public, max-age=3600"),
-        ],
-        bundle(&state).to_string(),
-    )
-        .into_response()
+/// Answers 304 to whoever has it already: directories of many hospitals ask each of them every day.
+pub(super) async fn get(State(state): State<SmartState>, request: HeaderMap) -> Response {
+    let text = bundle(&state).to_string();
+    let tag = format!("\"{}\"", pages::version(&text));
+    let is_known = request
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|one| matches!(one.trim(), "*") || one.trim().trim_start_matches("W/") == tag);
+    let headers = [
+        (header::CACHE_CONTROL, "public, max-age=3600".to_owned()),
+        (header::ETAG, tag),
+    ];
+    if is_known {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    let kind = [(header::CONTENT_TYPE, "application/fhir+json")];
+    (headers, kind, text).into_response()
 }
 
 /// The identifier of the first brand, which apps match with the list.

@@ -121,8 +121,8 @@ impl Watch {
     }
 }
 
-/// What is in the address of a file that never changes.
-fn version(file: &str) -> String {
+/// A short hash of a file: in the address of one that never changes, in the ETag of one that does.
+pub(super) fn version(file: &str) -> String {
     let mut text = String::new();
     for byte in secret::hash(file).iter().take(6) {
         let _ = write!(text, "{byte:02x}");
@@ -449,7 +449,8 @@ pub(super) async fn script() -> Response {
     asset("text/javascript; charset=utf-8", SCRIPT)
 }
 
-fn asset(kind: &'static str, file: &'static str) -> Response {
+/// A file whose address changes with it.
+pub(super) fn asset(kind: &'static str, file: &'static str) -> Response {
     (
         [
             (header::CONTENT_TYPE, kind),

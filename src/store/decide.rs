@@ -517,7 +517,10 @@ impl<'t> Decider<'t> {
         self.replace_dependencies(current.doc, &decision.depends_on)
             .await?;
         self.gathered.set_holds(current.key, outcome.rows);
-        if first_visit || !same {
+        // The ledger tells what became of the record. One line for each access would bury that, and the
+        // AuditEvent itself says what it is about.
+        let is_log = reference.starts_with("AuditEvent/");
+        if (first_visit || !same) && !is_log {
             let body = ledger_body(reference, current, decision, &self.store.policy());
             self.entries.push(NewEntry {
                 kind: "decision",

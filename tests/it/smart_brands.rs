@@ -39,6 +39,17 @@ async fn everybody_reads_where_which_hospital_is(database: Database) {
     let (headers, bundle) = get(&server, "/service-base-urls.json").await;
     assert_eq!(headers["content-type"], "application/fhir+json");
     assert_eq!(bundle["type"], "collection");
+    let tag = headers["etag"].to_str().unwrap();
+    for (known, status) in [
+        (tag.to_owned(), 304),
+        (format!("\"x\", W/{tag}"), 304),
+        ("\"x\"".to_owned(), 200),
+    ] {
+        let asked = server.client().get(server.url("/service-base-urls.json"));
+        let answer = asked.header("if-none-match", &known).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{known}");
+        assert_eq!(answer.headers()["etag"], tag, "{known}");
+    }
     let entries = bundle["entry"].as_array().unwrap();
     assert_eq!(entries.len(), 3);
     let hospital = &entries[0]["resource"];

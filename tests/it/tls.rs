@@ -8,6 +8,7 @@ use candor::clock::Clock;
 use candor::config::Config;
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::tls::{Certificate, Version};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{Database, TestDatabase};
 
@@ -42,6 +43,28 @@ fn client(pem: &str, version: Version) -> reqwest::Client {
         .unwrap()
 }
 
+/// Says hello in an old version (3.0 is SSL 3, 3.1 and 3.2 are TLS 1.0 and 1.1), as no library of today
+/// does any more: kind, level and description of what comes back (RFC 5246, 6.2.1 and 7.2).
+async fn hello(address: std::net::SocketAddr, minor: u8) -> [u8; 3] {
+    let mut body = vec![3, minor];
+    body.extend([7; 32]);
+    body.push(0);
+    // ECDHE with RSA or ECDSA and AES-CBC, no compression.
+    body.extend([0, 4, 0xc0, 0x13, 0xc0, 0x09, 1, 0]);
+    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap().to_be_bytes();
+    let mut message = vec![1, 0];
+    message.extend(length(&body));
+    message.extend(body);
+    let mut record = vec![22, 3, minor];
+    record.extend(length(&message));
+    record.extend(message);
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(&record).await.unwrap();
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer).await.unwrap();
+    [answer[0], answer[5], answer[6]]
+}
+
 #[tokio::test]
 async fn both_versions_are_spoken_and_a_renewed_certificate_is_served() {
     let database = TestDatabase::create(Database::Sqlite).await;
@@ -74,6 +97,13 @@ async fn both_versions_are_spoken_and_a_renewed_certificate_is_served() {
     // Old versions and plain HTTP get nowhere.
     let plain = reqwest::get(base.replace("https", "http")).await;
     assert!(plain.is_err());
+    for minor in [0, 1, 2] {
+        assert_eq!(
+            hello(server.address(), minor).await,
+            [21, 2, 70],
+            "3.{minor}"
+        );
+    }
 
     // A key that is not the certificate's leaves the old pair in place; the right one replaces it.
     let before = std::fs::read(folder.path().join("key.pem")).unwrap();

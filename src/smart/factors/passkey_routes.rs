@@ -1,7 +1,6 @@
 //! What the page's script asks for passkeys, and the form that signs in with one. Without the script the
 //! other ways are there.
 
-use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
@@ -11,10 +10,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum_extra::extract::CookieJar;
 
-use super::super::pages::PageError;
+use super::super::pages::{PageError, asset, version};
 use super::super::params::Params;
 use super::super::sessions::{self, AnonymousPost};
-use super::super::{SmartState, authorize, login, secret};
+use super::super::{SmartState, authorize, login};
 use super::pages::enrol::Who;
 use super::pages::try_password;
 use super::{FirstStep, PASSKEY, finish, half, passkeys};
@@ -23,27 +22,13 @@ const SCRIPT: &str = include_str!("../../../templates/assets/passkey.js");
 
 /// The script's path with its hash.
 pub(in crate::smart) fn script_path(state: &SmartState) -> String {
-    static VERSION: LazyLock<String> = LazyLock::new(|| {
-        let mut text = String::new();
-        for byte in secret::hash(SCRIPT).iter().take(6) {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
-    });
+    static VERSION: LazyLock<String> = LazyLock::new(|| version(SCRIPT));
     state.path(&format!("/assets/passkey.js?v={}", *VERSION))
 }
 
 /// `GET /assets/passkey.js`.
 pub(in crate::smart) async fn script() -> Response {
-    (
-        [
-            (header::CONTENT_TYPE, "text/javascript; charset=utf-8"),
-            (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        ],
-        SCRIPT,
-    )
-        .into_response()
+    asset("text/javascript; charset=utf-8", SCRIPT)
 }
 
 fn json(options: Option<String>) -> Response {

@@ -6,18 +6,18 @@ use migrations::{MigrationTrait, Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use serde_json::json;
 
-use super::tests::{T0, fixtures, fresh_database, op, viewer};
-use super::{Method, Origin, Store, StoreOptions};
+use super::super::{Method, Op, Origin, Store, StoreOptions};
+use super::{T0, fixtures, fresh_database, op, viewer};
 use crate::clock::Clock;
 use crate::visibility::ViewerClass;
 
-/// All steps that a database may have seen before `0043_narrow` came, later ones included.
+/// All steps that a database may have seen before `0043_narrow` came, and `0047_ranges` with it.
 struct Earlier;
 
 impl MigratorTrait for Earlier {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         let mut steps = Migrator::migrations();
-        steps.retain(|step| step.name() != "0043_narrow");
+        steps.retain(|step| !["0043_narrow", "0047_ranges"].contains(&step.name()));
         steps
     }
 }
@@ -62,7 +62,7 @@ async fn index_of(on: &impl ConnectionTrait) -> BTreeMap<&'static str, String> {
     rows
 }
 
-fn written() -> Vec<super::Op> {
+fn written() -> Vec<Op> {
     let subject = json!({"reference": "Patient/p"});
     let code =
         json!({"coding": [{"system": "http://loinc.org", "code": "2339-0"}], "text": "Glucose"});
@@ -161,7 +161,7 @@ async fn ids_by_the_clock_that_a_sqlite_file_has_are_followed_by_greater_ones() 
         store.write(Origin::Api, written()).await.unwrap();
         if store.backend() == DbBackend::Sqlite {
             // As an earlier release gave it.
-            let id = super::surrogate::mint();
+            let id = super::super::surrogate::mint();
             let moved =
                 crate::sql::Sql::new(format!("UPDATE resource SET id = {id} WHERE fhir_id = 'v'"));
             let write = store.begin().await.unwrap();
