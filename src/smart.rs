@@ -430,6 +430,7 @@ pub fn router(state: SmartState) -> Router {
             "/apps/change",
             get(apps::get_change).post(apps::post_change),
         )
+        .route("/apps/directory", get(apps::get_directory))
         .route(
             "/auth/end-session",
             get(end_session::get).post(end_session::post),
