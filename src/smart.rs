@@ -514,6 +514,7 @@ pub fn router(state: SmartState) -> Router {
         )
         .route("/idle", get(idle::get).post(idle::post))
         .route("/idle/left", get(idle::left))
+        .route("/apps/directory", get(apps::get_directory))
         .route(
             "/auth/end-session",
             get(end_session::get).post(end_session::post),

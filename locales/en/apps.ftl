@@ -29,3 +29,8 @@ apps-long-more = Without this, the app stops within the hour.
 apps-save = Save
 apps-back = Back to your apps
 apps-tick-one = Leave at least one thing ticked. To stop the app, go back and choose “Remove access”.
+
+directory-title = Apps that people use here
+directory-intro = Any app that works with our system can connect, on this list or not. The list is in order of the alphabet. We do not rate apps. What it says about an app, its maker told us.
+directory-none = No app is on the list yet.
+directory-link = Apps that people use here

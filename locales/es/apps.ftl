@@ -29,3 +29,8 @@ apps-long-more = Sin esto, la aplicación se detiene en menos de una hora.
 apps-save = Guardar
 apps-back = Volver a sus aplicaciones
 apps-tick-one = Deje al menos una cosa marcada. Para detener la aplicación, vuelva y elija “Quitar el acceso”.
+
+directory-title = Aplicaciones que la gente usa aquí
+directory-intro = Cualquier aplicación que funcione con nuestro sistema puede conectarse, esté o no en esta lista. La lista está en orden alfabético. No calificamos aplicaciones. Lo que dice de una aplicación nos lo dijo su fabricante.
+directory-none = Todavía no hay ninguna aplicación en la lista.
+directory-link = Aplicaciones que la gente usa aquí

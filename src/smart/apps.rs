@@ -2,6 +2,7 @@
 //! once. This is SMART's `management_endpoint`.
 
 mod change;
+mod directory;
 
 use askama::Template;
 use axum::body::Bytes;
@@ -23,6 +24,7 @@ use crate::clock::Millis;
 use crate::texts::Texts;
 
 pub(super) use change::{get as get_change, post as post_change};
+pub(super) use directory::get as get_directory;
 
 /// How long an app is listed whose access ended.
 const REMEMBERED: Millis = 365 * DAY;

@@ -21,6 +21,7 @@ use super::users::Role;
 use super::{SmartState, is_fhir_id, sessions};
 use crate::fhir::definitions::definitions;
 use crate::search::{SearchError, SearchRequest, search};
+use crate::texts::Texts;
 use crate::visibility::Viewer;
 use crate::visibility::level::Level;
 use crate::visibility::scope::Scopes;
@@ -288,10 +289,18 @@ fn patient_view(patient: &Value) -> Option<PatientView> {
     let id = patient.get("id")?.as_str()?.to_owned();
     Some(PatientView {
         name: human_name(patient).unwrap_or_else(|| id.clone()),
-        birth_date: text("/birthDate"),
+        birth_date: written(&text("/birthDate")),
         number: text("/identifier/0/value"),
         id,
     })
+}
+
+/// A day of a FHIR date as people write it; any other as it is.
+fn written(date: &str) -> String {
+    match date.parse() {
+        Ok(day) => Texts::here().day(day),
+        Err(_) => date.to_owned(),
+    }
 }
 
 /// Patients with this name, or with this record number.
@@ -336,7 +345,7 @@ async fn encounters(
         let id = encounter.get("id")?.as_str()?.to_owned();
         let text = |pointer: &str| encounter.pointer(pointer).and_then(Value::as_str);
         let start = text("/period/start").unwrap_or_default();
-        let day = start.chars().take(10).collect::<String>();
+        let day = written(&start.chars().take(10).collect::<String>());
         let kind = text("/type/0/text")
             .or_else(|| text("/type/0/coding/0/display"))
             .or_else(|| text("/class/display"))

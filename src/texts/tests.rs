@@ -123,3 +123,51 @@ fn plurals_follow_the_language() {
     assert!(said(Language::English, 2).contains("2 seconds,"));
     assert!(said(Language::Spanish, 1).contains("1 segundo "));
 }
+
+/// Syllables by the vowels of a word, as Flesch and Kincaid are counted by machines.
+fn syllables(word: &str) -> usize {
+    let word = word.to_lowercase();
+    let mut count = 0;
+    let mut in_vowels = false;
+    for letter in word.chars() {
+        let is_vowel = "aeiouy".contains(letter);
+        count += usize::from(is_vowel && !in_vowels);
+        in_vowels = is_vowel;
+    }
+    if word.ends_with('e') && !word.ends_with("le") && count > 1 {
+        count -= 1;
+    }
+    count.max(1)
+}
+
+#[test]
+fn people_of_eight_years_of_school_read_every_area() {
+    let marks = regex::Regex::new(r"<[^>]+>|\{[^}]*\}").unwrap();
+    let ends = regex::Regex::new(r"[.!?:;](?:\s|$)").unwrap();
+    let word = regex::Regex::new(r"[A-Za-z’']+").unwrap();
+    for area in ENGLISH_AREAS {
+        let lines = area.lines().filter(|line| !line.starts_with('#'));
+        let texts = lines.filter_map(|line| line.split_once(" = ").map(|(_, text)| text));
+        let (mut sentences, mut words, mut parts) = (0_u32, 0_u32, 0_u32);
+        for text in texts {
+            let text = marks.replace_all(text, "name");
+            for sentence in ends.split(&text) {
+                let found: Vec<&str> = word.find_iter(sentence).map(|one| one.as_str()).collect();
+                // Labels are no sentences.
+                if found.len() < 6 {
+                    continue;
+                }
+                sentences += 1;
+                words += u32::try_from(found.len()).unwrap();
+                let count: usize = found.into_iter().map(syllables).sum();
+                parts += u32::try_from(count).unwrap();
+            }
+        }
+        if sentences == 0 {
+            continue;
+        }
+        let (sentences, words, parts) = (f64::from(sentences), f64::from(words), f64::from(parts));
+        let grade = 0.39 * words / sentences + 11.8 * parts / words - 15.59;
+        assert!(grade <= 8.0, "grade {grade}: {area}");
+    }
+}

@@ -1,9 +1,11 @@
 //! The page of connected apps: what it shows, and how less takes effect.
 
-use candor::smart::clients::ClientKind;
+use candor::smart::clients::{self, ClientKind};
+use candor::smart::facts::Facts;
 use candor::smart::{authenticate, note_read, sweep, write_reads};
 use oauth2::TokenResponse as _;
 use sea_orm::ConnectionTrait as _;
+use serde_json::json;
 
 use crate::smart_support::{App, Browser, PASSWORD, Page, Server, each_smart_database};
 
@@ -169,5 +171,32 @@ async fn what_ended_is_listed_for_twelve_months(server: Server) {
     server.advance(364 * DAY);
     let body = apps(server, &browser, &user.username).await.body;
     assert!(!body.contains("last 12 months"), "{body}");
+}
+
+async fn the_directory_lists_what_was_verified_in_order_of_the_alphabet(server: Server) {
+    let journal = server.add_client(ClientKind::Public, ALL).await;
+    let request = server.http.post(server.url("/auth/register"));
+    let unknown = json!({"client_name": "Aaa Unverified", "redirect_uris": ["https://a.example/"]});
+    assert_eq!(request.json(&unknown).send().await.unwrap().status(), 201);
+    let facts = Facts {
+        maker: Some("Acme Inc".to_owned()),
+        ..Facts::default()
+    };
+    clients::set_facts(&server.store, &journal.client_id, &facts).await.unwrap();
+    let other = server.add_client(ClientKind::Public, ALL).await;
+    server
+        .sql(&format!(
+            "UPDATE oauth_client SET name = 'anna' WHERE client_id = '{}'",
+            other.client_id
+        ))
+        .await;
+    let browser = Browser::new(server);
+    let body = browser.open(&server.url("/apps/directory")).await.page().body;
+    assert!(body.contains("Acme Inc") && body.contains("has not answered our questions"));
+    assert!(!body.contains("Unverified"), "{body}");
+    assert!(body.find("anna").unwrap() < body.find("Bone Journal").unwrap());
+    clients::set_disabled(&server.store, &journal.client_id, true).await.unwrap();
+    let body = browser.open(&server.url("/apps/directory")).await.page().body;
+    assert!(!body.contains("Bone Journal"), "{body}");
 }
 }

@@ -1,13 +1,15 @@
 //! What the consent page tells, offers and remembers, and what a wildcard means later.
 
 use candor::smart::authenticate;
-use candor::smart::clients::{self, ClientKind};
+use candor::smart::clients::{self, ClientKeys, ClientKind};
 use candor::smart::facts::Facts;
 use candor::smart::users::Role;
 use candor::visibility::Access;
+use jsonwebtoken::Algorithm;
 use oauth2::TokenResponse as _;
 use serde_json::json;
 
+use crate::smart_backend::{ask, backend, claims, key, sign};
 use crate::smart_support::{App, Browser, each_smart_database};
 
 const ALL: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
@@ -188,6 +190,25 @@ async fn a_wildcard_means_what_it_meant_when_it_was_granted(server: Server) {
     assert!(!opens("Task").await && !opens("Patient").await);
     // What was named by name stays.
     assert!(opens("Observation").await);
+}
+
+/// Nobody is asked before a backend gets its scopes: its wildcards are of the day it was registered.
+async fn a_backends_wildcard_means_what_it_meant_when_it_was_registered(server: Server) {
+    let own = key(Algorithm::ES384, "k1");
+    let set = json!({"keys": [own.public]}).to_string();
+    let scope = "system/*.rs system/Goal.cruds";
+    let client = backend(server, ClientKeys::Value(set), scope).await;
+    let token = async |scope: &str| {
+        let assertion = sign(&own, "k1", &claims(server, &client));
+        ask(server, &assertion, scope).await
+    };
+    let (status, answer) = token("system/*.rs").await;
+    assert_eq!((status, &answer["scope"]), (200, &json!("system/*.rs")));
+    server.sql("UPDATE oauth_client SET catalogue = '2020-01-01'").await;
+    let (status, answer) = token("system/Task.rs").await;
+    assert_eq!((status, &answer["error"]), (400, &json!("invalid_scope")), "{answer}");
+    let (status, answer) = token("system/*.rs").await;
+    assert_eq!((status, &answer["scope"]), (200, &json!("system/Goal.rs")), "{answer}");
 }
 
 async fn the_wrong_person_is_asked_whether_they_mean_it(server: Server) {

@@ -123,6 +123,7 @@ async fn developers_and_staff_have_pages_that_everybody_can_use() {
         for (path, name) in [
             ("/developers", "developers"),
             ("/developers/scopes", "scopes"),
+            ("/apps/directory", "directory"),
         ] {
             chromium.client.goto(&at(path)).await.unwrap();
             judge(chromium, &tools, name).await;
