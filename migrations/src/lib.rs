@@ -34,6 +34,7 @@ impl MigratorTrait for Migrator {
             step!("0013_registration"),
             step!("0030_old_versions"),
             step!("0047_ranges"),
+            step!("0048_orders"),
             step!("0050_search_parameters"),
             step!("0051_audit_journal"),
             step!("0060_activation"),
