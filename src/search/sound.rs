@@ -338,7 +338,7 @@ fn is_counted(type_id: TypeId, condition: &Condition) -> bool {
         }
         Condition::Quantity { values, .. } => matches!(
             values.as_slice(),
-            [one] if matches!(one.number.prefix, Prefix::Eq | Prefix::Gt | Prefix::Ge | Prefix::Sa)
+            [one] if !matches!(one.number.prefix, Prefix::Ne | Prefix::Ap | Prefix::Po)
         ),
         _ => false,
     }

@@ -146,6 +146,9 @@ impl Store {
                         ("plan_cache_mode", "force_generic_plan"),
                         ("jit", "off"),
                         ("random_page_cost", "1.1"),
+                        // Statements are short: beginning two processes for one takes longer than it
+                        // does, and a page would have them for what a generic plan fears to find.
+                        ("max_parallel_workers_per_gather", "0"),
                     ])
                 });
             let pool = Database::connect(connect).await?;

@@ -167,6 +167,8 @@ async fn few_matches_lead_and_many_are_walked_to() {
             ("code=a&category=laboratory", "code=a"),
             ("value-quantity=gt37", "value-quantity=38,39"),
             ("value-quantity=ge38&code=b", "value-quantity=39"),
+            ("value-quantity=lt2", "value-quantity=0,1"),
+            ("value-quantity=le1&code=b", "value-quantity=1"),
         ] {
             let (one, other) = (
                 all(&bed, "Observation", query).await,
@@ -183,6 +185,7 @@ async fn few_matches_lead_and_many_are_walked_to() {
             ("code=a&_sort=-date", "idx_date"),
             ("category=laboratory&_sort=date", "idx_date"),
             ("code=a,b&_count=5", "resource"),
+            ("value-quantity=lt20", "resource"),
             ("_lastUpdated=gt2020-01-01&_sort=-_lastUpdated", "resource"),
         ] {
             let text = plan(&bed, "Observation", query).await;
@@ -319,6 +322,11 @@ async fn a_type_is_sorted_by_its_quantities_along_their_index() {
             if bed.store.backend() == DbBackend::Sqlite {
                 assert!(!text.contains("PART OF ORDER BY"), "{text}");
             }
+            // By more than the index is in the order of, PostgreSQL would sort to tell rows apart.
+            assert!(
+                text.contains("DISTINCT t1.id AS id, t1.low AS k0"),
+                "{text}"
+            );
         }
     }
 }

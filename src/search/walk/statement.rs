@@ -157,7 +157,7 @@ impl Walk {
         })
     }
 
-    /// `SELECT … id, … patient, … k0` of a stretch; in order if it has a limit.
+    /// `SELECT … id, … k0` of a stretch, in order, if it has a limit; else all, with `patient`.
     fn select(
         &self,
         lower: &mut Lower<'_>,
@@ -192,9 +192,15 @@ impl Walk {
             By::Text { .. } | By::Quantity { .. } => "DISTINCT ",
             By::Updated { .. } | By::Date { .. } => "",
         };
+        // Only what is sorted asks for the patient: rows told apart by more than the index is in the
+        // order of would be sorted to tell them apart.
+        let patient = match limit {
+            Some(_) => String::new(),
+            None => format!(", {t}.patient AS patient"),
+        };
         let ids = |more: &str| {
             format!(
-                "SELECT {distinct}{t}.id AS id, {t}.patient AS patient, {t}.{column} AS k0 \
+                "SELECT {distinct}{t}.id AS id{patient}, {t}.{column} AS k0 \
                  FROM {table} {t} WHERE {all}{more}{}",
                 end(t, column)
             )
@@ -209,8 +215,7 @@ impl Walk {
         Ok(match halves {
             None => ids(""),
             Some(halves) => format!(
-                "SELECT h.id, h.patient, h.k0 FROM \
-                 (SELECT * FROM ({}) n UNION ALL SELECT * FROM ({}) f) h{}",
+                "SELECT h.* FROM (SELECT * FROM ({}) n UNION ALL SELECT * FROM ({}) f) h{}",
                 ids(&format!(" AND {}", halves.near)),
                 ids(&format!(" AND {}", halves.far)),
                 end("h", "k0"),
