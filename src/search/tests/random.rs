@@ -450,13 +450,13 @@ async fn plans_mean_what_the_query_says() {
     let mut runner = TestRunner::new(Config::default());
     let mut matched = 0;
     for _ in 0..6 {
-        matched += compare(&Bed::sqlite().await, &mut runner, 80).await;
+        matched += compare(&Bed::sqlite().await, &mut runner, 50).await;
     }
     assert!(
         matched > 150,
-        "only {matched} of 960 searches found anything"
+        "only {matched} of 900 searches found anything"
     );
     if let Some(bed) = Bed::postgres().await {
-        compare(&bed, &mut runner, 80).await;
+        compare(&bed, &mut runner, 50).await;
     }
 }
