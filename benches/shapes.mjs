@@ -159,6 +159,7 @@ function renew(server) {
 }
 
 async function json(server, path) {
+  renew(server);
   const answer = await get(server, server.system, path);
   if (answer.status !== 200) throw new Error(`${server.name} ${path}: ${answer.status} ${answer.body.toString().slice(0, 500)}`);
   return JSON.parse(answer.body);

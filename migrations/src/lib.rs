@@ -35,6 +35,7 @@ impl MigratorTrait for Migrator {
             step!("0030_old_versions"),
             step!("0043_narrow"),
             step!("0047_ranges"),
+            step!("0048_orders"),
             step!("0050_search_parameters"),
             step!("0051_audit_journal"),
             step!("0060_activation"),

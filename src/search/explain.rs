@@ -70,12 +70,12 @@ pub async fn explain(
         statements.push(first.sql);
         if walk.has_rest() {
             let mut rest = lower();
-            rest.sql.text = walk.rest_sql(&mut rest, None, rows)?;
+            rest.sql.text = walk.rest_sql(&mut rest, &query, None, rows)?;
             statements.push(rest.sql);
         }
     } else {
         let mut page = lower();
-        page.sql.text = page_sql(&mut page, &plan, &query, None, limit)?.0;
+        page.sql.text = page_sql(&mut page, &plan, &query, None, rows)?.0;
         statements.push(page.sql);
     }
     let mut parameters = vec![

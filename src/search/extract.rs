@@ -10,6 +10,7 @@ pub mod define;
 mod plan;
 mod reference;
 mod rows;
+mod single;
 mod text;
 pub mod units;
 mod values;
@@ -121,6 +122,8 @@ pub fn of_type_key(keys: &Keys, type_code: &str, value: &str) -> i64 {
 /// The words of a full text query, as they stand in the index.
 pub use text::words;
 
+pub use single::{is_required_code, is_single, lacking};
+
 /// Whether a reference parameter finds canonical URLs.
 #[must_use]
 pub fn finds_canonicals(type_id: TypeId, param: &SearchParam) -> bool {
@@ -194,6 +197,16 @@ fn found(plan: &Plan, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
                 emit_node(*kind, node, &mut rows);
             }),
             Err(_) => rows.out.failed.push(*param),
+        }
+    }
+    for (param, lacking) in &plan.required {
+        if !rows.out.tokens.iter().any(|row| row.param == *param) {
+            rows.out.tokens.push(TokenRow {
+                param: *lacking,
+                code: 0,
+                system: 0,
+                text: String::new(),
+            });
         }
     }
     rows.out

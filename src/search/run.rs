@@ -106,10 +106,10 @@ impl Context<'_> {
             .saturating_add(1);
         let (mut rows, kinds) = match walk::of(plan, query) {
             Some(walk) => (
-                self.walked(connection, &walk, cursor, limit).await?,
-                vec![walk.kind()],
+                self.walked(connection, &walk, query, cursor, limit).await?,
+                walk.kinds(),
             ),
-            None => self.sorted(connection, plan, query, cursor, count).await?,
+            None => self.sorted(connection, plan, query, cursor, limit).await?,
         };
         let count = limit - 1;
         let more = rows.len() > count;
@@ -139,13 +139,13 @@ impl Context<'_> {
         plan: &Plan,
         query: &Query,
         cursor: Option<&Cursor>,
-        count: u32,
+        limit: usize,
     ) -> Result<(Vec<Selected>, Vec<KeyKind>), SearchError> {
         let mut lower = Lower::new(self.keys, self.visibility, Access::Search);
-        let (text, keys) = page_sql(&mut lower, plan, query, cursor, count)?;
+        let (text, kinds) = page_sql(&mut lower, plan, query, cursor, limit)?;
         lower.sql.text = text;
         let rows = connection.select_seen(lower.sql).await?;
-        Ok((rows, keys.iter().map(|key| key.kind).collect()))
+        Ok((rows, kinds))
     }
 
     /// The rows of a page along an index; what has no value comes last, in a second statement
@@ -154,6 +154,7 @@ impl Context<'_> {
         &self,
         connection: &C,
         walk: &Walk,
+        query: &Query,
         cursor: Option<&Cursor>,
         limit: usize,
     ) -> Result<Vec<Selected>, SearchError> {
@@ -165,9 +166,9 @@ impl Context<'_> {
             rows = connection.select_seen(lower.sql).await?;
         }
         if rows.len() < limit && walk.has_rest() {
-            let after = cursor.filter(|_| is_past).map(|cursor| cursor.id);
+            let cursor = cursor.filter(|_| is_past);
             let mut lower = Lower::new(self.keys, self.visibility, Access::Search);
-            lower.sql.text = walk.rest_sql(&mut lower, after, limit - rows.len())?;
+            lower.sql.text = walk.rest_sql(&mut lower, query, cursor, limit - rows.len())?;
             rows.extend(connection.select(lower.sql).await?);
         }
         Ok(rows)
@@ -226,17 +227,15 @@ fn ids(selection: &Selection, more: &str) -> String {
     )
 }
 
-/// The statement of a page of `count` matches and one more, which tells that there is a next page.
+/// The statement of a page of `limit` matches; one more than are shown tells that there is a next page.
 pub(super) fn page_sql(
     lower: &mut Lower<'_>,
     plan: &Plan,
     query: &Query,
     cursor: Option<&Cursor>,
-    count: u32,
-) -> Result<(String, Vec<sort::Key>), SearchError> {
+    limit: usize,
+) -> Result<(String, Vec<KeyKind>), SearchError> {
     let mut selection = lower.select(plan)?;
-    let limit = u64::from(count) + 1;
-    let columns = columns("r");
     let by_id_alone = query.sort.is_empty();
     if by_id_alone {
         if let Some(cursor) = cursor {
@@ -245,10 +244,11 @@ pub(super) fn page_sql(
                 .conditions
                 .push(format!("{}.id > {id}", selection.row.alias));
         }
-        let ids = ids(&selection, "");
         let text = format!(
-            "SELECT {columns} FROM ({ids} ORDER BY 1 LIMIT {limit}) p CROSS JOIN resource r \
-             WHERE r.id = p.id ORDER BY p.id"
+            "SELECT {} FROM ({} ORDER BY 1 LIMIT {limit}) p CROSS JOIN resource r \
+             WHERE r.id = p.id ORDER BY p.id",
+            columns("r"),
+            ids(&selection, ""),
         );
         return Ok((text, Vec::new()));
     }
@@ -260,34 +260,14 @@ pub(super) fn page_sql(
         .sort
         .iter()
         .enumerate()
-        .map(|(at, one)| sort::key(lower, one, &selection, rank, at))
+        .map(|(at, one)| sort::key(lower, one, &selection.row, rank, at))
         .collect::<Result<_, _>>()?;
     let candidates = ids(
         &selection,
         &format!(", {}.patient AS patient", selection.row.alias),
     );
-    let expressions: String = keys
-        .iter()
-        .enumerate()
-        .map(|(at, key)| format!(", {} AS k{at}", key.expression))
-        .collect();
-    let joins: String = keys.iter().filter_map(|key| key.join.clone()).collect();
-    let after = match cursor {
-        Some(cursor) => {
-            let test = sort::after(lower, &keys, &cursor.keys, cursor.id);
-            format!(" WHERE {test}")
-        }
-        None => String::new(),
-    };
-    let names: String = (0..keys.len()).map(|at| format!(", p.k{at}")).collect();
-    let text = format!(
-        "SELECT {columns}{names} FROM (SELECT x.* FROM \
-         (SELECT c.id AS id{expressions} FROM ({candidates}) c{joins}) x{after} \
-         ORDER BY {} LIMIT {limit}) p CROSS JOIN resource r WHERE r.id = p.id ORDER BY {}",
-        sort::order(&keys, "x"),
-        sort::order(&keys, "p"),
-    );
-    Ok((text, keys))
+    let text = sort::page(lower, &candidates, &keys, cursor, limit);
+    Ok((text, keys.iter().map(|key| key.kind).collect()))
 }
 
 /// Whether a cursor's keys are those that the query sorts by.

@@ -1,11 +1,11 @@
 //! `_sort`: the keys of a match as SQL, and the rows after a cursor.
 
-use super::cursor::SortValue;
+use super::cursor::{Cursor, SortValue};
 use super::extract::units::Canonical;
 use super::parse::Reader;
 use super::plan::{self, Forbidden};
 use super::query::{Param, Sort, SortBy, Types};
-use super::sql::select::Selection;
+use super::run::columns;
 use super::sql::{Lower, Row};
 use crate::fhir::definitions::ParamKind;
 use crate::store::Selected;
@@ -78,7 +78,27 @@ impl SortValue {
     }
 }
 
-/// The key of one `_sort` entry over candidates `c` (`id`, `patient`) of a selection; `number`
+/// What the key of a `_sort` entry is.
+#[must_use]
+pub fn kind(by: SortBy) -> KeyKind {
+    let param = match by {
+        SortBy::Id => return KeyKind::Text,
+        SortBy::LastUpdated => return KeyKind::Int,
+        SortBy::Param(param) => param,
+    };
+    match param.kind {
+        ParamKind::Date => KeyKind::Int,
+        ParamKind::Number | ParamKind::Quantity => KeyKind::Float,
+        ParamKind::String
+        | ParamKind::Uri
+        | ParamKind::Reference
+        | ParamKind::Token
+        | ParamKind::Composite
+        | ParamKind::Special => KeyKind::Text,
+    }
+}
+
+/// The key of one `_sort` entry over candidates `c` (`id`, `patient`) of rows like `row`; `number`
 /// makes its aliases its own. A resource with several values sorts by the lowest, descending by
 /// the highest. A token sorts by its code (folded), a reference by the id of what it refers to, if
 /// that exists for the viewer, or by its URL.
@@ -88,14 +108,15 @@ impl SortValue {
 pub fn key(
     lower: &mut Lower<'_>,
     sort: &Sort,
-    selection: &Selection,
+    row: &Row,
     rank: u32,
     number: usize,
 ) -> Result<Key, Forbidden> {
     let descending = sort.descending;
     let best = if descending { "MAX" } else { "MIN" };
     let alias = format!("s{number}");
-    let with = |expression, join, kind| Key {
+    let kind = kind(sort.by);
+    let with = |expression, join| Key {
         expression,
         join,
         kind,
@@ -103,36 +124,33 @@ pub fn key(
     };
     let param = match sort.by {
         SortBy::Id | SortBy::LastUpdated => {
-            let (column, kind) = if sort.by == SortBy::Id {
-                ("fhir_id", KeyKind::Text)
+            let column = if sort.by == SortBy::Id {
+                "fhir_id"
             } else {
-                ("updated", KeyKind::Int)
+                "updated"
             };
             let join = format!(" JOIN resource {alias} ON {alias}.id = c.id");
-            return Ok(with(format!("{alias}.{column}"), Some(join), kind));
+            return Ok(with(format!("{alias}.{column}"), Some(join)));
         }
         SortBy::Param(param) => param,
     };
-    let (table, column, kind) = match param.kind {
-        ParamKind::String => ("idx_string", "norm", KeyKind::Text),
-        ParamKind::Uri => ("idx_uri", "value", KeyKind::Text),
+    let (table, column) = match param.kind {
+        ParamKind::String => ("idx_string", "norm"),
+        ParamKind::Uri => ("idx_uri", "value"),
         ParamKind::Reference => {
-            let value = target_text(lower, selection, param, &alias)?;
-            let kind = KeyKind::Text;
+            let value = target_text(lower, row, param, &alias)?;
             let expression = format!(
                 "COALESCE((SELECT {best}({value}) FROM idx_reference {alias} \
                  WHERE {alias}.id = c.id AND {alias}.param = {}), {})",
                 param.id,
                 kind.missing(descending)
             );
-            return Ok(with(expression, None, kind));
+            return Ok(with(expression, None));
         }
-        ParamKind::Date => ("idx_date", "low", KeyKind::Int),
-        ParamKind::Number => ("idx_number", "low", KeyKind::Float),
-        ParamKind::Quantity => ("idx_quantity", "low", KeyKind::Float),
-        ParamKind::Token | ParamKind::Composite | ParamKind::Special => {
-            ("idx_token", "text", KeyKind::Text)
-        }
+        ParamKind::Date => ("idx_date", "low"),
+        ParamKind::Number => ("idx_number", "low"),
+        ParamKind::Quantity => ("idx_quantity", "low"),
+        ParamKind::Token | ParamKind::Composite | ParamKind::Special => ("idx_token", "text"),
     };
     let missing = kind.missing(descending);
     // Some rows are for other purposes.
@@ -147,16 +165,15 @@ pub fn key(
     let by_id = matches!(table, "idx_string" | "idx_uri");
     // Without an index by id: all values of the type (of the known patient), joined; for a few
     // candidates the rows of each one's own patient.
-    let by_patient = selection.row.pin.is_none()
-        && rank >= super::plan::driver::SELECTIVE
-        && table != "idx_number";
+    let by_patient =
+        row.pin.is_none() && rank >= super::plan::driver::SELECTIVE && table != "idx_number";
     if by_id || by_patient {
         let reach = if by_id {
             String::new()
         } else {
             format!(
                 "{alias}.patient = c.patient AND {} AND ",
-                selection.row.any_type(&alias)
+                row.any_type(&alias)
             )
         };
         let expression = format!(
@@ -164,30 +181,29 @@ pub fn key(
              {alias}.id = c.id AND {alias}.param = {}{its_own}), {missing})",
             param.id
         );
-        return Ok(with(expression, None, kind));
+        return Ok(with(expression, None));
     }
     let join = format!(
         " LEFT JOIN (SELECT {alias}.id AS id, {best}({alias}.{column}) AS v FROM {table} {alias} \
          WHERE {} AND {alias}.param = {}{}{its_own} GROUP BY {alias}.id) j{number} ON j{number}.id = c.id",
-        selection.row.any_type(&alias),
+        row.any_type(&alias),
         param.id,
-        selection.row.and_pin(&alias),
+        row.and_pin(&alias),
     );
     Ok(with(
         format!("COALESCE(j{number}.v, {missing})"),
         Some(join),
-        kind,
     ))
 }
 
 /// What row `alias` of `idx_reference` sorts by.
 fn target_text(
     lower: &mut Lower<'_>,
-    selection: &Selection,
+    row: &Row,
     param: Param,
     alias: &str,
 ) -> Result<String, Forbidden> {
-    let mut targets = Reader::new("").target_types(selection.row.types.as_slice(), param.0);
+    let mut targets = Reader::new("").target_types(row.types.as_slice(), param.0);
     targets.sort_unstable();
     let types = match targets.as_slice() {
         [one] => Types::One(*one),
@@ -217,9 +233,41 @@ fn target_text(
     ))
 }
 
+/// The statement of a page: the first `limit` of `candidates` (`id`, `patient` and what the keys name)
+/// after a cursor.
+pub fn page(
+    lower: &mut Lower<'_>,
+    candidates: &str,
+    keys: &[Key],
+    cursor: Option<&Cursor>,
+    limit: usize,
+) -> String {
+    let expressions: String = keys
+        .iter()
+        .enumerate()
+        .map(|(at, key)| format!(", {} AS k{at}", key.expression))
+        .collect();
+    let joins: String = keys.iter().filter_map(|key| key.join.clone()).collect();
+    let after = match cursor {
+        Some(cursor) => {
+            let test = after(lower, keys, &cursor.keys, cursor.id);
+            format!(" WHERE {test}")
+        }
+        None => String::new(),
+    };
+    let names: String = (0..keys.len()).map(|at| format!(", p.k{at}")).collect();
+    format!(
+        "SELECT {}{names} FROM (SELECT x.* FROM \
+         (SELECT c.id AS id{expressions} FROM ({candidates}) c{joins}) x{after} \
+         ORDER BY {} LIMIT {limit}) p CROSS JOIN resource r WHERE r.id = p.id ORDER BY {}",
+        columns("r"),
+        order(keys, "x"),
+        order(keys, "p"),
+    )
+}
+
 /// `k1 DESC, k2, id` over alias `x`.
-#[must_use]
-pub fn order(keys: &[Key], alias: &str) -> String {
+fn order(keys: &[Key], alias: &str) -> String {
     let mut order = String::new();
     for (at, key) in keys.iter().enumerate() {
         let direction = if key.descending { " DESC" } else { "" };
@@ -236,7 +284,7 @@ fn is_descending(keys: &[Key]) -> bool {
 }
 
 /// The rows after a cursor: `k0 > $1 OR (k0 = $1 AND (…))`.
-pub fn after(lower: &mut Lower<'_>, keys: &[Key], values: &[SortValue], id: i64) -> String {
+fn after(lower: &mut Lower<'_>, keys: &[Key], values: &[SortValue], id: i64) -> String {
     let id = lower.sql.bind(id);
     let beyond = if is_descending(keys) { '<' } else { '>' };
     let mut test = format!("x.id {beyond} {id}");

@@ -8,18 +8,20 @@
 use sea_orm::ConnectionTrait;
 
 use super::SearchError;
+use super::extract::is_single;
 use super::plan::driver::{self, SELECTIVE};
 use super::plan::{Forbidden, Plan, Sounding};
 use super::query::{CodeTest, Condition, Prefix, Query, SpanTest, StringMode, TokenTest, Types};
 use super::run::Context;
-use super::sql::{Lower, Row, Source};
-use super::walk::{self, is_single};
+use super::sql::{Lower, Row, Source, composite};
+use super::walk;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::visibility::Access;
 
-/// So many rows are not worth reading and sorting for one page. The unit tests' worlds are small, and
-/// must go both ways.
-const MANY: i64 = if cfg!(test) { 5 } else { 1_000 };
+/// So many rows are not worth reading and sorting for one page: where of two conditions each leaves one
+/// row in a hundred, walking the one's until the page is full reads as many. The unit tests' worlds are
+/// small, and must go both ways.
+const MANY: i64 = if cfg!(test) { 5 } else { 2_000 };
 
 /// Conditions that are asked about; more than that are rare.
 const MOST: usize = 8;
@@ -55,21 +57,30 @@ pub(super) async fn sound<C: ConnectionTrait>(
     let Types::One(type_id) = plan.types else {
         return several_types(context, connection, plan, by_id).await;
     };
-    let Some(leads) = &plan.driver else {
-        return Ok(None);
-    };
-    let ordered = by_id && has_id_order(leads);
-    if ordered && plan.conditions.is_empty() {
-        return Ok(None);
+    let ordered = by_id && plan.driver.as_ref().is_some_and(has_id_order);
+    let all: Vec<&Condition> = plan.driver.iter().chain(&plan.conditions).collect();
+    match (all.as_slice(), &plan.driver) {
+        ([], _) => return Ok(None),
+        // In order already.
+        ([Condition::Token { .. } | Condition::Reference { .. }], Some(_)) if ordered => {
+            return Ok(None);
+        }
+        // Each is a question about a row, and must stay one: PostgreSQL would rather join.
+        (_, None) if by_id => {
+            let mut walked = plan.clone();
+            walked.sounding = Sounding::Many;
+            return Ok(Some(walked));
+        }
+        (_, None) => return Ok(None),
+        _ => {}
     }
-    let all: Vec<&Condition> = std::iter::once(leads).chain(&plan.conditions).collect();
     let depths = depths(context, connection, type_id, &all).await?;
     let few = depths
         .iter()
         .zip(&all)
         .enumerate()
         .filter_map(|(at, (depth, condition))| match depth {
-            Depth::Rows(rows) if *rows < MANY && driver::rank(condition, false) > 0 => {
+            Depth::Rows(rows) if *rows < MANY && can_lead(&plan.types, condition) => {
                 Some((*rows, at))
             }
             _ => None,
@@ -87,16 +98,29 @@ pub(super) async fn sound<C: ConnectionTrait>(
     let all_deep = depths
         .iter()
         .all(|depth| matches!(depth, Depth::Rows(_) | Depth::Shallow));
-    if !all_deep || ordered {
-        return Ok(None);
-    }
     let mut walked = plan.clone();
     walked.sounding = Sounding::Many;
+    if ordered {
+        let by_code = matches!(plan.driver, Some(Condition::Composite { .. }));
+        return Ok(by_code.then_some(walked));
+    }
+    let leads_poorly = plan
+        .driver
+        .as_ref()
+        .is_some_and(|leads| driver::is_exception(&plan.types, leads));
+    if !all_deep && !leads_poorly {
+        return Ok(None);
+    }
     if by_id {
         walked.conditions.extend(walked.driver.take());
         return Ok(Some(walked));
     }
     Ok(walk::of(&walked, query).is_some().then_some(walked))
+}
+
+/// Whether a condition has an index to lead by.
+fn can_lead(types: &Types, condition: &Condition) -> bool {
+    driver::rank(condition, false) > 0 || driver::is_exception(types, condition)
 }
 
 /// Over several types only the time of change has an index: for polling, where it finds few.
@@ -151,6 +175,7 @@ fn has_id_order(condition: &Condition) -> bool {
             }]
         ),
         Condition::Reference { values, .. } => values.len() == 1,
+        Condition::Composite { values, .. } => composite::is_counted(values),
         _ => false,
     }
 }
@@ -178,7 +203,7 @@ async fn depths<C: ConnectionTrait>(
             condition,
             Condition::Token { not: true, .. } | Condition::Missing { .. }
         );
-        if shallow {
+        if shallow && !driver::is_exception(&Types::One(type_id), condition) {
             depths.push(Depth::Shallow);
             continue;
         }
@@ -271,7 +296,7 @@ fn bottom(
             Some(patient) => vec![(patient, on.as_ref())],
             None => return Ok(None),
         },
-        own if is_counted(own) => return leaf(lower, type_id, own),
+        own if is_counted(type_id, own) => return leaf(lower, type_id, own),
         _ => return Ok(None),
     };
     if hops == 0 {
@@ -296,11 +321,11 @@ fn bottom(
 }
 
 /// Whether an index has exactly the rows of a condition, so that counting stops where it should.
-fn is_counted(condition: &Condition) -> bool {
+fn is_counted(type_id: TypeId, condition: &Condition) -> bool {
     match condition {
-        Condition::Token { values, not, .. } => {
-            !not && values.iter().all(|value| value.code.is_some())
-        }
+        Condition::Token { not: true, .. } => driver::is_exception(&Types::One(type_id), condition),
+        Condition::Token { values, .. } => values.iter().all(|value| value.code.is_some()),
+        Condition::Composite { values, .. } => composite::is_counted(values),
         Condition::Reference { .. } | Condition::LastUpdated(_) => true,
         Condition::String { mode, .. } => {
             matches!(
@@ -313,7 +338,7 @@ fn is_counted(condition: &Condition) -> bool {
         }
         Condition::Quantity { values, .. } => matches!(
             values.as_slice(),
-            [one] if matches!(one.number.prefix, Prefix::Eq | Prefix::Gt | Prefix::Ge | Prefix::Sa)
+            [one] if !matches!(one.number.prefix, Prefix::Ne | Prefix::Ap | Prefix::Po)
         ),
         _ => false,
     }

@@ -31,6 +31,7 @@ use std::borrow::Cow;
 use sea_orm::Value;
 
 use super::plan::Forbidden;
+use super::plan::driver::is_exception;
 use super::query::{Condition, Types};
 use crate::fhir::definitions::TypeId;
 use crate::keys::Keys;
@@ -222,6 +223,13 @@ impl<'a> Lower<'a> {
                 values,
                 not: false,
             } => self.token_source(param.0, values, row),
+            Condition::Token {
+                param,
+                values,
+                not: true,
+            } if is_exception(&row.types, condition) => {
+                self.other_codes_source(param.0, values, row)
+            }
             Condition::String {
                 param,
                 mode,

@@ -29,7 +29,7 @@ use crate::sql::Sql;
 
 /// Number of what extraction writes into the index. Raise it whenever the same resource would get
 /// other rows (docs/adr/0003).
-pub(super) const INDEX_EPOCH: &str = "3";
+pub(super) const INDEX_EPOCH: &str = "4";
 
 /// The entry of `meta` that says so.
 pub(super) const EPOCH: &str = "index-epoch";
@@ -164,6 +164,9 @@ impl Store {
                         ("plan_cache_mode", "force_generic_plan"),
                         ("jit", "off"),
                         ("random_page_cost", "1.1"),
+                        // Statements are short: beginning two processes for one takes longer than it
+                        // does, and a page would have them for what a generic plan fears to find.
+                        ("max_parallel_workers_per_gather", "0"),
                     ])
                 });
             let pool = Database::connect(connect).await?;

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use super::composite::Composite;
+use super::single;
 use super::values::Shape;
 use crate::fhir::definitions::elements::{FastMap, Kind, Type};
 use crate::fhir::definitions::{Definitions, ParamId, ParamKind, SearchParam};
@@ -89,6 +90,8 @@ pub(super) struct Plan {
     pub(super) identifiers: HashSet<ParamId>,
     /// Reference parameters that find canonical URLs.
     pub(super) canonicals: HashSet<ParamId>,
+    /// Token parameters of which every resource has one code, and of those that lack it.
+    pub(super) required: Vec<(ParamId, ParamId)>,
 }
 
 /// Why a parameter finds nothing in a type.
@@ -126,6 +129,9 @@ impl Plan {
         for param in params.iter().filter(|param| !param.expression.is_empty()) {
             if param.kind == ParamKind::Special {
                 continue;
+            }
+            if single::is_required(definitions, type_name, param) {
+                plan.required.push((param.id, single::lacking(param)));
             }
             let Ok(expression) = parse(&param.expression) else {
                 plan.broken.push(param.id);

@@ -3,13 +3,20 @@
 //! tells enough: an identifier finds one, a code finds some, a status finds nearly all.
 
 use super::Plan;
-use crate::search::query::{Condition, Prefix, SpanTest, StringMode, Types, UriMode};
+use crate::search::extract::is_required_code;
+use crate::search::query::{Condition, Prefix, SpanTest, StringMode, SystemTest, Types, UriMode};
 
 /// From here on a condition is expected to leave a handful of rows.
 pub const SELECTIVE: u32 = 600;
 
 /// Below this, walking the resource table in id order and probing is no worse.
 const WORTHWHILE: u32 = 20;
+
+/// Codes whose neighbourhoods are read one by one.
+const MOST_EXCEPTED: usize = 10;
+
+/// Exceptions to a code that every resource has lead only where nothing else does.
+const EXCEPTION: u32 = 30;
 
 /// Takes the condition that leads out of the plan's conditions. `pinned`: the patient column is
 /// restricted.
@@ -32,13 +39,48 @@ pub fn choose(plan: &mut Plan, pinned: bool) {
         .enumerate()
         // The first of equals: `max_by_key` keeps the last.
         .rev()
-        .map(|(at, condition)| (rank(condition, pinned), at))
+        .map(|(at, condition)| {
+            let rank = match condition {
+                // What is not as usual: nobody knows how many, but an index finds them.
+                Condition::Token { not: true, .. } if is_exception(&plan.types, condition) => {
+                    if pinned {
+                        0
+                    } else {
+                        EXCEPTION
+                    }
+                }
+                _ => rank(condition, pinned),
+            };
+            (rank, at)
+        })
         .max_by_key(|(rank, _)| *rank);
     if let Some((rank, at)) = best
         && rank >= WORTHWHILE
     {
         plan.driver = Some(plan.conditions.remove(at));
         plan.rank = rank;
+    }
+}
+
+/// Whether an index has the resources whose one code is none of those that a condition names.
+#[must_use]
+pub fn is_exception(types: &Types, condition: &Condition) -> bool {
+    match (types, condition) {
+        (
+            Types::One(type_id),
+            Condition::Token {
+                param,
+                values,
+                not: true,
+            },
+        ) => {
+            values.len() <= MOST_EXCEPTED
+                && values
+                    .iter()
+                    .all(|value| value.code.is_some() && value.system == SystemTest::Any)
+                && is_required_code(*type_id, param.0)
+        }
+        _ => false,
     }
 }
 

@@ -2,10 +2,43 @@
 
 use sea_orm::Value;
 
+use super::range::{Halves, halved};
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
 use crate::search::extract::{fold, normalize};
-use crate::search::query::{CodeTest, ComponentTest, SystemTest};
+use crate::search::query::{
+    CodeTest, ComponentTest, NumberTest, Prefix, QuantityTest, SystemTest, TokenTest,
+};
+
+/// What the database does with numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// An index may find rows by them.
+    Seek,
+    /// They are looked at in rows that something else found.
+    Look,
+}
+
+/// The number of a composite that an index counts: one code and one quantity or number.
+fn counted(values: &[Vec<ComponentTest>]) -> Option<&NumberTest> {
+    let [components] = values else { return None };
+    match components.as_slice() {
+        [
+            ComponentTest::Token(TokenTest {
+                code: Some(CodeTest::Is(_)),
+                ..
+            }),
+            ComponentTest::Quantity(QuantityTest { number, .. }) | ComponentTest::Number(number),
+        ] => Some(number),
+        _ => None,
+    }
+}
+
+/// Whether the index finds the rows of a composite by its code and its number, or in the order of
+/// their ids by its code.
+pub(in crate::search) fn is_counted(values: &[Vec<ComponentTest>]) -> bool {
+    counted(values).is_some()
+}
 
 impl Lower<'_> {
     pub(super) fn composite_probe(
@@ -15,7 +48,7 @@ impl Lower<'_> {
         row: &Row,
     ) -> String {
         let t = self.alias();
-        let tests = self.composite_tests(&t, values);
+        let tests = self.composite_tests(&t, values, Use::Look);
         format!(
             "EXISTS (SELECT 1 FROM idx_composite {t} WHERE {t}.id = {}.id AND {t}.param = {} \
              AND {tests}{})",
@@ -25,35 +58,64 @@ impl Lower<'_> {
         )
     }
 
+    /// By the code and, where there is one, the number beside it.
     pub(super) fn composite_source(
         &mut self,
         param: &SearchParam,
         values: &[Vec<ComponentTest>],
         row: &Row,
     ) -> Source {
-        let tests = self.composite_tests(&row.alias, values);
+        let t = &row.alias;
+        let tests = self.composite_tests(t, values, Use::Seek);
+        let conditions = vec![row.any_type(t), format!("{t}.param = {}", param.id), tests];
+        let halves = self.composite_halves(t, values);
+        halved("idx_composite", t, conditions, halves)
+    }
+
+    /// By the code alone: in the order of the ids, for a page of many.
+    pub(super) fn composite_in_order(
+        &mut self,
+        param: &SearchParam,
+        values: &[Vec<ComponentTest>],
+        row: &Row,
+    ) -> Source {
+        let t = &row.alias;
+        let tests = self.composite_tests(t, values, Use::Look);
         Source {
             table: "idx_composite".into(),
-            conditions: vec![
-                row.any_type(&row.alias),
-                format!("{}.param = {}", row.alias, param.id),
-                tests,
-            ],
+            conditions: vec![row.any_type(t), format!("{t}.param = {}", param.id), tests],
             repeats: true,
         }
     }
 
-    fn composite_tests(&mut self, t: &str, values: &[Vec<ComponentTest>]) -> String {
+    /// The halves of a code with a lower bound of its number, see [`range`](super::range).
+    fn composite_halves(&mut self, t: &str, values: &[Vec<ComponentTest>]) -> Option<Halves> {
+        let number = counted(values)?;
+        let sign = match number.prefix {
+            Prefix::Gt => ">",
+            Prefix::Ge => ">=",
+            _ => return None,
+        };
+        let value = self.sql.bind(number.value);
+        Some(Halves {
+            near: format!("{t}.low {sign} {value}"),
+            far: format!(
+                "{t}.high > {t}.low AND {t}.high {sign} {value} AND NOT ({t}.low {sign} {value})"
+            ),
+        })
+    }
+
+    fn composite_tests(&mut self, t: &str, values: &[Vec<ComponentTest>], numbers: Use) -> String {
         let tests: Vec<String> = values
             .iter()
-            .map(|components| self.composite_test(t, components))
+            .map(|components| self.composite_test(t, components, numbers))
             .collect();
         either(&tests)
     }
 
     /// One value. Which columns a component has follows from those before it, see
     /// [`CompositeRow`](crate::search::extract::CompositeRow).
-    fn composite_test(&mut self, t: &str, components: &[ComponentTest]) -> String {
+    fn composite_test(&mut self, t: &str, components: &[ComponentTest], own: Use) -> String {
         let numbers = components
             .iter()
             .filter(|test| matches!(test, ComponentTest::Number(_)))
@@ -79,7 +141,11 @@ impl Lower<'_> {
                 }
                 _ => ("", ""),
             };
-            let (low, high) = (format!("{t}.{low}"), format!("{t}.{high}"));
+            let plus = match own {
+                Use::Seek => "",
+                Use::Look => "+",
+            };
+            let (low, high) = (format!("{plus}{t}.{low}"), format!("{plus}{t}.{high}"));
             match test {
                 ComponentTest::Token(token) => {
                     if let Some(CodeTest::Is(code_is)) = &token.code {

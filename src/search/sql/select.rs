@@ -1,9 +1,9 @@
 //! A plan as FROM and WHERE.
 
 use super::{Lower, Row};
+use crate::search::extract::is_single;
 use crate::search::plan::{self, Forbidden, Pin, Plan, Sounding};
 use crate::search::query::{Condition, SpanTest, Types};
-use crate::search::walk::is_single;
 
 /// FROM and WHERE of a selection; `row.alias` has the ids.
 #[derive(Clone, Debug)]
@@ -60,6 +60,11 @@ impl Lower<'_> {
         let source = match (&plan.driver, together.is_empty()) {
             (Some(Condition::Date { param, .. }), false) => {
                 Some(self.date_range_source(param.0, &together, &row))
+            }
+            (Some(Condition::Composite { param, values }), _)
+                if plan.sounding == Sounding::Many =>
+            {
+                Some(self.composite_in_order(param.0, values, &row))
             }
             (Some(driver), _) => self.source(driver, &row)?,
             (None, _) => None,

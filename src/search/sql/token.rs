@@ -2,7 +2,7 @@
 
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
-use crate::search::extract::{fold, is_folded, of_type_key, of_type_system};
+use crate::search::extract::{fold, is_folded, lacking, of_type_key, of_type_system};
 use crate::search::query::{CodeTest, SystemTest, TokenTest};
 
 impl Lower<'_> {
@@ -60,6 +60,55 @@ impl Lower<'_> {
                 tests,
             ],
             repeats,
+        }
+    }
+
+    /// A source of `status:not=final`, where every resource has one code: the index below that code,
+    /// above it, and those that have none although they must. So it is known at once that everything
+    /// is final. Only for what [`is_exception`](crate::search::plan::driver::is_exception).
+    pub(super) fn other_codes_source(
+        &mut self,
+        param: &SearchParam,
+        values: &[TokenTest],
+        row: &Row,
+    ) -> Source {
+        let spelling = Spelling::of(param, row);
+        let mut keys: Vec<i64> = values
+            .iter()
+            .filter_map(|value| value.code.as_ref())
+            .flat_map(|code| self.code_keys(code, spelling))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let t = &row.alias;
+        let mut ranges = Vec::with_capacity(keys.len() + 2);
+        let mut above = String::new();
+        for key in keys {
+            let key = self.sql.bind(key);
+            ranges.push(format!("{} AND {above}{t}.code < {key}", param.id));
+            above = format!("{t}.code > {key} AND ");
+        }
+        ranges.push(format!(
+            "{} AND {}",
+            param.id,
+            above.trim_end_matches(" AND ")
+        ));
+        ranges.push(lacking(param).to_string());
+        let pin = row.and_pin(t);
+        let parts: Vec<String> = ranges
+            .into_iter()
+            .map(|range| {
+                format!(
+                    "SELECT {t}.id, {t}.patient, {t}.type FROM idx_token {t} \
+                     WHERE {}{pin} AND {t}.param = {range}",
+                    row.any_type(t)
+                )
+            })
+            .collect();
+        Source {
+            table: format!("({})", parts.join(" UNION ALL ")).into(),
+            conditions: Vec::new(),
+            repeats: false,
         }
     }
 

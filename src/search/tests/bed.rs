@@ -9,7 +9,7 @@ use crate::fhir::definitions::{TypeId, definitions};
 use crate::keys::Keys;
 use crate::search::extract::{
     CompositeRow, DateRow, IndexRows, NumberRow, QuantityRow, ReferenceRow, StringRow, TokenRow,
-    UriRow, fold, is_folded, normalize, units,
+    UriRow, fold, is_folded, lacking, normalize, units,
 };
 use crate::search::{SearchError, SearchRequest, SearchResult, search};
 use crate::sql::Sql;
@@ -109,6 +109,21 @@ impl<'k> Rows<'k> {
             text: value.to_owned(),
         });
         self
+    }
+
+    /// The code that every resource must have, or what is there in its place.
+    pub fn required(mut self, code: &str, value: Option<&str>) -> Self {
+        let Some(value) = value else {
+            let param = definitions().search_param(self.type_id, code).unwrap();
+            self.rows.tokens.push(TokenRow {
+                param: lacking(param),
+                code: 0,
+                system: 0,
+                text: String::new(),
+            });
+            return self;
+        };
+        self.token(code, "urn:required", value)
     }
 
     pub fn string(mut self, code: &str, text: &str) -> Self {

@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use super::bed::{Doc, Hold};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::keys::Keys;
-use crate::search::extract::normalize;
+use crate::search::extract::{CompositeRow, normalize};
 use crate::search::query::{
-    CodeTest, Condition, NumberTest, Prefix, SpanTest, StringMode, SystemTest, Target, TokenTest,
+    CodeTest, ComponentTest, Condition, NumberTest, Prefix, SpanTest, StringMode, SystemTest,
+    Target, TokenTest,
 };
 
 /// A small world.
@@ -22,8 +23,8 @@ pub struct World {
 pub struct Eyes<'a> {
     pub keys: &'a Keys,
     pub now: i64,
-    /// Audiences and the patient whose record it is.
-    pub patient: Option<(&'a [i64], &'a str)>,
+    /// Audiences, and the patient whose record it is if it is one patient's.
+    pub holds: Option<(&'a [i64], Option<&'a str>)>,
 }
 
 impl World {
@@ -37,11 +38,11 @@ impl World {
 
     fn is_visible(&self, doc: &Doc, eyes: &Eyes<'_>) -> bool {
         let rendition = i16::try_from(doc.id & 15).unwrap();
-        let Some((audiences, patient)) = eyes.patient else {
+        let Some((audiences, patient)) = eyes.holds else {
             return rendition == 0;
         };
         if !crate::visibility::is_about_nobody(doc.type_id)
-            && doc.patient.as_deref() != Some(patient)
+            && patient.is_some_and(|patient| doc.patient.as_deref() != Some(patient))
         {
             return false;
         }
@@ -119,6 +120,11 @@ fn holds(condition: &Condition, doc: &Doc, world: &[&Doc], eyes: &Eyes<'_>) -> b
             .iter()
             .filter(|row| row.param == param.id)
             .any(|row| values.iter().any(|test| span(test, row.low, row.high))),
+        Condition::Composite { param, values } => rows
+            .composites
+            .iter()
+            .filter(|row| row.param == param.id)
+            .any(|row| values.iter().any(|parts| composite(parts, row, keys))),
         Condition::Number { param, values } => rows
             .numbers
             .iter()
@@ -192,6 +198,17 @@ fn token(test: &TokenTest, code: i64, system_key: i32, keys: &Keys) -> bool {
         Some(CodeTest::OfType { .. }) => false,
     };
     code_fits && system(&test.system, system_key, keys)
+}
+
+/// A code, and a quantity without a unit.
+fn composite(parts: &[ComponentTest], row: &CompositeRow, keys: &Keys) -> bool {
+    match parts {
+        [
+            ComponentTest::Token(code),
+            ComponentTest::Quantity(quantity),
+        ] => token(code, row.code, row.system, keys) && number(&quantity.number, row.low),
+        other => panic!("not in the test's vocabulary: {other:?}"),
+    }
 }
 
 fn system(test: &SystemTest, key: i32, keys: &Keys) -> bool {

@@ -228,9 +228,10 @@ fn statement(bed: &Bed, who: &Viewer, kind: &str, query: &str) -> Statement {
         .unwrap();
     let mut lower = Lower::new(keys, &visibility, Access::Search);
     let count = parsed.count.unwrap_or(limit::DEFAULT_COUNT);
+    let limit = count as usize + 1;
     lower.sql.text = match crate::search::walk::of(&plan, &parsed) {
-        Some(walk) => walk.sql(&mut lower, None, count as usize + 1).unwrap(),
-        None => page_sql(&mut lower, &plan, &parsed, None, count).unwrap().0,
+        Some(walk) => walk.sql(&mut lower, None, limit).unwrap(),
+        None => page_sql(&mut lower, &plan, &parsed, None, limit).unwrap().0,
     };
     lower.sql.statement(bed.store.backend())
 }

@@ -61,6 +61,20 @@ async fn hospital(bed: &Bed) {
                     if (p, day) == (3, 3) { "rare" } else { "usual" },
                 )
                 .token("category", "urn:k", "laboratory")
+                .required(
+                    "status",
+                    match (p, day) {
+                        (5, 5) => Some("amended"),
+                        (6, 6) => None,
+                        _ => Some("final"),
+                    },
+                )
+                .code_quantity(
+                    "code-value-quantity",
+                    ["a", "b"][usize::try_from(day % 2).unwrap()],
+                    f64::from(i32::try_from(day).unwrap()),
+                    "mg",
+                )
                 .quantity(
                     "value-quantity",
                     f64::from(i32::try_from(day).unwrap()),
@@ -153,6 +167,8 @@ async fn few_matches_lead_and_many_are_walked_to() {
             ("code=a&category=laboratory", "code=a"),
             ("value-quantity=gt37", "value-quantity=38,39"),
             ("value-quantity=ge38&code=b", "value-quantity=39"),
+            ("value-quantity=lt2", "value-quantity=0,1"),
+            ("value-quantity=le1&code=b", "value-quantity=1"),
         ] {
             let (one, other) = (
                 all(&bed, "Observation", query).await,
@@ -169,6 +185,7 @@ async fn few_matches_lead_and_many_are_walked_to() {
             ("code=a&_sort=-date", "idx_date"),
             ("category=laboratory&_sort=date", "idx_date"),
             ("code=a,b&_count=5", "resource"),
+            ("value-quantity=lt20", "resource"),
             ("_lastUpdated=gt2020-01-01&_sort=-_lastUpdated", "resource"),
         ] {
             let text = plan(&bed, "Observation", query).await;
@@ -224,5 +241,120 @@ async fn several_types_of_one_patient_are_found_by_the_patient() {
             assert!(text.contains("resource_changed"), "{text}");
         }
         assert_eq!(bed.ids(&system(), "", query).await, ["e29", "p29", "e28"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_as_usual_is_found_beside_what_is() {
+    for bed in Bed::all().await {
+        hospital(&bed).await;
+        let ids = async |query: &str| all(&bed, "Observation", query).await;
+        assert_eq!(ids("status:not=final").await, ["o05-05", "o06-06"]);
+        assert_eq!(ids("status:not=final&code=a").await, ["o06-06"]);
+        assert_eq!(ids("status:not=final,amended").await, ["o06-06"]);
+        assert_eq!(ids("status:not=urn:required|final").await.len(), 2);
+        assert_eq!(ids("status:not=urn:other|final").await.len(), 1_200);
+        assert_eq!(ids("status:not=amended").await.len(), 1_199);
+        let query = "status:not=final&_summary=count";
+        let counted = bed.search(&system(), "Observation", query).await.unwrap();
+        assert_eq!(counted.total, Some(2));
+        let text = plan(&bed, "Observation", "status:not=final").await;
+        assert!(text.contains("the token 'status'"), "{text}");
+        // Many exceptions: each resource is asked about itself.
+        for query in ["status:not=amended", "status:not=urn:required|final"] {
+            let text = plan(&bed, "Observation", query).await;
+            assert!(text.contains("in order of their ids"), "{query}: {text}");
+            assert!(!text.contains("Anti Join"), "{query}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_code_with_a_number_is_found_by_both_or_in_order() {
+    for bed in Bed::all().await {
+        hospital(&bed).await;
+        for (query, same) in [
+            ("code-value-quantity=a$gt36", "value-quantity=38"),
+            ("code-value-quantity=a$ge36", "value-quantity=36,38"),
+            ("code-value-quantity=a$lt2", "value-quantity=0"),
+            ("code-value-quantity=b$le3", "value-quantity=1,3"),
+            ("code-value-quantity=b$7", "value-quantity=7"),
+            ("code-value-quantity=a$gt100", "value-quantity=100"),
+        ] {
+            let found = all(&bed, "Observation", query).await;
+            assert_eq!(found, all(&bed, "Observation", same).await, "{query}");
+        }
+        if bed.store.backend() == DbBackend::Sqlite {
+            let many = plan(&bed, "Observation", "code-value-quantity=a$gt20").await;
+            assert!(many.contains("idx_composite_code"), "{many}");
+            assert!(!many.contains("B-TREE FOR ORDER BY"), "{many}");
+            let few = plan(&bed, "Observation", "code-value-quantity=a$gt100").await;
+            assert!(few.contains("idx_composite_low"), "{few}");
+            assert!(few.contains("low>?"), "{few}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_type_is_sorted_by_its_quantities_along_their_index() {
+    for bed in Bed::all().await {
+        hospital(&bed).await;
+        let expected = |descending: bool| {
+            let mut order: Vec<(i64, i64)> = (0..PATIENTS)
+                .flat_map(|p| (0..DAYS).map(move |day| (day, p)))
+                .collect();
+            order.sort_unstable();
+            if descending {
+                order.reverse();
+            }
+            let names = order
+                .into_iter()
+                .map(|(day, p)| format!("o{p:02}-{day:02}"));
+            names.collect::<Vec<_>>()
+        };
+        for (query, descending) in [
+            ("_sort=value-quantity", false),
+            ("_sort=-value-quantity", true),
+        ] {
+            assert_eq!(all(&bed, "Observation", query).await, expected(descending));
+            let text = plan(&bed, "Observation", query).await;
+            assert!(text.contains("FROM idx_quantity"), "{text}");
+            if bed.store.backend() == DbBackend::Sqlite {
+                assert!(!text.contains("PART OF ORDER BY"), "{text}");
+            }
+            // By more than the index is in the order of, PostgreSQL would sort to tell rows apart.
+            assert!(
+                text.contains("DISTINCT t1.id AS id, t1.low AS k0"),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_several_orders_the_first_is_walked() {
+    for bed in Bed::all().await {
+        hospital(&bed).await;
+        let found = all(&bed, "Observation", "_sort=-value-quantity,-date").await;
+        let mut expected: Vec<(i64, i64, String)> = (0..PATIENTS)
+            .flat_map(|p| {
+                (0..DAYS).map(move |day| (day, (day * 37 + p) % 400, format!("o{p:02}-{day:02}")))
+            })
+            .collect();
+        expected.sort_unstable();
+        expected.reverse();
+        let expected: Vec<String> = expected.into_iter().map(|(_, _, id)| id).collect();
+        assert_eq!(found, expected);
+        let youngest = all(&bed, "Patient", "_sort=-birthdate,family").await;
+        assert_eq!(youngest[..3], ["p00", "p01", "p02"]);
+        for (kind, query, table) in [
+            ("Patient", "_sort=-birthdate,family", "FROM idx_date"),
+            ("Patient", "_sort=family,birthdate", "FROM idx_string"),
+            ("Observation", "_sort=date,code", "FROM idx_date"),
+        ] {
+            let text = plan(&bed, kind, query).await;
+            assert!(text.contains("has the order"), "{query}: {text}");
+            assert!(text.contains(table), "{query}: {text}");
+        }
     }
 }

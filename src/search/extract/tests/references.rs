@@ -51,6 +51,13 @@ fn references() {
         token("Observation", "performer", "http://npi", "77"),
         is_there("performer"),
         is_there("device"),
+        // Its status is missing.
+        TokenRow {
+            param: -param("Observation", "status"),
+            code: 0,
+            system: 0,
+            text: String::new(),
+        },
     ];
     wanted.sort_unstable();
     assert_eq!(found.tokens, wanted);
