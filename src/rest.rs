@@ -400,8 +400,8 @@ impl Call<'_> {
         match self.route {
             Route::System => {
                 let body = read_body(headers, body, limit).await?;
-                let resource = incoming::read(body, &sent, limit).await?;
-                bundle::post(session, resource, prefer).await
+                let incoming = incoming::Incoming { body, sent, limit };
+                bundle::post(session, &incoming, prefer).await
             }
             Route::Type(type_id) => {
                 session.require_writer()?;

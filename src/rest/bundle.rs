@@ -5,7 +5,6 @@ pub(super) mod references;
 pub(super) mod writer;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -13,62 +12,23 @@ use serde_json::Value;
 use self::entry::{Entry, Read, Request};
 use self::references::References;
 use self::writer::BundleWriter;
+use super::incoming::Incoming;
 use super::negotiate::{Prefer, Return};
 use super::reply::{self, Content, Reply};
-use super::session::{Limits, Session};
+use super::session::Session;
 use super::write::{self, Action};
 use super::{RestError, audit, create, query};
 use crate::clock::instant;
 use crate::fhir::outcome::{Issue, operation_outcome};
 use crate::fhir::{json, validate};
-use crate::store::{Origin, Store};
-use crate::visibility::Viewer;
-
-/// Runs a transaction Bundle, all or nothing, for whoever holds a viewer: the API and
-/// `candor import`. Replies are in the order of the entries, without bodies.
-///
-/// # Errors
-/// The first problem found, in the entry that has it ([`RestError::Entry`]); then nothing happened.
-pub async fn transaction(
-    store: &Store,
-    viewer: &Viewer,
-    bundle: Value,
-    origin: Origin,
-) -> Result<Vec<Reply>, RestError> {
-    let session = Session::new(
-        store.clone(),
-        viewer.clone(),
-        Arc::new(Limits::default()),
-        origin,
-    );
-    run_transaction(&session, bundle, Return::Minimal).await
-}
-
-/// Runs a batch Bundle: each entry for itself. Results are in the order of the entries.
-///
-/// # Errors
-/// Only when the Bundle itself cannot be understood.
-pub async fn batch(
-    store: &Store,
-    viewer: &Viewer,
-    bundle: Value,
-    origin: Origin,
-) -> Result<Vec<Result<Reply, RestError>>, RestError> {
-    let session = Session::new(
-        store.clone(),
-        viewer.clone(),
-        Arc::new(Limits::default()),
-        origin,
-    );
-    run_batch(&session, bundle, Prefer::default()).await
-}
 
 /// `POST [base]`.
 pub(super) async fn post(
     session: &Session,
-    bundle: Value,
+    incoming: &Incoming,
     prefer: Prefer,
 ) -> Result<Reply, RestError> {
+    let bundle = incoming.read().await?;
     let wrong = |text: &str, at: &str| {
         Err(RestError::BadRequest(vec![
             Issue::error("value", text).at(at),
@@ -91,7 +51,7 @@ pub(super) async fn post(
     match bundle["type"].as_str() {
         Some("transaction") => {
             let answer = prefer.answer.unwrap_or(Return::Minimal);
-            let replies = run_transaction(session, bundle, answer).await?;
+            let replies = transaction(session, incoming, bundle, answer).await?;
             let replies = replies.into_iter().map(Ok).collect();
             Ok(respond("transaction-response", replies))
         }
@@ -107,7 +67,28 @@ pub(super) async fn post(
     }
 }
 
-async fn run_transaction(
+/// Runs a transaction; where two may meet, it is tried again. It is then read again too: two meet
+/// far too seldom to keep a copy of every resource for it.
+async fn transaction(
+    session: &Session,
+    incoming: &Incoming,
+    bundle: Value,
+    answer: Return,
+) -> Result<Vec<Reply>, RestError> {
+    let mut bundle = bundle;
+    if session.store.writers_meet() {
+        for _ in 0..3 {
+            match transaction_once(session, bundle, answer).await {
+                Err(RestError::Conflict) => bundle = incoming.read().await?,
+                result => return result,
+            }
+        }
+    }
+    transaction_once(session, bundle, answer).await
+}
+
+/// All or nothing. Replies are in the order of the entries.
+async fn transaction_once(
     session: &Session,
     bundle: Value,
     answer: Return,
@@ -142,8 +123,8 @@ async fn run_transaction(
         })();
         checked.map_err(|error: RestError| error.in_entry(index))?;
     }
-    let (places, actions): (Vec<usize>, Vec<Action>) = writes.into_iter().unzip();
-    let (done, read) = execute(session, &places, actions, &references, &gets).await?;
+    let places: Vec<usize> = writes.iter().map(|(place, _)| *place).collect();
+    let (done, read) = execute(session, writes, &references, &gets).await?;
     for ((index, done), warnings) in places.into_iter().zip(done).zip(warnings) {
         if let Some(slot) = replies.get_mut(index) {
             *slot = Some(create::reply(done, answer, warnings));
@@ -160,35 +141,16 @@ async fn run_transaction(
         .collect()
 }
 
-/// The writes, then the reads, on one transaction; where two transactions may meet, tried again.
+/// The writes, then the reads, on one transaction.
 async fn execute(
-    session: &Session,
-    places: &[usize],
-    actions: Vec<Action>,
-    references: &References,
-    reads: &[(usize, Read)],
-) -> Result<(Vec<write::Done>, Vec<Reply>), RestError> {
-    if actions.is_empty() {
-        return Ok((Vec::new(), read_all(session, reads).await?));
-    }
-    let writes = |actions: Vec<Action>| places.iter().copied().zip(actions).collect();
-    if session.store.writers_meet() {
-        for _ in 0..3 {
-            match execute_once(session, writes(actions.clone()), references, reads).await {
-                Err(RestError::Conflict) => {}
-                result => return result,
-            }
-        }
-    }
-    execute_once(session, writes(actions), references, reads).await
-}
-
-async fn execute_once(
     session: &Session,
     writes: Vec<(usize, Action)>,
     references: &References,
     reads: &[(usize, Read)],
 ) -> Result<(Vec<write::Done>, Vec<Reply>), RestError> {
+    if writes.is_empty() {
+        return Ok((Vec::new(), read_all(session, reads).await?));
+    }
     let written = write::execute(session, writes, Some(references)).await?;
     // R4: reads come last and see what the transaction wrote. One that fails fails it all.
     let replies = if reads.is_empty() {

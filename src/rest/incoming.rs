@@ -24,6 +24,21 @@ pub(super) async fn read(body: Bytes, sent: &Sent, limit: usize) -> Result<Value
         .map_err(|_| RestError::Internal)?
 }
 
+/// A body that can be read more than once.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) body: Bytes,
+    pub(super) sent: Sent,
+    pub(super) limit: usize,
+}
+
+impl Incoming {
+    /// Reads it, again if need be.
+    pub(super) async fn read(&self) -> Result<Value, RestError> {
+        read(self.body.clone(), &self.sent, self.limit).await
+    }
+}
+
 fn parse(body: &Bytes, sent: &Sent, limit: usize) -> Result<Value, RestError> {
     let read = match sent {
         Sent::Fhir(Format::Json) => json::parse_resource(body),

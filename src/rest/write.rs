@@ -216,7 +216,7 @@ pub(super) async fn execute<'s>(
         .filter_map(|(_, action)| Some((action.type_id(), criteria_key(action.criteria()?))))
         .collect();
     // Begun as late as can be: what needs no database is done while others write.
-    let door = Door::new(session, conditions);
+    let door = Door::new(session, conditions, actions.len());
     let mut steps = Steps::new(session, is_bundle);
     let resolved = steps.resolve(&door, actions).await?;
     if let Some(references) = references {

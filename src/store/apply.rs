@@ -340,6 +340,9 @@ impl Writer<'_> {
                         (plan.patient(), new),
                     );
                 }
+                _ if plan.old.is_none() => {
+                    writer.add_new(plan.type_id, plan.doc, plan.patient(), &plan.rows);
+                }
                 _ => writer.add(plan.type_id, plan.doc, plan.patient(), &plan.rows),
             }
         }

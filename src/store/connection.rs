@@ -20,7 +20,7 @@ use super::StoreError;
 use super::indexed::Indexer;
 use super::lite::Lite;
 use super::reader::Reader;
-use super::turn::{Turn, Turns};
+use super::turn::{Size, Turn, Turns};
 use crate::clock::Clock;
 use crate::keys::Keys;
 use crate::release::PolicyContext;
@@ -252,9 +252,14 @@ impl Store {
 
     /// Begins a write transaction: on SQLite the only one, waiting for its turn.
     pub async fn begin(&self) -> Result<WriteTx, StoreError> {
+        self.begin_of(Size::Small).await
+    }
+
+    /// [`Store::begin`] of a write that may be large.
+    pub(super) async fn begin_of(&self, size: Size) -> Result<WriteTx, StoreError> {
         let (transaction, turn) = match &self.turns {
             Some(turns) => {
-                let (transaction, turn) = turns.next(&self.writer).await?;
+                let (transaction, turn) = turns.next(&self.writer, size).await?;
                 (transaction, Some(turn))
             }
             None => (self.writer.begin().await?, None),

@@ -46,6 +46,17 @@ pub(super) async fn empty(on: &impl ConnectionTrait) -> Result<(), DbErr> {
 /// Index rows that one transaction adds and removes.
 #[derive(Debug)]
 pub(super) struct IndexWriter {
+    /// Of resources that this transaction makes: nothing of theirs can be there.
+    fresh: Rows,
+    /// Of the others. A process of an older or newer release may have left a row behind: conflicts
+    /// are equal rows.
+    known: Rows,
+    removals: Vec<Sql>,
+}
+
+/// Rows on their way into the tables.
+#[derive(Debug)]
+struct Rows {
     tokens: Insert,
     strings: Insert,
     dates: Insert,
@@ -55,14 +66,13 @@ pub(super) struct IndexWriter {
     references: Insert,
     composites: Insert,
     texts: Vec<(i64, TextRow)>,
-    removals: Vec<Sql>,
 }
 
-impl IndexWriter {
-    pub(super) fn new() -> Self {
+impl Rows {
+    /// `once`: what follows the rows of tables whose keys tell rows apart. On PostgreSQL looking for
+    /// conflicts costs a third of an insert.
+    fn new(once: &'static str) -> Self {
         use Kind::{Big, Double, Int, Small, Text};
-        // A process of an older or newer release may have left a row behind: conflicts are equal rows.
-        const ONCE: &str = "ON CONFLICT DO NOTHING";
         Self {
             tokens: Insert::new(
                 "idx_token",
@@ -75,7 +85,7 @@ impl IndexWriter {
                     ("patient", Big),
                     ("text", Text),
                 ],
-                ONCE,
+                once,
             )
             .sorted_by(4),
             strings: Insert::new(
@@ -102,7 +112,7 @@ impl IndexWriter {
                     ("high", Big),
                     ("patient", Big),
                 ],
-                ONCE,
+                once,
             )
             .sorted_by(4),
             numbers: Insert::new(
@@ -115,7 +125,7 @@ impl IndexWriter {
                     ("id", Big),
                     ("patient", Big),
                 ],
-                ONCE,
+                once,
             )
             .sorted_by(5),
             quantities: Insert::new(
@@ -130,7 +140,7 @@ impl IndexWriter {
                     ("id", Big),
                     ("patient", Big),
                 ],
-                ONCE,
+                once,
             )
             .sorted_by(7),
             uris: Insert::new(
@@ -156,7 +166,7 @@ impl IndexWriter {
                     ("patient", Big),
                     ("text", Text),
                 ],
-                ONCE,
+                once,
             )
             .sorted_by(4),
             composites: Insert::new(
@@ -178,12 +188,10 @@ impl IndexWriter {
             )
             .sorted_by(4),
             texts: Vec::new(),
-            removals: Vec::new(),
         }
     }
 
-    /// Adds all rows of a resource in the record of `patient`; 0 when it is about none.
-    pub(super) fn add(&mut self, type_id: TypeId, id: i64, patient: i64, rows: &IndexRows) {
+    fn add(&mut self, type_id: TypeId, id: i64, patient: i64, rows: &IndexRows) {
         self.texts.extend(rows.text.clone().map(|row| (id, row)));
         for row in &rows.tokens {
             self.add_token(type_id, id, patient, row);
@@ -284,6 +292,42 @@ impl IndexWriter {
             patient.into(),
             row.text.as_str().into(),
         ]);
+    }
+
+    async fn run(self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let texts = super::text::insert(on.get_database_backend(), self.texts);
+        let inserts = [
+            self.tokens,
+            self.strings,
+            self.dates,
+            self.numbers,
+            self.quantities,
+            self.uris,
+            self.references,
+            self.composites,
+            texts,
+        ];
+        Insert::run_all(inserts, on).await
+    }
+}
+
+impl IndexWriter {
+    pub(super) fn new() -> Self {
+        Self {
+            fresh: Rows::new(""),
+            known: Rows::new("ON CONFLICT DO NOTHING"),
+            removals: Vec::new(),
+        }
+    }
+
+    /// Adds all rows of a resource in the record of `patient`; 0 when it is about none.
+    pub(super) fn add(&mut self, type_id: TypeId, id: i64, patient: i64, rows: &IndexRows) {
+        self.known.add(type_id, id, patient, rows);
+    }
+
+    /// [`IndexWriter::add`] of a resource that this transaction makes.
+    pub(super) fn add_new(&mut self, type_id: TypeId, id: i64, patient: i64, rows: &IndexRows) {
+        self.fresh.add(type_id, id, patient, rows);
     }
 
     /// Removes all rows of a resource. The rows are those of its stored body: extraction is a pure
@@ -447,14 +491,7 @@ impl IndexWriter {
         for removal in self.removals {
             on.execute_raw(removal.statement(backend)).await?;
         }
-        self.tokens.run(on).await?;
-        self.strings.run(on).await?;
-        self.dates.run(on).await?;
-        self.numbers.run(on).await?;
-        self.quantities.run(on).await?;
-        self.uris.run(on).await?;
-        self.references.run(on).await?;
-        self.composites.run(on).await?;
-        super::text::insert(on, self.texts).await
+        self.known.run(on).await?;
+        self.fresh.run(on).await
     }
 }

@@ -1,4 +1,4 @@
-//! Many rows in one round trip: arrays through UNNEST on PostgreSQL, multi-row prepared statements
+//! Many rows in one round trip: arrays through `unnest` on PostgreSQL, multi-row prepared statements
 //! on SQLite (design.md section 3, 5).
 
 use std::cmp::Ordering;
@@ -7,8 +7,6 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use sea_orm::sea_query::ArrayType;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
-
-use crate::sql::Sql;
 
 /// Type of a column in an insert.
 #[derive(Clone, Copy, Debug)]
@@ -104,15 +102,31 @@ impl Insert {
         self.values = sorted;
     }
 
-    pub(super) async fn run(mut self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
+    pub(super) async fn run(self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
         if self.values.is_empty() {
             return Ok(());
         }
-        if on.get_database_backend() == DbBackend::Postgres {
-            return self.run_unnest(on).await;
+        Self::run_all([self], on).await
+    }
+
+    /// Inserts into different tables: on PostgreSQL in one statement, whose text does not depend on
+    /// which of them have rows.
+    pub(super) async fn run_all<const N: usize>(
+        inserts: [Self; N],
+        on: &impl ConnectionTrait,
+    ) -> Result<(), DbErr> {
+        if inserts.iter().all(|insert| insert.values.is_empty()) {
+            return Ok(());
         }
-        self.sort();
-        self.run_values(on).await
+        if on.get_database_backend() == DbBackend::Postgres {
+            on.execute_raw(unnest(inserts.into())).await?;
+            return Ok(());
+        }
+        for mut insert in inserts {
+            insert.sort();
+            insert.run_values(on).await?;
+        }
+        Ok(())
     }
 
     fn head(&self) -> String {
@@ -120,27 +134,35 @@ impl Insert {
         format!("INSERT INTO {} ({})", self.table, names.join(", "))
     }
 
-    async fn run_unnest(self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
-        let width = self.columns.len();
-        // An array of bytes has no NULL in the driver, so an empty one stands for it: a body that is
-        // there is never empty.
-        let names: Vec<String> = (0..width).map(|at| format!("c{at}")).collect();
-        let selected: Vec<String> = self
-            .columns
-            .iter()
-            .zip(&names)
-            .map(|((_, kind), name)| match kind {
-                Kind::Blob => format!("NULLIF({name}, ''::bytea)"),
-                Kind::Words => format!("{name}::tsvector"),
-                _ => name.clone(),
+    /// The statement for PostgreSQL, its parameters from `$first` on. Arrays are taken apart in the
+    /// list of what is selected: `FROM UNNEST(…)` copies each into a store of its own, which made
+    /// an insert cost a fifth more.
+    fn text_unnest(&self, first: usize) -> String {
+        let selected: Vec<String> = (first..)
+            .zip(self.columns)
+            .map(|(place, (_, kind))| match kind {
+                // An array of bytes has no NULL in the driver, so an empty one stands for it: a
+                // body that is there is never empty.
+                Kind::Blob => format!("NULLIF(unnest(${place}::bytea[]), ''::bytea)"),
+                Kind::Words => format!("unnest(${place}::text[])::tsvector"),
+                kind => format!("unnest(${place}::{}[])", kind.array().1),
             })
             .collect();
-        let mut text = format!(
-            "{} SELECT {} FROM UNNEST(",
+        format!(
+            "{} SELECT {} {}",
             self.head(),
-            selected.join(", ")
-        );
+            selected.join(", "),
+            self.tail
+        )
+    }
+
+    /// One array for each column.
+    fn arrays(self) -> impl Iterator<Item = Value> {
+        let width = self.columns.len();
         let mut lists: Vec<Vec<Value>> = vec![Vec::new(); width];
+        for list in &mut lists {
+            list.reserve_exact(self.values.len() / width);
+        }
         for (at, value) in self.values.into_iter().enumerate() {
             if let Some(list) = lists.get_mut(at % width) {
                 list.push(match value {
@@ -149,16 +171,10 @@ impl Insert {
                 });
             }
         }
-        let mut sql = Sql::default();
-        for (at, ((_, kind), list)) in self.columns.iter().zip(lists).enumerate() {
-            let (array, name) = kind.array();
-            let place = sql.bind(Value::Array(array, Some(Box::new(list))));
-            let comma = if at == 0 { "" } else { ", " };
-            text.push_str(&format!("{comma}{place}::{name}[]"));
-        }
-        sql.text = format!("{text}) AS u({}) {}", names.join(", "), self.tail);
-        on.execute_raw(sql.statement(DbBackend::Postgres)).await?;
-        Ok(())
+        let kinds = self.columns.iter().map(|(_, kind)| kind.array().0);
+        kinds
+            .zip(lists)
+            .map(|(kind, list)| Value::Array(kind, Some(Box::new(list))))
     }
 
     async fn run_values(self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
@@ -188,7 +204,7 @@ impl Insert {
     fn texts(&self) -> Arc<Texts> {
         static KNOWN: LazyLock<RwLock<Known>> = LazyLock::new(RwLock::default);
         // One table is written with one list of columns; tests may differ.
-        let name = (self.table, self.columns.as_ptr() as usize);
+        let name = (self.table, self.columns.as_ptr() as usize, self.tail);
         let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(texts) = known.get(&name) {
             return texts.clone();
@@ -213,6 +229,27 @@ impl Insert {
     }
 }
 
+/// All inserts in one statement of PostgreSQL: each but the last is a `WITH` of its own, which runs
+/// whether or not anybody looks at it.
+fn unnest(inserts: Vec<Insert>) -> Statement {
+    let mut text = String::new();
+    let mut values = Vec::new();
+    let last = inserts.len() - 1;
+    for (at, insert) in inserts.into_iter().enumerate() {
+        let own = insert.text_unnest(values.len() + 1);
+        match (at, at == last) {
+            (_, true) => text.push_str(&own),
+            (0, _) => text.push_str(&format!("WITH i0 AS ({own})")),
+            (_, _) => text.push_str(&format!(", i{at} AS ({own})")),
+        }
+        if at + 1 == last {
+            text.push(' ');
+        }
+        values.extend(insert.arrays());
+    }
+    Statement::from_sql_and_values(DbBackend::Postgres, text, values)
+}
+
 /// The order of two values of one column, as both databases' indexes have it.
 fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
     match (a, b) {
@@ -225,8 +262,8 @@ fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
     }
 }
 
-/// Statements by table and by where its list of columns stands.
-type Known = HashMap<(&'static str, usize), Arc<Texts>>;
+/// Statements by table, by where its list of columns stands and by what follows the rows.
+type Known = HashMap<(&'static str, usize, &'static str), Arc<Texts>>;
 
 /// The statements that insert into a table on SQLite, by their number of rows.
 #[derive(Debug)]
@@ -265,6 +302,33 @@ mod tests {
             ["first", "second", "third", "fourth"].map(Value::from)
         );
         assert_eq!(insert.values.len(), 16);
+    }
+
+    #[test]
+    fn inserts_into_several_tables_are_one_statement_of_postgres() {
+        let mut first = Insert::new(
+            "a",
+            &[("x", Kind::Small), ("b", Kind::Blob)],
+            "ON CONFLICT DO NOTHING",
+        );
+        first.push([1_i16.into(), None::<Vec<u8>>.into()]);
+        let second = Insert::new("b", &[("w", Kind::Words)], "");
+        let third = Insert::new("c", &[("y", Kind::Big)], "");
+        let statement = unnest(vec![first, second, third]);
+        assert_eq!(
+            statement.sql,
+            "WITH i0 AS (INSERT INTO a (x, b) SELECT unnest($1::smallint[]), \
+             NULLIF(unnest($2::bytea[]), ''::bytea) ON CONFLICT DO NOTHING), \
+             i1 AS (INSERT INTO b (w) SELECT unnest($3::text[])::tsvector ) \
+             INSERT INTO c (y) SELECT unnest($4::bigint[]) "
+        );
+        let values = statement.values.unwrap().0;
+        assert_eq!(values.len(), 4);
+        let empty = Value::Bytes(Some(Vec::new()));
+        assert_eq!(
+            values[1],
+            Value::Array(ArrayType::Bytes, Some(Box::new(vec![empty])))
+        );
     }
 
     #[test]

@@ -47,7 +47,11 @@ impl Ids {
         if backend == DbBackend::Postgres {
             return Ok(Self::Minted);
         }
-        let sql = Sql::new("SELECT COALESCE(MAX(id), 0) FROM resource");
+        // What is purged leaves its number to nobody: the ledger may still speak of it.
+        let sql = Sql::new(
+            "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM resource), \
+             (SELECT COALESCE(MAX(subject), 0) FROM ledger))",
+        );
         let row = on.query_one_raw(sql.statement(backend)).await?;
         let row = row.ok_or(StoreError::Corrupt("resource"))?;
         Ok(Self::Counted(base_of(row.try_get_by_index(0)?)))
@@ -143,10 +147,17 @@ mod tests {
                 last = *ids.last().unwrap();
             }
             let is_small = last <= 9 * 16;
-            assert_eq!(
-                is_small,
-                fixture.store.backend() == sea_orm::DbBackend::Sqlite
-            );
+            assert_eq!(is_small, fixture.store.backend() == DbBackend::Sqlite);
+            if !is_small {
+                continue;
+            }
+            let write = fixture.store.begin().await.unwrap();
+            let entry = "INSERT INTO ledger (seq, at, subject, kind, body, prev, hash) \
+                 VALUES (9, 0, 4096, 'decision', '', '', '')";
+            let on = write.connection();
+            on.execute_unprepared(entry).await.unwrap();
+            let next = Ids::on(on).await.unwrap().next();
+            assert_eq!(next, 4096 + 16);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr};
+use sea_orm::DbBackend;
 
 use super::rows::{Insert, Kind};
 use crate::search::extract::TextRow;
@@ -11,11 +11,9 @@ use crate::search::extract::TextRow;
 /// The last position that a tsvector can tell.
 const LAST: usize = 16_383;
 
-pub(super) async fn insert(
-    on: &impl ConnectionTrait,
-    rows: Vec<(i64, TextRow)>,
-) -> Result<(), DbErr> {
-    let is_postgres = on.get_database_backend() == DbBackend::Postgres;
+/// The insert into `idx_text`.
+pub(super) fn insert(backend: DbBackend, rows: Vec<(i64, TextRow)>) -> Insert {
+    let is_postgres = backend == DbBackend::Postgres;
     let columns: &[_] = if is_postgres {
         &[
             ("id", Kind::Big),
@@ -39,7 +37,7 @@ pub(super) async fn insert(
         let [narrative, content] = texts;
         insert.push([id.into(), narrative.into(), content.into()]);
     }
-    insert.run(on).await
+    insert
 }
 
 /// Words as a tsvector, without PostgreSQL's own parser, whose words depend on the locale.

@@ -5,7 +5,8 @@
 //! savepoint, which is taken back alone if it fails; and each is told that it is done only after the
 //! commit that it shares (docs/consistency.md). The commit comes when nobody waits who waited when the
 //! first of them was done; latecomers queue behind it, and [`PATIENCE`] after that nobody begins in it.
-//! Who finds nobody waiting commits alone.
+//! Who finds nobody waiting commits alone. So does a large write: a commit is the least part of it, and
+//! nobody's answer should wait for all of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,11 +21,33 @@ use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 /// How long others may begin in the transaction of a write that is done.
 const PATIENCE: Duration = Duration::from_millis(25);
 
+/// How a write is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// With others, if there are some.
+    Small,
+    /// Alone.
+    Large,
+}
+
+impl Size {
+    /// Of a write of so many resources.
+    pub(super) fn of(resources: usize) -> Self {
+        /// Some milliseconds, about as long as a commit takes.
+        const SMALL: usize = 16;
+        if resources <= SMALL {
+            Self::Small
+        } else {
+            Self::Large
+        }
+    }
+}
+
 /// The queue of writers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turns {
     shared: Arc<Mutex<Shared>>,
-    /// How many wait for their turn.
+    /// How many small ones wait for their turn.
     waiting: Arc<AtomicUsize>,
 }
 
@@ -50,6 +73,7 @@ pub(super) struct Turn {
     turns: Turns,
     /// Whether the write is the shared transaction itself, not a savepoint within it.
     first: bool,
+    size: Size,
 }
 
 /// Counts somebody as waiting, until it is dropped.
@@ -73,18 +97,21 @@ impl Turns {
     pub(super) async fn next(
         &self,
         on: &DatabaseConnection,
+        size: Size,
     ) -> Result<(DatabaseTransaction, Turn), DbErr> {
-        let waiting = Waiting::one_more(&self.waiting);
+        let waiting = (size == Size::Small).then(|| Waiting::one_more(&self.waiting));
         let mut turn = Turn {
             shared: Some(self.shared.clone().lock_owned().await),
             turns: self.clone(),
             first: false,
+            size,
         };
         drop(waiting);
         let Some(shared) = turn.shared.as_deref_mut() else {
             return Err(DbErr::Custom("a turn that is over".to_owned()));
         };
-        if shared.since.is_some_and(|since| since.elapsed() > PATIENCE) {
+        let is_late = |since: Instant| size == Size::Large || since.elapsed() > PATIENCE;
+        if shared.since.is_some_and(is_late) {
             // A task of its own: who waits here may go away, and others wait for the answer.
             let committed = tokio::spawn(shared.commit()).await;
             committed.map_err(|_| DbErr::Custom("the commit did not end".to_owned()))?;
@@ -138,7 +165,7 @@ impl Turn {
         };
         if !self.first {
             write.commit().await?;
-        } else if self.turns.waiting.load(Ordering::SeqCst) == 0 {
+        } else if self.size == Size::Large || self.turns.waiting.load(Ordering::SeqCst) == 0 {
             return write.commit().await;
         } else {
             shared.open = Some(write);
@@ -237,6 +264,35 @@ mod tests {
                 let commits = turns.shared.lock().await.commits - before;
                 assert!((1..WRITERS).contains(&commits), "{commits} commits");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_write_shares_no_commit() {
+        for fixture in fixtures().await {
+            let Some(turns) = &fixture.store.turns else {
+                continue;
+            };
+            let first = fixture.store.writer(Origin::Api).await.unwrap();
+            let writers: Vec<_> = [("a", 17), ("b", 17), ("c", 1), ("d", 17), ("e", 1)]
+                .into_iter()
+                .map(|(name, many)| {
+                    let store = fixture.store.clone();
+                    let ops = (0..many).map(|at| basic(&format!("{name}{at}"))).collect();
+                    tokio::spawn(async move { store.write(Origin::Api, ops).await })
+                })
+                .collect();
+            tokio::task::yield_now().await;
+            drop(first);
+            for writer in writers {
+                writer.await.unwrap().unwrap();
+            }
+            for name in ["a16", "b16", "c0", "d16", "e0"] {
+                assert!(is_there(&fixture, name).await, "{name}");
+            }
+            // At most the two small ones, each once; the large ones commit on their own.
+            let commits = turns.shared.lock().await.commits;
+            assert!(commits <= 2, "{commits} commits");
         }
     }
 

@@ -6,6 +6,7 @@ use sea_orm::DatabaseTransaction;
 use serde_json::Value;
 
 use super::connection::WriteTx;
+use super::turn::Size;
 use super::{Store, StoreError};
 use crate::clock::Millis;
 use crate::fhir::definitions::TypeId;
@@ -121,9 +122,18 @@ pub struct Writer<'s> {
 }
 
 impl Store {
-    /// Begins a write.
+    /// Begins a write of a few resources.
     pub async fn writer(&self, origin: Origin) -> Result<Writer<'_>, StoreError> {
-        let tx = self.begin().await?;
+        self.writer_of(origin, 1).await
+    }
+
+    /// Begins a write of about so many resources.
+    pub async fn writer_of(
+        &self,
+        origin: Origin,
+        resources: usize,
+    ) -> Result<Writer<'_>, StoreError> {
+        let tx = self.begin_of(Size::of(resources)).await?;
         self.settle(tx.connection()).await?;
         Ok(Writer {
             store: self,
@@ -145,7 +155,7 @@ impl Store {
     }
 
     async fn write_once(&self, origin: Origin, ops: Vec<Op>) -> Result<Vec<Outcome>, StoreError> {
-        let mut writer = self.writer(origin).await?;
+        let mut writer = self.writer_of(origin, ops.len()).await?;
         let alone = ops.len() == 1;
         let outcomes = writer
             .apply(ops)

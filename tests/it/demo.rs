@@ -1,14 +1,17 @@
 //! `candor demo`: what it prints works as pasted.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
 use crate::support::{candor, each_database};
 
-/// The demo's process, ended with the test.
-struct Demo(Child);
+/// The demo's process, ended with the test, and what it prints to: with nobody to read it, it ends.
+struct Demo(
+    Child,
+    #[expect(dead_code, reason = "kept open")] BufReader<ChildStdout>,
+);
 
 impl Drop for Demo {
     fn drop(&mut self) {
@@ -32,7 +35,8 @@ fn start() -> (Demo, Vec<String>) {
         .unwrap();
     let mut lines = Vec::new();
     let mut curls = 0;
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+    let mut printed = BufReader::new(child.stdout.take().unwrap());
+    for line in printed.by_ref().lines() {
         let line = line.unwrap();
         curls += usize::from(line.trim_start().starts_with("curl "));
         lines.push(line);
@@ -40,7 +44,7 @@ fn start() -> (Demo, Vec<String>) {
             break;
         }
     }
-    (Demo(child), lines)
+    (Demo(child, printed), lines)
 }
 
 /// Pastes a line into a shell.

@@ -253,7 +253,7 @@ impl<'s> Loader<'s> {
 
     /// One transaction: the resources, and how far their files came.
     async fn write(&self, items: &mut [Item]) -> Result<(), StoreError> {
-        let mut writer = self.store.writer(Origin::Feed).await?;
+        let mut writer = self.store.writer_of(Origin::Feed, items.len()).await?;
         let ops = items
             .iter_mut()
             .filter_map(|item| match &mut item.what {

@@ -18,15 +18,21 @@ const MOST_DELETED: usize = 1000;
 pub(super) struct Door<'s> {
     session: &'s Session,
     conditions: Vec<(TypeId, String)>,
+    resources: usize,
     writer: OnceCell<Writer<'s>>,
 }
 
 impl<'s> Door<'s> {
-    /// `conditions`: what is searched for before it is written.
-    pub(super) fn new(session: &'s Session, conditions: Vec<(TypeId, String)>) -> Self {
+    /// `conditions`: what is searched for before it is written; `resources`: how many are.
+    pub(super) fn new(
+        session: &'s Session,
+        conditions: Vec<(TypeId, String)>,
+        resources: usize,
+    ) -> Self {
         Self {
             session,
             conditions,
+            resources,
             writer: OnceCell::new(),
         }
     }
@@ -35,7 +41,8 @@ impl<'s> Door<'s> {
     pub(super) async fn open(&self) -> Result<&Writer<'s>, RestError> {
         self.writer
             .get_or_try_init(|| async {
-                let writer = self.session.store.writer(self.session.origin).await?;
+                let (store, origin) = (&self.session.store, self.session.origin);
+                let writer = store.writer_of(origin, self.resources).await?;
                 writer.lock_conditions(&self.conditions).await?;
                 Ok(writer)
             })

@@ -176,6 +176,13 @@ impl IndexRows {
             (a.param, a.target, a.target_type) == (b.param, b.target, b.target_type)
         });
         unique(&mut self.failed);
+        // To the databases 0 and -0 are one number.
+        for row in &mut self.numbers {
+            (row.low, row.high) = (row.low + 0.0, row.high + 0.0);
+        }
+        for row in &mut self.quantities {
+            (row.low, row.high) = (row.low + 0.0, row.high + 0.0);
+        }
         self.numbers.sort_unstable_by(|a, b| {
             a.param
                 .cmp(&b.param)
