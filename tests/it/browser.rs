@@ -537,6 +537,85 @@ async fn by_keyboard(chromium: &Chromium) {
     type_keys(&format!("{PASSWORD}{}", char::from(Key::Enter))).await;
 }
 
+/// Goes on with the Tab key until what was meant has the focus, and shows that it has.
+async fn reach(chromium: &Chromium, css: &str) {
+    for _ in 0..150 {
+        let at = chromium.client.active_element().await.unwrap();
+        at.send_keys(&char::from(Key::Tab).to_string())
+            .await
+            .unwrap();
+        let script = "const at = document.activeElement; const style = getComputedStyle(at);
+            return [at.matches(arguments[0]), style.outlineStyle !== 'none' || style.boxShadow !== 'none']";
+        let arguments = vec![json!(css)];
+        let found = chromium.client.execute(script, arguments).await.unwrap();
+        if found[0] == true {
+            assert_eq!(found[1], true, "{css} does not show that it has the focus");
+            return;
+        }
+    }
+    panic!("{css} is not reached by the Tab key");
+}
+
+/// Presses a key where the focus is.
+async fn key(chromium: &Chromium, key: Key) {
+    let at = chromium.client.active_element().await.unwrap();
+    at.send_keys(&char::from(key).to_string()).await.unwrap();
+}
+
+/// From the app to the app and on to taking it out, without a pointer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_is_connected_and_removed_by_keyboard() {
+    let Some(tools) = Tools::find() else { return };
+    let hospital = Hospital::open(Database::Sqlite).await;
+    let server = AppServer::start(&tools).await;
+    let redirect = server.url("/callback.html");
+    let app = OauthApp::register(&hospital, "Ledger", &redirect).await;
+    browse(&tools, Scripts::Off, async |chromium| {
+        let away = app.start("launch/patient patient/*.rs");
+        chromium.client.goto(away.url.as_str()).await.unwrap();
+        by_keyboard(chromium).await;
+        wait_for_consent(chromium, &hospital.origin).await;
+        // One kind of thing less, by the space bar.
+        let before = ticked(chromium).await;
+        reach(chromium, "input[name=allow]:checked").await;
+        key(chromium, Key::Space).await;
+        assert_eq!(ticked(chromium).await.len(), before.len() - 1);
+        reach(chromium, ALLOW).await;
+        key(chromium, Key::Enter).await;
+        let back = chromium.wait_for_address(&format!("{redirect}?")).await;
+        let (token, _) = app.finish(away, &back).await;
+        assert_eq!(app.get(&token, "Patient/ana").await.0, 200);
+        let at = |path: &str| format!("{}{path}", hospital.origin);
+        chromium.client.goto(&at("/apps")).await.unwrap();
+        reach(chromium, "main form button").await;
+        key(chromium, Key::Enter).await;
+        chromium.wait_for(".done").await;
+        assert_eq!(app.get(&token, "Patient/ana").await.0, 401);
+        // Settings, and what stands behind each of their links.
+        reach(chromium, "a[href$='/settings']").await;
+        key(chromium, Key::Enter).await;
+        chromium.wait_for_address(&at("/settings")).await;
+        for page in [
+            "/settings/password",
+            "/settings/email",
+            "/settings/sessions",
+            "/security",
+        ] {
+            chromium.client.goto(&at("/settings")).await.unwrap();
+            reach(chromium, &format!("main a[href$='{page}']")).await;
+            key(chromium, Key::Enter).await;
+            chromium.wait_for_address(&at(page)).await;
+            chromium.wait_for("h1").await;
+        }
+        reach(chromium, "main form button").await;
+        reach(chromium, "form.who button").await;
+        key(chromium, Key::Enter).await;
+        chromium.wait_for_address(&at("/signed-out")).await;
+    })
+    .await;
+    hospital.close().await;
+}
+
 /// Somebody who acts for others is asked whose record an app may read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_representative_chooses_the_record() {

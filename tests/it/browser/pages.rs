@@ -72,6 +72,12 @@ pub async fn judge(chromium: &Chromium, tools: &Tools, name: &str) {
     }
     chromium.force_colors().await;
     chromium.picture(&format!("{name}-forced-colors")).await;
+    let breaches = breaches(chromium, tools).await;
+    assert!(
+        breaches.is_empty(),
+        "{name}, forced colours:\n{}",
+        breaches.join("\n")
+    );
     chromium.look(1024, "light").await;
     for cookie in chromium.client.get_all_cookies().await.unwrap() {
         assert_eq!(cookie.http_only(), Some(true), "{name}: {cookie}");
@@ -86,7 +92,8 @@ pub async fn judge(chromium: &Chromium, tools: &Tools, name: &str) {
             caches: (await caches.keys()).length,
             workers: (await navigator.serviceWorker.getRegistrations()).length,
             scripts: [...document.scripts].filter((one) =>
-                !one.src.startsWith(`${location.origin}/assets/candor.js?v=`)).length,
+                !['candor', 'passkey'].some((name) =>
+                    one.src.startsWith(`${location.origin}/assets/${name}.js?v=`))).length,
         }))();";
     let kept = chromium.client.execute_async(script, vec![]).await.unwrap();
     let nothing = json!({"local": 0, "session": 0, "cookie": "", "databases": 0, "caches": 0,

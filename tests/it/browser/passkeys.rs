@@ -5,7 +5,7 @@ use candor::smart::users::{self, NewRecord, NewUser, Role};
 use serde_json::{Value, json};
 
 use super::chromium::{Chromium, Scripts, browse};
-use super::pages::{breaches, sign_in};
+use super::pages::{judge, sign_in};
 use super::tools::Tools;
 use crate::support::{Database, TestServer};
 
@@ -80,11 +80,11 @@ async fn a_passkey_signs_in(database: Database) {
             chromium.press("header button").await;
         };
         goto("/login").await;
+        judge(chromium, &tools, "login-with-passkeys").await;
         // The password's button comes first, the passkey's form shows itself.
         sign_in(chromium, "ana", PASSWORD).await;
         goto("/security").await;
-        let found = breaches(chromium, &tools).await;
-        assert!(found.is_empty(), "{found:?}");
+        judge(chromium, &tools, "security").await;
         // Not without the password.
         chromium
             .type_into(&format!("{ADD} [name=name]"), "My phone")
@@ -103,7 +103,9 @@ async fn a_passkey_signs_in(database: Database) {
         chromium.press(&format!("{ADD} button")).await;
         // Recovery codes come with the first one.
         chromium.wait_for(".codes").await;
+        judge(chromium, &tools, "recovery-codes").await;
         goto("/security").await;
+        judge(chromium, &tools, "security-with-a-passkey").await;
         let page = chromium.client.source().await.unwrap();
         assert!(page.contains("My phone"), "{page}");
 
@@ -132,8 +134,7 @@ async fn a_passkey_signs_in(database: Database) {
         chromium
             .wait_for_address(&format!("{origin}/auth/factor/enrol"))
             .await;
-        let found = breaches(chromium, &tools).await;
-        assert!(found.is_empty(), "{found:?}");
+        judge(chromium, &tools, "enrol").await;
         chromium
             .type_into(&format!("{ADD} [name=name]"), "Ward computer")
             .await;
@@ -146,8 +147,7 @@ async fn a_passkey_signs_in(database: Database) {
         chromium
             .wait_for_address(&format!("{origin}/auth/factor"))
             .await;
-        let found = breaches(chromium, &tools).await;
-        assert!(found.is_empty(), "{found:?}");
+        judge(chromium, &tools, "factor").await;
         chromium.press(USE).await;
         chromium.wait_for_address(&format!("{origin}/apps")).await;
         let refused = chromium.refused_by_policy().await;
