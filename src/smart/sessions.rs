@@ -55,20 +55,35 @@ impl Session {
     /// # Errors
     /// [`PageError::Foreign`] for anything else.
     pub(super) fn form(&self, headers: &HeaderMap, body: &[u8]) -> Result<Params, PageError> {
-        let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
-        if self.posted(headers, params.first("form")) {
-            Ok(params)
-        } else {
-            Err(PageError::Foreign)
-        }
+        own_form(&self.cookie, headers, body)
     }
 
     /// Whether a posted form is one of this browser's own.
     #[must_use]
     pub fn posted(&self, headers: &HeaderMap, token: Option<&str>) -> bool {
-        is_same_origin(headers)
-            && token.is_some_and(|token| secret::is_form_token(&self.cookie, token))
+        is_own(&self.cookie, headers, token)
     }
+}
+
+/// What was posted, if it came from a form of the browser with this cookie.
+///
+/// # Errors
+/// [`PageError::Foreign`] for anything else.
+pub(super) fn own_form(
+    cookie: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Params, PageError> {
+    let params = Params::from_form(headers, body).map_err(|_| PageError::Foreign)?;
+    if is_own(cookie, headers, params.first("form")) {
+        Ok(params)
+    } else {
+        Err(PageError::Foreign)
+    }
+}
+
+fn is_own(cookie: &str, headers: &HeaderMap, token: Option<&str>) -> bool {
+    is_same_origin(headers) && token.is_some_and(|token| secret::is_form_token(cookie, token))
 }
 
 /// The session of a request, if one is alive; this counts as activity.

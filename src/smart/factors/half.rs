@@ -8,6 +8,8 @@ use axum_extra::extract::cookie::Cookie;
 use sea_orm::ConnectionTrait as _;
 
 use super::super::entities::account;
+use super::super::pages::PageError;
+use super::super::params::Params;
 use super::super::{MINUTE, SmartState, secret, sessions, users};
 use super::{FirstStep, execute, run};
 use crate::clock::Millis;
@@ -47,10 +49,9 @@ impl Half {
         secret::form_token(&self.cookie)
     }
 
-    /// Whether a posted form is one of this browser's own.
-    pub(super) fn posted(&self, headers: &HeaderMap, token: Option<&str>) -> bool {
-        sessions::is_same_origin(headers)
-            && token.is_some_and(|token| secret::is_form_token(&self.cookie, token))
+    /// What was posted, if it came from a form of this browser's own.
+    pub(super) fn form(&self, headers: &HeaderMap, body: &[u8]) -> Result<Params, PageError> {
+        sessions::own_form(&self.cookie, headers, body)
     }
 }
 

@@ -127,11 +127,8 @@ pub(in crate::smart) async fn add_options(
     body: Bytes,
 ) -> Response {
     let begun = async {
-        let params = Params::from_form(&parts.headers, &body).map_err(|_| PageError::Foreign)?;
         let who = Who::of(&state, &jar).await?.ok_or(PageError::Foreign)?;
-        if !who.posted(&parts.headers, params.first("form")) {
-            return Err(PageError::Foreign);
-        }
+        let params = who.form(&parts.headers, &body)?;
         if !who.is_half() {
             let typed = params.first("password").unwrap_or_default();
             let caller = state.caller(&parts);

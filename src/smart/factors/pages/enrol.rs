@@ -70,14 +70,15 @@ impl Who {
         }
     }
 
-    pub(in crate::smart::factors) fn posted(
+    /// What was posted, if it came from a form of this browser's own.
+    pub(in crate::smart::factors) fn form(
         &self,
         headers: &HeaderMap,
-        token: Option<&str>,
-    ) -> bool {
+        body: &[u8],
+    ) -> Result<Params, PageError> {
         match self {
-            Self::Half(half) => half.posted(headers, token),
-            Self::Session(session) => session.posted(headers, token),
+            Self::Half(half) => half.form(headers, body),
+            Self::Session(session) => session.form(headers, body),
         }
     }
 
@@ -152,11 +153,8 @@ async fn answer(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(&parts.headers, body).map_err(|_| PageError::Foreign)?;
     let who = Who::of(state, &jar).await?.ok_or(PageError::HalfGone)?;
-    if !who.posted(&parts.headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = who.form(&parts.headers, body)?;
     let account = who.account().clone();
     if let Some(credential) = params.first("credential").filter(|one| !one.is_empty()) {
         if !who.is_half() {

@@ -10,7 +10,6 @@ use axum_extra::extract::CookieJar;
 
 use super::super::super::SmartState;
 use super::super::super::pages::{Forms, Frame, PageError, page, see_other};
-use super::super::super::params::Params;
 use super::super::super::sessions;
 use super::super::half::{self, Half};
 use super::super::{CODE, Left, factors, finish, left};
@@ -87,11 +86,8 @@ async fn answer(
     parts: &Parts,
     body: &[u8],
 ) -> Result<Response, PageError> {
-    let params = Params::from_form(&parts.headers, body).map_err(|_| PageError::Foreign)?;
     let half = half::load(state, &jar).await?.ok_or(PageError::HalfGone)?;
-    if !half.posted(&parts.headers, params.first("form")) {
-        return Err(PageError::Foreign);
-    }
+    let params = half.form(&parts.headers, body)?;
     // An account without a second factor has none to pass with.
     if left(state, &half.account).await? != Left::SecondStep {
         return Ok(see_other(&state.path("/login")));
