@@ -210,7 +210,8 @@ impl Visibility {
                 Context::Patient => true,
                 Context::User => self.class.is_patient_side(),
             };
-            let patient = if !self.level.reaches(type_id) {
+            let patient = if !self.level.reaches(type_id) || !self.may_see_accesses(type_id, access)
+            {
                 // A type beyond the authority answers like one of which there is nothing.
                 Some(NOBODY)
             } else if bound && !is_about_nobody(type_id) {
@@ -241,6 +242,15 @@ impl Visibility {
             .collect();
         branches.retain(|branch| branch.narrowing.is_none() || !whole.contains(&branch.patient));
         branches
+    }
+
+    /// AuditEvents are for auditors, the hospital, and the patient whose record was opened. To anyone
+    /// else an access that was refused would tell what is there to be refused.
+    fn may_see_accesses(&self, type_id: TypeId, access: Access) -> bool {
+        !matches!(access, Access::Read | Access::Search)
+            || definitions().type_name(type_id) != "AuditEvent"
+            || self.audiences.is_none()
+            || self.class.is_patient_side()
     }
 
     /// Whether any scope opens this access to the type at all; false is 403.
@@ -297,6 +307,17 @@ pub enum Access {
     Update,
     Delete,
     Search,
+}
+
+/// The types that a request over all types is about: the record. The log of who looked at it is found
+/// by its name alone (`AuditEvent?…`, `_type=AuditEvent`): whoever polls `_history` would find nothing
+/// but their own polls.
+pub fn record_types() -> impl Iterator<Item = TypeId> {
+    let log = definitions().type_id("AuditEvent");
+    definitions()
+        .types()
+        .map(|(type_id, _)| type_id)
+        .filter(move |type_id| Some(*type_id) != log)
 }
 
 /// Types whose resources are about nobody: definitions, terminology, the hospital's directory.

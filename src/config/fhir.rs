@@ -24,7 +24,7 @@ impl Default for Fhir {
             conditional_delete: ConditionalDelete::default(),
             check_references: false,
             provenance: false,
-            audit: false,
+            audit: true,
             // Six years (45 CFR 164.316(b)(2)(i)), two leap days with them.
             audit_days: 6 * 365 + 2,
         }

@@ -10,7 +10,7 @@ use super::holds::locate;
 use super::links::binaries;
 use super::needs::task_code;
 use super::redact::redact;
-use super::resource::{codings, each, reference, text, type_of};
+use super::resource::{codings, each, patient_of, reference, text, type_of};
 use super::results::results;
 use super::rules::Rule;
 use super::vocabulary::HOLD_INPUT;
@@ -30,6 +30,9 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
         }
     }
     let attached = binaries(facts.target);
+    if is_own_refusal(facts.target) {
+        return;
+    }
     for withheld in facts.withheld_targets {
         // A Binary is withheld because of its documents: were they cut because of it in turn, each
         // would keep the other hidden when the reason has gone.
@@ -60,23 +63,40 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
             && reference(facts.target, "focus") == Some(&withheld.reference)
             && task_code(facts.target)
                 .is_some_and(|code| code != "access-review" || withheld.mode == Mode::Conceal);
+        // Of an access to something withheld the rest would tell too, and nobody waits for it.
+        let is_access = case.type_name == "AuditEvent";
         let claim = Claim {
             exempt: withheld.exempt.clone(),
             starts: withheld.starts,
             ends: withheld.ends,
-            effect: if steering {
+            effect: if steering || (is_access && !withheld.partial) {
                 Effect::Withhold
             } else {
                 Effect::Redact(parts)
             },
         };
         case.claim_as(
-            withheld.mode,
+            if is_access {
+                Mode::Conceal
+            } else {
+                withheld.mode
+            },
             withheld.rules.clone(),
             &withheld.audience,
             claim,
         );
     }
+}
+
+/// Whether this tells of an access that the patient tried and was refused: what they asked for, which is
+/// the same whether it is withheld or was never there, and must look the same.
+fn is_own_refusal(target: &Value) -> bool {
+    let Some(patient) = patient_of(target).filter(|_| type_of(target) == "AuditEvent") else {
+        return false;
+    };
+    matches!(text(target, "outcome"), Some("4" | "8" | "12"))
+        && each(target, "agent")
+            .any(|agent| agent["requestor"] == true && reference(agent, "who") == Some(patient))
 }
 
 /// What is about several patients is shown in each one's record without the others: their data is no

@@ -316,13 +316,11 @@ pub(super) async fn settle(session: &Session, path: &str, pairs: &Pairs) -> Resu
     };
     let names = |text: &str| text.contains("AuditEvent");
     let path = path.trim_matches('/');
-    let everything = matches!(path, "" | "_search" | "_history") || path.contains("/*");
     let concerned = names(path)
         || path.ends_with("$graphql")
         || pairs
             .iter()
-            .any(|(name, value)| names(name) || names(value))
-        || (everything && !pairs.iter().any(|(name, _)| name == "_type"));
+            .any(|(name, value)| names(name) || names(value));
     let may = |access| {
         definitions()
             .type_id("AuditEvent")

@@ -10,11 +10,11 @@ use super::query::{Include, Param, Types};
 use super::run::{Found, columns};
 use super::sql::{Lower, Row, canonical};
 use super::{Mode, SearchError, plan};
-use crate::fhir::definitions::{TypeId, definitions};
+use crate::fhir::definitions::TypeId;
 use crate::fhir::outcome::Issue;
 use crate::keys::Keys;
 use crate::store::Select;
-use crate::visibility::{Access, Visibility};
+use crate::visibility::{Access, Visibility, record_types};
 
 /// Resources that one page may bring along.
 const MAX_INCLUDED: usize = 1_000;
@@ -235,6 +235,6 @@ fn shown_types(include: &Include) -> Option<Types> {
         (None, false, Some(source), Some(param)) => {
             many(Reader::new("").target_types(&[source], param.0))
         }
-        _ => many(definitions().types().map(|(type_id, _)| type_id).collect()),
+        _ => many(record_types().collect()),
     }
 }

@@ -123,6 +123,7 @@ impl Writer<'_> {
                     id: plan.id,
                     version: plan.version,
                     patients: plan.patients,
+                    rows: plan.rows,
                     old: plan.old_value,
                     new: plan.new,
                     created: plan.old.is_none(),

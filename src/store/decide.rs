@@ -7,6 +7,7 @@
 //! costs a few comparisons and no query of its own.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ use super::{Store, StoreError};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::release::{self, Affects, Decision, Facts, Links};
+use crate::search::extract::IndexRows;
 use crate::sql::Sql;
 
 /// A resource that this transaction wrote.
@@ -33,6 +35,8 @@ pub(super) struct Changed {
     pub(super) version: i32,
     /// Keys of the patients it is about.
     pub(super) patients: Vec<i64>,
+    /// Its index rows, which know what it refers to.
+    pub(super) rows: Arc<IndexRows>,
     pub(super) old: Option<Value>,
     /// None: deleted.
     pub(super) new: Option<Value>,
@@ -96,6 +100,7 @@ impl<'t> Decider<'t> {
             .collect();
         let patients: Vec<i64> = patients.into_iter().collect();
         self.load_patients(&patients, &docs).await?;
+        self.load_targets(&changed).await?;
         let created: Vec<i64> = changed
             .iter()
             .filter(|one| one.created)
@@ -364,8 +369,11 @@ impl<'t> Decider<'t> {
             decision.depends_on.extend(more);
         }
         let first_visit = self.visits.get(&current.doc) == Some(&1);
+        // The ledger tells what became of the record. One line for each access would bury that, and the
+        // AuditEvent itself says what it is about.
+        let is_log = type_name == "AuditEvent";
         if decision.holds.is_empty() && decision.entries.is_empty() && own.is_empty() {
-            if first_visit && current.updated == self.now {
+            if first_visit && current.updated == self.now && !is_log {
                 self.released
                     .push(format!("{reference}/_history/{}", current.version));
             }
@@ -410,6 +418,7 @@ impl<'t> Decider<'t> {
             && about
                 .iter()
                 .any(|patient| !self.gathered.inputs_of(*patient).is_empty());
+        self.load_targets_of(current, value).await?;
         let any_holds = self.gathered.has_holds();
         let links = match needs.referrers {
             Links::No => false,
@@ -517,9 +526,7 @@ impl<'t> Decider<'t> {
         self.replace_dependencies(current.doc, &decision.depends_on)
             .await?;
         self.gathered.set_holds(current.key, outcome.rows);
-        // The ledger tells what became of the record. One line for each access would bury that, and the
-        // AuditEvent itself says what it is about.
-        let is_log = reference.starts_with("AuditEvent/");
+        let is_log = definitions().type_name(current.type_id) == "AuditEvent";
         if (first_visit || !same) && !is_log {
             let body = ledger_body(reference, current, decision, &self.store.policy());
             self.entries.push(NewEntry {

@@ -42,10 +42,12 @@ impl Store {
         let from = self.ended_until().await?.unwrap_or(now).min(now);
         let mut sql = Sql::default();
         let (low, high) = (sql.bind(from), sql.bind(now));
+        // The ledger tells what became of the record, not of who looked at it.
+        let log = definitions().type_id("AuditEvent").unwrap_or(-1);
         sql.text = format!(
             "SELECT h.doc, h.ends, r.type, r.fhir_id, r.version, h.detail \
              FROM hold h JOIN resource r ON r.id = h.doc \
-             WHERE h.ends > {low} AND h.ends <= {high} AND r.deleted = 0"
+             WHERE h.ends > {low} AND h.ends <= {high} AND r.deleted = 0 AND r.type <> {log}"
         );
         let mut ended: BTreeMap<(Millis, i64), (String, Vec<Value>)> = BTreeMap::new();
         for row in on.query_all_raw(sql.statement(self.backend())).await? {

@@ -9,14 +9,15 @@ use serde_json::Value;
 use super::StoreError;
 use super::apply;
 use super::current::{self, CURRENT, Current, in_list};
-use super::decide::Decider;
+use super::decide::{Changed, Decider};
 use super::history;
 use super::holds::{self, HoldRow};
 use super::indexed::{ATTACHMENT, LINK, attachment_urls};
 use crate::clock::Millis;
-use crate::fhir::definitions::definitions;
+use crate::fhir::definitions::{TypeId, definitions};
 use crate::release::{self, Input, Lookup, Withheld};
 use crate::sql::Sql;
+use crate::visibility;
 
 /// A resource that steers decisions about its patient.
 #[derive(Clone, Debug)]
@@ -48,6 +49,10 @@ pub(super) struct Gathered {
     inputs: HashMap<i64, Vec<StoredInput>>,
     /// By key of the held resource.
     holds: HashMap<i64, Vec<HoldRow>>,
+    /// Keys of resources whose holds were asked for one by one.
+    asked: HashSet<i64>,
+    /// Resources (surrogate id, version) the holds of whose targets are here.
+    followed: HashSet<(i64, i32)>,
     nothing: Vec<StoredInput>,
     /// Who treats whom or ordered for whom, `Practitioner/x` and `Patient/x`, as far as it was asked.
     treating: HashMap<(String, String), bool>,
@@ -133,6 +138,11 @@ impl Gathered {
     }
 }
 
+/// Whether something of this type may be held back: the hospital's directory and definitions are not.
+fn may_be_held(type_id: TypeId) -> bool {
+    type_id >= 0 && !visibility::is_about_nobody(type_id)
+}
+
 /// `Type/id` of a reference that may carry a version.
 fn bare(reference: &str) -> &str {
     reference.split("/_history/").next().unwrap_or(reference)
@@ -150,7 +160,7 @@ impl Decider<'_> {
             .copied()
             .filter(|patient| *patient != 0 && self.gathered.patients.insert(*patient))
             .collect();
-        for row in holds::load(self.on, &fresh, docs).await? {
+        for row in holds::load(self.on, &fresh, docs, &[]).await? {
             let rows = self.gathered.holds.entry(row.key).or_default();
             if !rows.contains(&row) {
                 rows.push(row);
@@ -188,6 +198,57 @@ impl Decider<'_> {
                 fed,
             };
             self.gathered.inputs.entry(patient).or_default().push(input);
+        }
+        Ok(())
+    }
+
+    /// Holds of what these writes refer to: it may be about another patient, or about nobody.
+    pub(super) async fn load_targets(&mut self, changed: &[Changed]) -> Result<(), StoreError> {
+        // Their own are decided here.
+        let own = changed.iter().map(|one| one.key);
+        self.gathered.asked.extend(own);
+        let mut keys = Vec::new();
+        for one in changed.iter().filter(|one| one.new.is_some()) {
+            let targets = one.rows.references.iter();
+            keys.extend(
+                targets
+                    .filter(|row| may_be_held(row.target_type))
+                    .map(|row| row.target),
+            );
+            self.gathered.followed.insert((one.doc, one.version));
+        }
+        self.load_holds_of(keys).await
+    }
+
+    /// The same for one resource, which this transaction did not write.
+    pub(super) async fn load_targets_of(
+        &mut self,
+        current: &Current,
+        value: &Value,
+    ) -> Result<(), StoreError> {
+        if !self
+            .gathered
+            .followed
+            .insert((current.doc, current.version))
+        {
+            return Ok(());
+        }
+        let type_of = |one: &str| definitions().type_id(one.split('/').next()?);
+        let keys = release::references(value)
+            .iter()
+            .filter(|one| type_of(one).is_some_and(may_be_held))
+            .filter_map(|one| self.key_of(one))
+            .collect();
+        self.load_holds_of(keys).await
+    }
+
+    async fn load_holds_of(&mut self, mut keys: Vec<i64>) -> Result<(), StoreError> {
+        keys.retain(|key| self.gathered.asked.insert(*key));
+        for row in holds::load(self.on, &[], &[], &keys).await? {
+            let rows = self.gathered.holds.entry(row.key).or_default();
+            if !rows.contains(&row) {
+                rows.push(row);
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::{Method, Narrow, Store, StoreError};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
-use crate::visibility::{Access, Visibility};
+use crate::visibility::{Access, Visibility, record_types};
 
 /// Whose history.
 #[derive(Clone, Copy, Debug)]
@@ -69,12 +69,14 @@ impl Store {
         };
         let types: Vec<TypeId> = match query.scope {
             HistoryScope::Instance(type_id, _) | HistoryScope::Type(type_id) => vec![type_id],
-            HistoryScope::System => definitions()
-                .types()
-                .map(|(type_id, _)| type_id)
-                .filter(|type_id| visibility.allows(*type_id, Access::Search))
-                .filter(|type_id| query.types.is_empty() || query.types.contains(type_id))
-                .collect(),
+            HistoryScope::System => {
+                let types: Vec<TypeId> = match query.types {
+                    [] => record_types().collect(),
+                    named => named.to_vec(),
+                };
+                let may = |one: &TypeId| visibility.allows(*one, Access::Search);
+                types.into_iter().filter(may).collect()
+            }
         };
         let mut sql = Sql::default();
         let mut limits = String::new();

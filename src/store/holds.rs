@@ -45,15 +45,16 @@ const GROUPS: [Audience; 7] = [
     Audience::ThirdParties,
 ];
 
-/// All hold rows of these patients' resources, and of these resources (surrogate ids, which may be
-/// about nobody).
+/// All hold rows of these patients' resources, and of these resources (surrogate ids, and keys), which
+/// may be about nobody.
 pub(super) async fn load(
     on: &impl ConnectionTrait,
     patients: &[i64],
     docs: &[i64],
+    keys: &[i64],
 ) -> Result<Vec<HoldRow>, StoreError> {
     let mut found: Vec<HoldRow> = Vec::new();
-    for (column, values) in [("patient", patients), ("doc", docs)] {
+    for (column, values) in [("h.patient", patients), ("h.doc", docs), ("r.key", keys)] {
         if values.is_empty() {
             continue;
         }
@@ -61,7 +62,7 @@ pub(super) async fn load(
         let list = in_list(&mut sql, on.get_database_backend(), values);
         sql.text = format!(
             "SELECT h.doc, h.audience, h.starts, h.ends, h.shown, h.mode, h.detail, \
-             r.type, r.fhir_id, r.key FROM hold h JOIN resource r ON r.id = h.doc WHERE h.{column} {list}"
+             r.type, r.fhir_id, r.key FROM hold h JOIN resource r ON r.id = h.doc WHERE {column} {list}"
         );
         for row in on
             .query_all_raw(sql.statement(on.get_database_backend()))

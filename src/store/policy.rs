@@ -186,7 +186,7 @@ impl Store {
         let found = current::load(tx.connection(), &[key], false).await?;
         let current = found.get(&key).ok_or(StoreError::NotFound)?;
         let value = current.value()?.ok_or(StoreError::Gone)?;
-        let mut rows = holds::load(tx.connection(), &[], &[current.doc]).await?;
+        let mut rows = holds::load(tx.connection(), &[], &[current.doc], &[]).await?;
         // Whose part of the resource is whose is no hold.
         rows.retain(|row| row.audience.of_record().is_none());
         let decision = Decider::new(self, tx.connection(), Origin::Feed, now)

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::rest_support::{
-    AUDITOR, CLINICIAN, SYSTEM, a_patient, an_observation, each_api, patient, without_id,
+    AUDITOR, CLINICIAN, SYSTEM, a_patient, a_psychologist, a_psychotherapy_note, an_observation,
+    each_api, patient, without_id,
 };
 
 each_api! {
@@ -72,6 +73,62 @@ each_api! {
         let v1 = "system;;system/Observation.write";
         api.put(v1, &an_observation("v1", "p")).await.is(201);
         api.get(v1, "Observation/v1").await.issue(403);
+    }
+
+    /// A reference that comes after the hold, from another's record or nobody's.
+    async fn references_from_elsewhere_do_not_tell_either(api: &Api) {
+        let mut lists = Vec::new();
+        for (id, subject) in [("nobodys", None), ("anothers", Some("q")), ("own", Some("p"))] {
+            let mut list = json!({"resourceType": "List", "id": id, "status": "current",
+                "mode": "working", "entry": [
+                    {"item": {"reference": "DocumentReference/psy-note"}},
+                    {"item": {"reference": "Observation/o"}}]});
+            if let Some(subject) = subject {
+                list["subject"] = json!({"reference": format!("Patient/{subject}")});
+            }
+            lists.push(list);
+        }
+        for resource in [
+            a_psychologist(),
+            a_patient("p"),
+            a_patient("q"),
+            an_observation("o", "p"),
+            a_psychotherapy_note("psy-note", "p"),
+        ] {
+            api.put(SYSTEM, &resource).await.is(201);
+        }
+        api.get(CLINICIAN, "DocumentReference/psy-note").await.issue(404);
+        let nothing_told = async |when: &str| {
+            for list in &lists {
+                let path = format!("List/{}", list["id"].as_str().unwrap());
+                let seen = api.get(CLINICIAN, &path).await.is(200).text();
+                assert!(!seen.contains("psy-note"), "{when}: {seen}");
+                assert!(seen.contains("Observation/o"), "{when}: {seen}");
+            }
+        };
+        for list in &lists {
+            api.put(SYSTEM, list).await.is(201);
+        }
+        nothing_told("created").await;
+        for list in &lists {
+            let mut list = list.clone();
+            list["title"] = json!("again");
+            api.put(SYSTEM, &list).await.is(200);
+        }
+        nothing_told("updated").await;
+        // Something of the other patient has all of that record decided again.
+        api.put(SYSTEM, &json!({"resourceType": "Consent", "id": "no", "status": "active",
+            "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope",
+                "code": "patient-privacy"}]},
+            "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+            "patient": {"reference": "Patient/q"}, "dateTime": "2026-11-03T15:00:00Z",
+            "policyRule": {"text": "asked for"},
+            "provision": {"type": "deny", "actor": [{"role": {"coding": [{
+                "system": "http://terminology.hl7.org/CodeSystem/v3-RoleCode", "code": "PAYOR"}]},
+                "reference": {"reference": "Organization/plan"}}]}}))
+            .await
+            .is(201);
+        nothing_told("decided again").await;
     }
 
     async fn patients_never_write(api: &Api) {

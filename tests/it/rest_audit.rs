@@ -148,6 +148,23 @@ async fn run(database: Database) {
         .get(&hers, "Patient/p/$everything?_type=AuditEvent")
         .await;
     assert!(log["entry"].as_array().unwrap().len() >= 4);
+    // Nor of what is asked of all types: a poll would find itself.
+    for path in [
+        "_history?_count=100",
+        "?_count=100",
+        "?_type=Patient,AuditEvent&_count=100",
+    ] {
+        let (status, all) = server.get(&auditor, path).await;
+        assert_eq!(status, 200, "{path} {all}");
+        let is_asked_for = path.contains("AuditEvent");
+        assert_eq!(
+            all.to_string().contains("BasicAudit"),
+            is_asked_for,
+            "{path}"
+        );
+    }
+    let (_, log) = server.get(&auditor, "_history?_type=AuditEvent").await;
+    assert!(log.to_string().contains("BasicAudit"), "{log}");
     // Who is not let in leaves none, and nothing is written of public answers.
     server.get("nobody", "Patient/p").await;
     server.stop().await;
@@ -308,5 +325,105 @@ async fn the_journal_is_of_all_servers_sqlite() {
 async fn the_journal_is_of_all_servers_postgres() {
     if Database::Postgres.is_there() {
         journal(Database::Postgres).await;
+    }
+}
+
+/// What a viewer finds of accesses, without what each server makes up.
+async fn told(server: &TestServer, token: &str) -> Vec<String> {
+    let (status, bundle) = server.get(token, "AuditEvent?_count=200&_sort=date").await;
+    assert_eq!(status, 200, "{bundle}");
+    let mut told: Vec<String> = bundle["entry"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| {
+            let event = &one["resource"];
+            let who = &event["agent"][2]["who"];
+            json!([event["subtype"], event["outcome"], event["entity"], who]).to_string()
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+/// Accesses to what is withheld are as if it, and they, had never been; to clinicians no access is
+/// told of, and the ledger has no line of any.
+async fn nothing_told(database: Database) {
+    let mut logs = Vec::new();
+    for withheld in [true, false] {
+        let server = TestServer::start_with(database, |config| config.fhir.audit = true).await;
+        let system = server.system_token().await;
+        let doctor = Some("Practitioner/doctor");
+        let clinician = server
+            .token(ViewerClass::Clinician, doctor, None, "user/*.rs")
+            .await;
+        let hers = server.patient_token("p").await;
+        for resource in [a_psychologist(), a_patient("p"), an_observation("o", "p")] {
+            put(&server, &system, &resource).await;
+        }
+        if withheld {
+            put(&server, &system, &a_psychotherapy_note("psy-note", "p")).await;
+        }
+        for token in [&system, &clinician, &hers] {
+            for path in [
+                "DocumentReference/psy-note",
+                "DocumentReference/psy-note/_history",
+                "DocumentReference?patient=p",
+                "DocumentReference?_id=psy-note",
+                "Observation?patient=p",
+            ] {
+                server.get(token, path).await;
+            }
+        }
+        // Seen first, withheld later: who saw it goes with it.
+        let mut later = an_observation("later", "p");
+        later["code"] = json!({"coding": [{"system": "http://loinc.org", "code": "11526-1"}]});
+        put(&server, &system, &later).await;
+        server.get(&clinician, "Observation/later").await;
+        let before = told(&server, &hers).await;
+        assert!(before.iter().any(|one| one.contains("Observation/later")));
+        let wish = json!({"resourceType": "Consent", "id": "wish", "status": "active",
+            "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope",
+                "code": "patient-privacy"}]},
+            "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+            "patient": {"reference": "Patient/p"}, "performer": [{"reference": "Patient/p"}],
+            "dateTime": "2026-11-01T14:00:00Z", "policyRule": {"text": "asked for"},
+            "extension": [{
+                "url": "https://candor.example/fhir/StructureDefinition/no-inducement",
+                "valueBoolean": true}],
+            "provision": {"type": "deny", "period": {"end": "2027-01-01T00:00:00Z"},
+                "code": [{"coding": [{"system": "http://loinc.org", "code": "11526-1"}]}]}});
+        put(&server, &system, &wish).await;
+        assert_eq!(server.get(&hers, "Observation/later").await.0, 404);
+        let after = told(&server, &hers).await;
+        assert!(
+            !after
+                .iter()
+                .any(|one| one.contains("Observation/later") && one.contains("doctor")),
+            "{after:?}"
+        );
+        logs.push((before, after));
+        assert_eq!(told(&server, &clinician).await, Vec::<String>::new());
+        let (_, history) = server.get(&clinician, "_history?_count=200").await;
+        assert!(!history.to_string().contains("AuditEvent"), "{history}");
+        let (_, ledger) = server.get(&system, "$release-ledger?_count=200").await;
+        assert!(!ledger.to_string().contains("AuditEvent"), "{ledger}");
+        server.stop().await;
+    }
+    let without = logs.pop().unwrap();
+    let with = logs.pop().unwrap();
+    assert!(with.0.len() > 5, "{with:?}");
+    assert_eq!(with, without);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accesses_to_what_is_withheld_are_not_told_sqlite() {
+    nothing_told(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accesses_to_what_is_withheld_are_not_told_postgres() {
+    if Database::Postgres.is_there() {
+        nothing_told(Database::Postgres).await;
     }
 }

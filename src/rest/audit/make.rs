@@ -50,7 +50,7 @@ async fn ops(store: &Store, type_id: TypeId, records: &[Record]) -> Result<Vec<O
         let found = || record.touched.iter().filter_map(|key| subjects.get(key));
         // One of its own for each patient: an event is in one record.
         let mut patients: BTreeSet<Option<&str>> = found()
-            .filter(|subject| record.what.is_none() || !subject.is_held)
+            .filter(|subject| !subject.is_held)
             .map(|subject| Some(&*subject.patient))
             .collect();
         if patients.is_empty() {

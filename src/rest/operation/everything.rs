@@ -15,7 +15,7 @@ use crate::rest::session::Session;
 use crate::rest::view::View;
 use crate::rest::{RestError, read, search};
 use crate::store::{EverythingOf, EverythingQuery, RecordEntry};
-use crate::visibility::Access;
+use crate::visibility::{Access, record_types};
 
 /// Entries of a page unless `_count` says otherwise: who asks for everything wants more at once
 /// than who searches.
@@ -253,13 +253,12 @@ impl Asked {
 
     /// Types of the record. Who looked at it is part of it only where that is asked for.
     fn record_types(&self, apart: Option<TypeId>) -> Vec<TypeId> {
-        let log = definitions().type_id("AuditEvent");
-        definitions()
-            .types()
-            .map(|(type_id, _)| type_id)
-            .filter(|type_id| Some(*type_id) != apart && self.wants(*type_id))
-            .filter(|type_id| self.types.is_some() || Some(*type_id) != log)
-            .collect()
+        let mut types: Vec<TypeId> = match &self.types {
+            Some(named) => named.clone(),
+            None => record_types().collect(),
+        };
+        types.retain(|type_id| Some(*type_id) != apart);
+        types
     }
 
     fn referenced_types(&self, own: TypeId) -> Vec<TypeId> {

@@ -15,7 +15,7 @@ use crate::rest::session::Session;
 use crate::rest::write::{Action, Target};
 use crate::rest::{RestError, read, search};
 use crate::store::Label;
-use crate::visibility::Access;
+use crate::visibility::{Access, record_types};
 
 /// Different labels of one kind that `$meta` of a type or of the system tells.
 const MOST_LABELS: u32 = 500;
@@ -88,7 +88,7 @@ async fn labels(
 ) -> Result<BTreeMap<String, Value>, RestError> {
     let types: Vec<TypeId> = match type_id {
         Some(type_id) => vec![type_id],
-        None => definitions().types().map(|(type_id, _)| type_id).collect(),
+        None => record_types().collect(),
     };
     let param = types
         .first()

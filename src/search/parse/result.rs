@@ -4,6 +4,7 @@
 use super::{Problem, Reader, include, limit};
 use crate::fhir::definitions::{ParamKind, definitions};
 use crate::search::query::{Param, Query, Sort, SortBy, Summary, Total, Types, View};
+use crate::visibility::record_types;
 
 /// Takes `name=value` if it is one of these; None when it is not.
 pub fn read(
@@ -54,7 +55,7 @@ pub fn types(pairs: &[(String, String)]) -> Result<Types, Problem> {
         }
     }
     if types.is_empty() {
-        types = definitions().types().map(|(type_id, _)| type_id).collect();
+        types = record_types().collect();
     }
     types.sort_unstable();
     types.dedup();
