@@ -44,6 +44,7 @@ impl MigratorTrait for Migrator {
             step!("0065_factors"),
             step!("0070_consent"),
             step!("0075_upstream"),
+            step!("0080_hold_patients"),
         ]
     }
 }

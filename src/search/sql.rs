@@ -95,6 +95,19 @@ impl Row {
         type_in(alias, self.types.as_slice())
     }
 
+    /// The same where one patient is known. PostgreSQL may turn a probe round and begin with all that
+    /// satisfies it: then with this patient's alone.
+    pub(super) fn and_one_pin(&self, alias: &str) -> String {
+        self.one_pin()
+            .map(|pin| format!(" AND {alias}.patient {pin}"))
+            .unwrap_or_default()
+    }
+
+    /// What is known of the patient column, where it is one patient.
+    fn one_pin(&self) -> Option<&str> {
+        self.pin.as_deref().filter(|pin| pin.starts_with("= $"))
+    }
+
     /// The patient column of `alias`, if it is known, with ` AND ` in front.
     pub(super) fn and_pin(&self, alias: &str) -> String {
         self.pin

@@ -16,7 +16,7 @@ use super::rows::{Insert, Kind};
 use super::search_params::Written;
 use super::surrogate::Ids;
 use super::write::{Method, Op, Outcome, Writer};
-use super::{Store, StoreError, history, ledger, versions};
+use super::{Store, StoreError, history, holds, ledger, versions};
 use crate::clock::{self, Millis};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
@@ -283,6 +283,9 @@ impl Writer<'_> {
                 let doc = sql.bind(plan.doc);
                 sql.text = format!("UPDATE resource SET {} WHERE id = {doc}", sets.join(", "));
                 on.execute_raw(sql.statement(backend)).await?;
+                if plan.old.as_ref().is_some_and(|old| old.patient != patient) {
+                    holds::move_rows(on, plan.doc, patient).await?;
+                }
             } else {
                 insert.push([
                     plan.doc.into(),
@@ -412,7 +415,7 @@ pub(super) async fn move_to_patient(
     let (place, doc) = (sql.bind(patient), sql.bind(target.doc));
     sql.text = format!("UPDATE resource SET patient = {place} WHERE id = {doc}");
     on.execute_raw(sql.statement(store.backend())).await?;
-    Ok(())
+    holds::move_rows(on, target.doc, patient).await
 }
 
 fn plan(

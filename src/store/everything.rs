@@ -186,7 +186,7 @@ impl Store {
                 "(c.id IS NULL OR (c.low < {end} AND c.high > {start}))"
             ));
         }
-        all.push(visibility.holds_predicate(&mut sql, "r.id"));
+        all.push(visibility.holds_predicate(&mut sql, "r.id", None));
         let limit = sql.bind(i64::from(query.count) + 1);
         sql.text = format!(
             "SELECT r.type, r.fhir_id, r.id, r.body FROM {from} WHERE {} \
@@ -221,7 +221,7 @@ impl Store {
             return Ok(None);
         };
         let types: Vec<String> = query.referenced.iter().map(ToString::to_string).collect();
-        let holds = visibility.holds_predicate(&mut sql, "r.id");
+        let holds = visibility.holds_predicate(&mut sql, "r.id", None);
         // A patient's own resources come by themselves.
         let outside = match query.of {
             EverythingOf::Patient(id) => {

@@ -132,7 +132,7 @@ impl Store {
             none if none.is_empty() => "1 = 0".to_owned(),
             whole => whole,
         };
-        let holds = visibility.holds_predicate(&mut sql, "r.id");
+        let holds = visibility.holds_predicate(&mut sql, "r.id", None);
         let open = visibility.old_version_predicate(&mut sql, "v", "r");
         sql.text = if let Some((low, high)) = query.at {
             // Until the next version that exists for the viewer.

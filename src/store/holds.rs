@@ -263,6 +263,20 @@ pub(super) async fn replace_rows(
     Ok(insert.run(on).await?)
 }
 
+/// The resource is in another record now. Searches in one record ask first whether that has holds at all.
+pub(super) async fn move_rows(
+    on: &impl ConnectionTrait,
+    doc: i64,
+    patient: i64,
+) -> Result<(), StoreError> {
+    let mut sql = Sql::default();
+    let (patient, doc) = (sql.bind(patient), sql.bind(doc));
+    sql.text = format!("UPDATE hold SET patient = {patient} WHERE doc = {doc}");
+    on.execute_raw(sql.statement(on.get_database_backend()))
+        .await?;
+    Ok(())
+}
+
 /// Ends what was shown of a resource in part when the resource is deleted: the renditions, and the
 /// rows that show one. Who saw a rendition finds the resource deleted, like everybody; from whom
 /// the whole was held, the deletion is held too.

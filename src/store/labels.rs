@@ -34,7 +34,7 @@ impl Store {
         else {
             return Ok(Vec::new());
         };
-        let holds = visibility.holds_predicate(&mut sql, "r.id");
+        let holds = visibility.holds_predicate(&mut sql, "r.id", None);
         let (table, value, param) = match label {
             Label::Token(param) => ("idx_token", "t.system, t.code", param),
             Label::Uri(param) => ("idx_uri", "t.value", param),

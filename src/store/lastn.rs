@@ -52,7 +52,7 @@ impl Store {
         else {
             return Ok(Vec::new());
         };
-        let holds = visibility.holds_predicate(&mut sql, "r.id");
+        let holds = visibility.holds_predicate(&mut sql, "r.id", None);
         let filter = match query.filter {
             Some(filter) => {
                 let test = narrow(self.keys(), type_id, filter, &mut sql, "r")?;

@@ -129,7 +129,7 @@ impl Store {
         if ways.is_empty() {
             return "1 = 0".to_owned();
         }
-        let holds = visibility.holds_predicate(sql, &format!("{row}.id"));
+        let holds = visibility.holds_predicate(sql, &format!("{row}.id"), None);
         format!("({}) AND {holds}", ways.join(" OR "))
     }
 
@@ -161,7 +161,7 @@ impl Store {
         if ways.is_empty() {
             return Ok("1 = 0".to_owned());
         }
-        let holds = visibility.holds_predicate(sql, &format!("{row}.id"));
+        let holds = visibility.holds_predicate(sql, &format!("{row}.id"), None);
         Ok(format!("({}) AND {holds}", ways.join(" OR ")))
     }
 }

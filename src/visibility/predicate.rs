@@ -10,7 +10,10 @@ impl Visibility {
     /// The predicate under which the row with surrogate id `id` (an SQL expression) exists for
     /// this viewer. Always non-empty: who is not subject to holds sees what was written, never a
     /// redacted rendition.
-    pub fn holds_predicate(&self, sql: &mut Sql, id: &str) -> String {
+    ///
+    /// `pin`: SQL to follow the row's patient column, where one patient is known (`= $1`). Then it is
+    /// asked once whether anything of that patient is held back at all; mostly nothing is.
+    pub fn holds_predicate(&self, sql: &mut Sql, id: &str, pin: Option<&str>) -> String {
         let Some(audiences) = &self.audiences else {
             return format!("({id} & {RENDITION_MASK}) = 0");
         };
@@ -35,14 +38,25 @@ impl Visibility {
         // The base is seen when there is no active row at all; a rendition when an active row shows
         // it and no other shows less: renditions of one resource are numbered so that where one
         // viewer may meet two, the later one leaves out all that the earlier does.
+        let (nothing, close) = match pin {
+            Some(pin) => (
+                format!("(NOT EXISTS (SELECT 1 FROM hold h WHERE h.patient {pin}) OR "),
+                ")",
+            ),
+            None => (String::new(), ""),
+        };
         [
             "CASE WHEN ",
             &rendition,
-            " = 0 THEN NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = ",
+            " = 0 THEN ",
+            &nothing,
+            "NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = ",
             id,
             " AND ",
             &active,
-            ") ELSE EXISTS (SELECT 1 FROM hold h WHERE h.doc = ",
+            ")",
+            close,
+            " ELSE EXISTS (SELECT 1 FROM hold h WHERE h.doc = ",
             &base,
             " AND h.shown = ",
             &rendition,

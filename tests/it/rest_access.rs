@@ -131,6 +131,33 @@ each_api! {
         nothing_told("decided again").await;
     }
 
+    /// What is withheld stays so when it turns out to be somebody else's.
+    async fn a_withheld_note_moves_to_another_record(api: &Api) {
+        for resource in [
+            a_psychologist(),
+            a_patient("p"),
+            a_patient("q"),
+            a_psychotherapy_note("psy-note", "p"),
+        ] {
+            api.put(SYSTEM, &resource).await.is(201);
+        }
+        api.put(SYSTEM, &a_psychotherapy_note("psy-note", "q")).await.is(200);
+        for id in ["p", "q"] {
+            let path = format!("DocumentReference?patient={id}");
+            let found = api.get(&patient(id), &path).await.is(200).json();
+            assert_eq!(found.get("entry"), None, "{found}");
+            let everything = api.get(&patient(id), &format!("Patient/{id}/$everything")).await;
+            assert!(!everything.is(200).text().contains("psy-note"));
+        }
+        // And it is given back where the reason goes.
+        let mut plain = a_psychotherapy_note("psy-note", "q");
+        plain["extension"] = json!([{"url": "urn:none", "valueBoolean": true}]);
+        plain.as_object_mut().unwrap().remove("meta");
+        api.put(SYSTEM, &plain).await.is(200);
+        let found = api.get(&patient("q"), "DocumentReference?patient=q").await.is(200).json();
+        assert_eq!(found["entry"][0]["resource"]["id"], "psy-note", "{found}");
+    }
+
     async fn patients_never_write(api: &Api) {
         api.put(SYSTEM, &a_patient("p")).await.is(201);
         let token = "patient;p;patient/*.cruds";

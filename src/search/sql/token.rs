@@ -18,10 +18,11 @@ impl Lower<'_> {
         let negation = if not { "NOT " } else { "" };
         if values.iter().all(|value| value.code.is_some()) {
             return format!(
-                "{negation}EXISTS (SELECT 1 FROM idx_token {t} WHERE {} AND {t}.param = {} \
+                "{negation}EXISTS (SELECT 1 FROM idx_token {t} WHERE {} AND {t}.param = {}{} \
                  AND {tests} AND {t}.id = {}.id{})",
                 row.same_type(&t),
                 param.id,
+                row.and_one_pin(&t),
                 row.alias,
                 row.fence()
             );

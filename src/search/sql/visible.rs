@@ -9,8 +9,9 @@ impl Lower<'_> {
     /// Holds: the row exists for the viewer. Every row of a resource that a search reaches has
     /// this: matches, links of chains, sources of `_has`, targets of includes.
     pub(super) fn holds(&mut self, row: &Row) -> String {
+        let id = format!("{}.id", row.alias);
         self.visibility
-            .holds_predicate(&mut self.sql, &format!("{}.id", row.alias))
+            .holds_predicate(&mut self.sql, &id, row.one_pin())
     }
 
     /// Scopes: the row fits one way into its type.

@@ -441,6 +441,13 @@ impl Bed {
         for batch in batches {
             batch.run(tx.connection()).await;
         }
+        // Holds stand in the record of what they hold.
+        tx.connection()
+            .execute_unprepared(
+                "UPDATE hold SET patient = COALESCE((SELECT r.patient FROM resource r WHERE r.id = hold.doc), 0)",
+            )
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     }
 
