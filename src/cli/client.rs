@@ -35,6 +35,11 @@ enum Command {
     Enable(Named),
     /// Note that whoever made it was verified (45 CFR 170.404(b)(1)).
     Verify(Named),
+    /// Approve it for the hospital's staff: opened from the chart it asks them for no consent, and gets
+    /// all that it is registered for and they may give.
+    Approve(Named),
+    /// Take that back: staff are asked again.
+    Disapprove(Named),
     /// Say what people are told of it; what is left out is told no longer.
     Describe(Box<Describe>),
 }
@@ -166,6 +171,8 @@ impl Client {
             Command::List => list(&store, &zone).await,
             Command::Verify(named) => named.set_verified(&store).await,
             Command::Describe(describe) => describe.run(&store).await,
+            Command::Approve(named) => named.set_approved(&store, true).await,
+            Command::Disapprove(named) => named.set_approved(&store, false).await,
             Command::Disable(named) => named.set_disabled(&store, true).await,
             Command::Enable(named) => named.set_disabled(&store, false).await,
         };
@@ -178,6 +185,13 @@ impl Named {
     async fn set_disabled(self, store: &Store, is_disabled: bool) -> anyhow::Result<ExitCode> {
         if !clients::set_disabled(store, &self.client_id, is_disabled).await? {
             bail!("no client has the id {}", self.client_id);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn set_approved(self, store: &Store, is_approved: bool) -> anyhow::Result<ExitCode> {
+        if !clients::set_approved(store, &self.client_id, is_approved).await? {
+            bail!("no client that people use has the id {}", self.client_id);
         }
         Ok(ExitCode::SUCCESS)
     }

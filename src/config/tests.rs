@@ -23,7 +23,7 @@ fn environment_wins_over_file_and_file_over_defaults() {
                 "smart.client_address_header",
             ),
             ("CANDOR_CONDITIONAL_DELETE", "multiple"),
-            ("CANDOR_AUDIT", "true"),
+            ("CANDOR_AUDIT", "false"),
             ("CANDOR_BODY_MEGABYTES", "5"),
             ("CANDOR_TEST_POSTGRES", "x"),
             ("HOME", "/root"),
@@ -43,7 +43,7 @@ fn environment_wins_over_file_and_file_over_defaults() {
             config.fhir.audit,
             config.fhir.provenance
         ),
-        (ConditionalDelete::Multiple, true, false)
+        (ConditionalDelete::Multiple, false, false)
     );
     assert_eq!(config.database_url, "sqlite://candor.db");
     assert_eq!(config.public_url(config.bind), "http://127.0.0.1:9000");

@@ -312,7 +312,9 @@ async fn authorize(
     if prompt.split(' ').any(|word| word == "login") {
         fresh_after = now;
     }
-    if scope.has("offline_access") {
+    // Staff who open an approved app from their chart give nothing away that is theirs.
+    let is_approved = launch.is_some() && client.approved.is_some();
+    if scope.has("offline_access") && !is_approved {
         fresh_after = fresh_after.max(now - STEP_UP);
     }
     if let Some(seconds) = max_age {

@@ -211,6 +211,7 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
         facts: Set((new.options.facts != Facts::default()).then(|| new.options.facts.to_text())),
         launch_uri: Set(new.options.launch_uri.clone()),
         catalogue: Set(Some(catalogue().version.clone())),
+        approved: Set(None),
     };
     let tx = store.begin().await?;
     if find(tx.connection(), &client_id).await?.is_some() {
@@ -275,6 +276,26 @@ pub async fn rotate_secret(store: &Store, client_id: &str) -> Result<Option<Stri
         tracing::info!(client_id, "client secret replaced");
     }
     Ok((updated.rows_affected == 1).then_some(plain))
+}
+
+/// Approves a client for the hospital's staff, or takes that back. When staff open it from the chart
+/// they are not asked what it may see: it gets what it is registered for and they may give. False: there
+/// is no such client that people use.
+pub async fn set_approved(
+    store: &Store,
+    client_id: &str,
+    is_approved: bool,
+) -> Result<bool, StoreError> {
+    let tx = store.begin().await?;
+    let approved = is_approved.then(|| store.clock().now());
+    let updated = client::Entity::update_many()
+        .col_expr(client::Column::Approved, Expr::value(approved))
+        .filter(client::Column::ClientId.eq(client_id))
+        .filter(client::Column::Kind.ne(ClientKind::Backend.name()))
+        .exec(tx.connection())
+        .await?;
+    tx.commit().await?;
+    Ok(updated.rows_affected == 1)
 }
 
 /// Shuts a client out or lets it in again. Shut out, it gets no token, and those it has are refused.

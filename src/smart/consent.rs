@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::authorize::Reply;
 use super::entities::{account, client, grant, record as record_entity, request};
+use super::events::{self, Event};
 use super::pages::{Forms, Frame, Leave, PageError, page};
 use super::params::Params;
 use super::record::{self, Answerer};
@@ -27,6 +28,7 @@ use super::sessions::Session;
 use super::users::Role;
 use super::{DAY, MINUTE, SmartState, clients, grants, names, representative};
 use crate::clock::Millis;
+use crate::store::Origin;
 use crate::texts::Texts;
 use crate::visibility::ViewerClass;
 use crate::visibility::level::Level;
@@ -127,6 +129,15 @@ impl Question {
         Reply::to(&self.request)
     }
 
+    /// Whether the hospital answers for its staff: it approved the app, which they open from a chart.
+    fn is_answered(&self) -> bool {
+        self.client.approved.is_some()
+            && self.request.launch().is_some()
+            && self.record.is_none()
+            && Role::from_name(&self.session.account.role)
+                .is_some_and(|role| !role.class().is_patient_side())
+    }
+
     /// The form before anything was changed in it. Long-term access is never chosen beforehand.
     fn untouched(&self) -> Filled {
         let before = self.earlier.as_ref().map(|earlier| &earlier.scopes);
@@ -154,6 +165,7 @@ pub(super) async fn get(
     let params = Params::parse(query.unwrap_or_default().as_bytes());
     let shown = async {
         match question(&state, &jar, params.first("request")).await? {
+            Step::Ask(question) if question.is_answered() => approve(&state, &question).await,
             Step::Ask(question) => show(&state, &question, &question.untouched()).await,
             Step::Elsewhere(response) => Ok(response),
         }
@@ -391,7 +403,7 @@ async fn answer(
         filled.problem = "consent-tick-one";
         return show(state, &question, &filled).await;
     }
-    grant(state, &question, scope.to_string(), filled.long).await
+    grant(state, &question, scope.to_string(), filled.long, None).await
 }
 
 /// Ends a request. It must be there still: a form posted twice counts once.
@@ -408,11 +420,29 @@ async fn close(state: &SmartState, request: &request::Model) -> Result<(), PageE
     }
 }
 
+/// Gives an approved app all that it asks for and this person may give. Nobody is asked, so it is noted.
+async fn approve(state: &SmartState, question: &Question) -> Result<Response, PageError> {
+    let offer = &question.offer;
+    let is_long = offer.offers_long();
+    let scope = offer
+        .granted(&offer.everything(), true, is_long)
+        .to_string();
+    let long = if is_long { Long::Rolling } else { Long::No };
+    let event = Event::by_account("approved-app-opened", &question.session.account.id)
+        .with(&question.client.client_id);
+    let event = match &question.request.patient {
+        Some(patient) => event.about(patient),
+        None => event,
+    };
+    grant(state, question, scope, long, Some(&event)).await
+}
+
 async fn grant(
     state: &SmartState,
     question: &Question,
     scope: String,
     long: Long,
+    event: Option<&Event<'_>>,
 ) -> Result<Response, PageError> {
     let now = state.now();
     let account = &question.session.account;
@@ -439,19 +469,22 @@ async fn grant(
         methods: question.session.methods.clone(),
     };
     let id = row.id.clone();
-    let tx = state.store().begin().await?;
+    let mut writer = state.store().writer(Origin::Feed).await?;
     let deleted = request::Entity::delete_by_id(question.request.id.clone())
-        .exec(tx.connection())
+        .exec(writer.connection())
         .await?;
     if deleted.rows_affected != 1 {
         return Err(PageError::RequestGone);
     }
     grant::Entity::insert(row.into_active_model().reset_all())
-        .exec_without_returning(tx.connection())
+        .exec_without_returning(writer.connection())
         .await?;
     let expires = now + state.config().code_life;
-    let code = grants::issue_code(tx.connection(), &id, &question.request, expires).await?;
-    tx.commit().await.map_err(PageError::from)?;
+    let code = grants::issue_code(writer.connection(), &id, &question.request, expires).await?;
+    if let Some(event) = event {
+        events::note(&mut writer, state, event).await?;
+    }
+    writer.commit().await.map_err(PageError::from)?;
     tracing::info!(
         client_id = question.client.client_id,
         account = account.id,

@@ -26,6 +26,8 @@ pub mod client {
         pub facts: Option<String>,
         pub launch_uri: Option<String>,
         pub catalogue: Option<String>,
+        /// When the hospital approved it for its staff, who are asked for no consent then.
+        pub approved: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -50,6 +50,14 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// With which app.
+    pub(super) fn with(self, client: &'a str) -> Self {
+        Self {
+            client: Some(client),
+            ..self
+        }
+    }
+
     /// What somebody did who was not signed in.
     pub(super) fn by_nobody(what: &'static str) -> Self {
         Self::new(what)

@@ -79,6 +79,9 @@ pub struct Registration {
     pub verified: Option<Millis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<Millis>,
+    /// When it was approved for the hospital's staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Millis>,
     /// The end of the day by which it has to be verified, while it is not and waits to work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verify_by: Option<Millis>,
@@ -215,6 +218,7 @@ fn joined(
                 received: clock.as_ref().map(|clock| clock.received),
                 verified: clock.as_ref().and_then(|clock| clock.verified),
                 enabled: clock.as_ref().and_then(|clock| clock.enabled),
+                approved: client.approved,
                 client_id: client.client_id,
             }
         })

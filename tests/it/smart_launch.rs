@@ -159,6 +159,57 @@ async fn a_clinician_launches_an_app_from_a_chart(server: Server) {
     assert!(authenticate(&server.state, next.access_token().secret()).await.is_err());
 }
 
+async fn an_approved_app_asks_nobody_for_consent(server: Server) {
+    let mut world = World::new(server).await;
+    let id = world.registered.client_id.clone();
+    let approve = async |is_approved| {
+        let store = server.state.store();
+        assert!(candor::smart::clients::set_approved(store, &id, is_approved).await.unwrap());
+    };
+    approve(true).await;
+    let browser = Browser::new(server);
+    let first = world.start(&world.launch(json!({})).await, SCOPE);
+    let login = browser.open(first.url.as_str()).await.page();
+    let answer = browser.sign_in(&login, &world.clinician.username, PASSWORD).await.answer();
+    let tokens = world.app.exchange(&answer["code"], first.verifier).await.unwrap();
+    let scopes: Vec<String> = tokens.scopes().unwrap().iter().map(|one| one.to_string()).collect();
+    assert_eq!(scopes.join(" "), SCOPE);
+    assert_eq!(tokens.extra_fields().patient.as_deref(), Some("ana"));
+    // Later neither: no second sign-in for lasting access, no page.
+    server.advance(14 * 60_000);
+    world.ehr = backend_token(server, "launch system/*.cruds").await;
+    let again = world.start(&world.launch(json!({})).await, SCOPE);
+    let answer = browser.open(again.url.as_str()).await.answer();
+    assert!(world.app.exchange(&answer["code"], again.verifier).await.is_ok());
+    // By itself, without a chart, it asks as any other.
+    let alone = world.app.start("openid user/Patient.rs offline_access");
+    browser.open(alone.url.as_str()).await.page();
+    // Whom nobody asked can see it all the same, and so can auditors.
+    let events = crate::smart_activation::events(server).await;
+    assert_eq!(crate::smart_activation::happened(&events, "approved-app-opened"), 2);
+    let apps = browser.open(&server.url("/apps")).await.page();
+    assert!(apps.body.contains(&world.registered.client_name), "{}", apps.body);
+    // Once it is not approved any more, people are asked again.
+    approve(false).await;
+    let last = world.start(&world.launch(json!({})).await, "launch user/Patient.rs");
+    let consent = browser.open(last.url.as_str()).await.page();
+    assert!(!consent.form("/auth/consent").action.is_empty());
+}
+
+async fn a_patient_who_launches_an_approved_app_is_asked(server: Server) {
+    let world = World::new(server).await;
+    let store = server.state.store();
+    let id = &world.registered.client_id;
+    assert!(candor::smart::clients::set_approved(store, id, true).await.unwrap());
+    let patient = server.add_patient().await;
+    let launch = world.launch(json!({"user": patient.username, "encounter": null})).await;
+    let sent = world.start(&launch, "launch patient/*.rs");
+    let browser = Browser::new(server);
+    let login = browser.open(sent.url.as_str()).await.page();
+    let consent = browser.sign_in(&login, &patient.username, PASSWORD).await.page();
+    assert!(!consent.form("/auth/consent").action.is_empty());
+}
+
 async fn a_launch_without_a_patient_and_an_app_for_one_patient(server: Server) {
     let world = World::new(server).await;
     // Nobody's chart is open: user scopes, and no patient scopes.
