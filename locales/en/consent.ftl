@@ -5,13 +5,31 @@ record-title = Whose record?
 record-intro = <strong>{ $app }</strong> can be connected to one record at a time.
 record-legend = The app may read the record of
 record-own = { $name } (you)
-record-other = { $name } (you act for this person)
+record-other = { $name } ({ $relation ->
+    [parent] you are a parent
+    [guardian] you are the guardian
+    [attorney] you decide by power of attorney
+    [partner] you are the spouse or partner
+    [child] you are a son or daughter
+    [grandparent] you are a grandparent
+    [sibling] you are a brother or sister
+   *[other] you act for this person
+ })
 record-continue = Continue
 record-choose = Please choose whose record the app may read.
 
 consent-title = Connect “{ $app }”
 consent-own = <strong>{ $app }</strong> asks to read <strong>your</strong> record ({ $record }).
-consent-proxy = You are giving <strong>{ $app }</strong> access to the record of <strong>{ $record }</strong>, for whom you act. The app’s access ends when your access to this record ends.
+consent-proxy = You are giving <strong>{ $app }</strong> access to the record of <strong>{ $record }</strong>, { $relation ->
+    [parent] as a parent
+    [guardian] as the guardian
+    [attorney] by power of attorney
+    [partner] as the spouse or partner
+    [child] as a son or daughter
+    [grandparent] as a grandparent
+    [sibling] as a brother or sister
+   *[other] for whom you act
+ }. The app’s access ends when your access to this record ends.
 consent-staff = <strong>{ $app }</strong> asks to work with the records that you may open.
 consent-launched = You opened it for <strong>{ $patient }</strong>.
 consent-choose = Choose another record

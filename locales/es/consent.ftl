@@ -5,13 +5,31 @@ record-title = ¿De quién es el expediente?
 record-intro = <strong>{ $app }</strong> se puede conectar con un expediente a la vez.
 record-legend = La aplicación puede leer el expediente de
 record-own = { $name } (usted)
-record-other = { $name } (usted actúa por esta persona)
+record-other = { $name } ({ $relation ->
+    [parent] usted es su padre o madre
+    [guardian] usted tiene la tutela
+    [attorney] usted decide por poder legal
+    [partner] usted es su cónyuge o pareja
+    [child] usted es su hijo o hija
+    [grandparent] usted es su abuelo o abuela
+    [sibling] usted es su hermano o hermana
+   *[other] usted actúa por esta persona
+ })
 record-continue = Continuar
 record-choose = Elija de quién es el expediente que la aplicación puede leer.
 
 consent-title = Conectar “{ $app }”
 consent-own = <strong>{ $app }</strong> pide leer <strong>su</strong> expediente ({ $record }).
-consent-proxy = Usted le da a <strong>{ $app }</strong> acceso al expediente de <strong>{ $record }</strong>, por quien usted actúa. El acceso de la aplicación termina cuando termina el suyo a este expediente.
+consent-proxy = Usted le da a <strong>{ $app }</strong> acceso al expediente de <strong>{ $record }</strong>, { $relation ->
+    [parent] como padre o madre
+    [guardian] como quien tiene la tutela
+    [attorney] por poder legal
+    [partner] como cónyuge o pareja
+    [child] como hijo o hija
+    [grandparent] como abuelo o abuela
+    [sibling] como hermano o hermana
+   *[other] por quien usted actúa
+ }. El acceso de la aplicación termina cuando termina el suyo a este expediente.
 consent-staff = <strong>{ $app }</strong> pide trabajar con los expedientes que usted puede abrir.
 consent-launched = La abrió para <strong>{ $patient }</strong>.
 consent-choose = Elegir otro expediente

@@ -56,6 +56,8 @@ struct ConsentPage {
     /// Whose chart staff launched the app from. Empty when from none.
     launched_about: String,
     is_own: bool,
+    /// What whoever acts for somebody is to them: [`names::relation`].
+    relation: &'static str,
     has_several_records: bool,
     /// The day of the answer that stands, empty for the first time.
     since: String,
@@ -309,6 +311,10 @@ async fn show(
             .record
             .as_ref()
             .is_some_and(|record| record.related_person.is_none()),
+        relation: match &question.record {
+            Some(record) => names::relation(state, record).await,
+            None => "other",
+        },
         has_several_records: question.has_several_records,
         since: question
             .earlier

@@ -35,6 +35,51 @@ pub(super) async fn of_record(
     }
 }
 
+/// What whoever acts for the patient is to them, as the texts choose by it: `parent`, `guardian`, …,
+/// `other` where the RelatedPerson does not say or is not there.
+pub(super) async fn relation(state: &SmartState, record: &record::Model) -> &'static str {
+    let Some(id) = &record.related_person else {
+        return "self";
+    };
+    let person = Some(format!("RelatedPerson/{id}"));
+    let scope = "patient/RelatedPerson.r";
+    let viewer = viewer(ViewerClass::Representative, person, &record.patient, scope);
+    match read(state, &viewer, "RelatedPerson", id).await {
+        Some(person) => relation_of(&person),
+        None => "other",
+    }
+}
+
+/// The first relationship that the texts have words for (HL7 v3 RoleCode PersonalRelationshipRoleType and
+/// ResponsibleParty, v2 table 0131).
+fn relation_of(person: &Value) -> &'static str {
+    let list = |value: &Value, name: &str| {
+        let items = value.get(name).and_then(Value::as_array);
+        items.cloned().unwrap_or_default()
+    };
+    list(person, "relationship")
+        .iter()
+        .flat_map(|concept| list(concept, "coding"))
+        .filter_map(|coding| coding.get("code").and_then(Value::as_str).map(word_for))
+        .find(|word| *word != "other")
+        .unwrap_or("other")
+}
+
+fn word_for(code: &str) -> &'static str {
+    match code {
+        "PRN" | "MTH" | "FTH" | "NPRN" | "NMTH" | "NFTH" | "ADOPTP" | "ADOPTM" | "ADOPTF"
+        | "STPPRN" | "STPMTH" | "STPFTH" | "PRNFOST" | "MTHFOST" | "FTHFOST" => "parent",
+        "GUARD" | "GUADLTM" => "guardian",
+        "POWATT" | "HPOWATT" | "DPOWATT" | "SPOWATT" => "attorney",
+        "SPS" | "HUSB" | "WIFE" | "DOMPART" | "SIGOTHR" => "partner",
+        "CHILD" | "SON" | "DAU" | "DAUC" | "SONC" | "NCHILD" | "NSON" | "NDAU" | "CHLDADOPT"
+        | "SONADOPT" | "DAUADOPT" | "STPCHLD" | "STPSON" | "STPDAU" => "child",
+        "GRPRN" | "GRMTH" | "GRFTH" | "MGRPRN" | "PGRPRN" => "grandparent",
+        "SIB" | "BRO" | "SIS" | "NSIB" | "NBRO" | "NSIS" | "HSIB" => "sibling",
+        _ => "other",
+    }
+}
+
 /// The name of the patient from whose chart staff launched an app, as they read it.
 pub(super) async fn in_context(
     state: &SmartState,
@@ -65,7 +110,12 @@ pub(super) async fn patient(
     patient: &str,
     scope: &str,
 ) -> Option<Value> {
-    let viewer = Viewer {
+    let viewer = viewer(class, person, patient, scope);
+    read(state, &viewer, "Patient", patient).await
+}
+
+fn viewer(class: ViewerClass, person: Option<String>, patient: &str, scope: &str) -> Viewer {
+    Viewer {
         class,
         person,
         patient: Some(patient.to_owned()),
@@ -73,15 +123,15 @@ pub(super) async fn patient(
         client_device: None,
         level: crate::visibility::level::Level::Full,
         scopes: Scopes::parse(scope),
-    };
+    }
+}
+
+async fn read(state: &SmartState, viewer: &Viewer, type_name: &str, id: &str) -> Option<Value> {
     let store = state.store();
     let now = state.now();
-    let visibility = Visibility::of(&viewer, store.keys(), now, now);
-    let type_id = definitions().type_id("Patient")?;
-    let stored = store
-        .read(&visibility, nothing, type_id, patient)
-        .await
-        .ok()?;
+    let visibility = Visibility::of(viewer, store.keys(), now, now);
+    let type_id = definitions().type_id(type_name)?;
+    let stored = store.read(&visibility, nothing, type_id, id).await.ok()?;
     serde_json::from_slice(&stored.body).ok()
 }
 
@@ -123,6 +173,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_somebody_is_to_the_patient() {
+        let says = |codes: &[&str]| {
+            let concepts: Vec<Value> = codes
+                .iter()
+                .map(|code| json!({"coding": [{"code": code}]}))
+                .collect();
+            relation_of(&json!({ "relationship": concepts }))
+        };
+        assert_eq!(says(&["MTH"]), "parent");
+        assert_eq!(says(&["C", "HPOWATT"]), "attorney");
+        assert_eq!(says(&["E"]), "other");
+        assert_eq!(relation_of(&json!({})), "other");
+    }
 
     #[test]
     fn the_name_people_use() {

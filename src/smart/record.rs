@@ -31,6 +31,8 @@ struct Choice {
     patient: String,
     name: String,
     is_own: bool,
+    /// What whoever acts for the patient is to them: [`names::relation`].
+    relation: &'static str,
 }
 
 /// The request, and whoever is signed in freshly enough to answer it; or where to go instead.
@@ -141,6 +143,7 @@ async fn choose(
         choices.push(Choice {
             name: names::of_record(state, &session.account, &record).await,
             is_own: record.related_person.is_none(),
+            relation: names::relation(state, &record).await,
             patient: record.patient,
         });
     }
