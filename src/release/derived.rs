@@ -29,10 +29,10 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
             case.pass_on(&binary);
         }
     }
-    let attached = binaries(facts.target);
-    if is_own_refusal(facts.target) {
+    if facts.withheld_targets.is_empty() || is_own_refusal(facts.target) {
         return;
     }
+    let attached = binaries(facts.target);
     for withheld in facts.withheld_targets {
         // A Binary is withheld because of its documents: were they cut because of it in turn, each
         // would keep the other hidden when the reason has gone.

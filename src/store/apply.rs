@@ -95,8 +95,12 @@ impl Writer<'_> {
         self.inherit_patients(&mut plans).await?;
         self.lock_patients(&plans).await?;
         self.keep_old(&plans).await?;
-        self.store_new(&plans, now).await?;
-        self.index(&plans, &indexer).await?;
+        // SQLite stores on a thread of its own; what goes into the index is put together meanwhile.
+        let (stored, index) = tokio::join!(self.store_new(&plans, now), async {
+            index_writer(&plans, &indexer)
+        });
+        stored?;
+        index.run(self.connection()).await?;
         self.define(&plans).await?;
 
         let mut outcomes = Vec::with_capacity(plans.len());
@@ -324,34 +328,35 @@ impl Writer<'_> {
         let on = self.connection();
         self.store.sync_params(on, self.origin, &written).await
     }
+}
 
-    async fn index(&self, plans: &[Plan], indexer: &Indexer) -> Result<(), StoreError> {
-        let mut writer = IndexWriter::new();
-        let nothing = IndexRows::default();
-        for plan in plans.iter().filter(|plan| !plan.idle) {
-            match (&plan.old, &plan.old_value) {
-                (Some(old), Some(value)) => {
-                    let rows = indexer.rows(old.type_id, value);
-                    let new: &IndexRows = if plan.new.is_some() {
-                        &plan.rows
-                    } else {
-                        &nothing
-                    };
-                    writer.replace(
-                        plan.type_id,
-                        plan.doc,
-                        (old.patient, &rows),
-                        (plan.patient(), new),
-                    );
-                }
-                _ if plan.old.is_none() => {
-                    writer.add_new(plan.type_id, plan.doc, plan.patient(), &plan.rows);
-                }
-                _ => writer.add(plan.type_id, plan.doc, plan.patient(), &plan.rows),
+/// The index rows that these writes add and remove.
+fn index_writer(plans: &[Plan], indexer: &Indexer) -> IndexWriter {
+    let mut writer = IndexWriter::new();
+    let nothing = IndexRows::default();
+    for plan in plans.iter().filter(|plan| !plan.idle) {
+        match (&plan.old, &plan.old_value) {
+            (Some(old), Some(value)) => {
+                let rows = indexer.rows(old.type_id, value);
+                let new: &IndexRows = if plan.new.is_some() {
+                    &plan.rows
+                } else {
+                    &nothing
+                };
+                writer.replace(
+                    plan.type_id,
+                    plan.doc,
+                    (old.patient, &rows),
+                    (plan.patient(), new),
+                );
             }
+            _ if plan.old.is_none() => {
+                writer.add_new(plan.type_id, plan.doc, plan.patient(), &plan.rows);
+            }
+            _ => writer.add(plan.type_id, plan.doc, plan.patient(), &plan.rows),
         }
-        Ok(writer.run(self.connection()).await?)
     }
+    writer
 }
 
 /// The insert into `resource`, for bases and renditions.

@@ -6,6 +6,7 @@
 //! here, before the transaction commits. For a resource that nothing of the kind touches, deciding
 //! costs a few comparisons and no query of its own.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -186,7 +187,13 @@ impl<'t> Decider<'t> {
             let steers =
                 |resource: &Value| release::steers(&release::relative(resource, self.store.base()));
             let old = one.old.as_ref().map(steers);
-            let new = one.new.as_ref().map(steers);
+            let new = one.new.as_ref().map(|resource| {
+                if one.rows.has_own_address {
+                    steers(resource)
+                } else {
+                    release::steers(resource)
+                }
+            });
             let was = self.input_of(old.as_ref()).await?;
             let is = self.input_of(new.as_ref()).await?;
             // A Task without its patient steers nothing, and says so only when it is looked at.
@@ -405,7 +412,11 @@ impl<'t> Decider<'t> {
     ) -> Result<Decision, StoreError> {
         let store = self.store;
         let context = store.policy();
-        let relative = release::relative(value, store.base());
+        let relative = if self.gathered.is_relative(current) {
+            Cow::Borrowed(value)
+        } else {
+            release::relative(value, store.base())
+        };
         let value = relative.as_ref();
         let needs = release::needs(value, &context);
         let (mut about, records) = self.records(current, value).await?;

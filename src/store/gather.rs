@@ -53,6 +53,8 @@ pub(super) struct Gathered {
     asked: HashSet<i64>,
     /// Resources (surrogate id, version) the holds of whose targets are here.
     followed: HashSet<(i64, i32)>,
+    /// Resources (the same) that name nothing by this server's address.
+    relative: HashSet<(i64, i32)>,
     nothing: Vec<StoredInput>,
     /// Who treats whom or ordered for whom, `Practitioner/x` and `Patient/x`, as far as it was asked.
     treating: HashMap<(String, String), bool>,
@@ -88,6 +90,11 @@ impl Gathered {
     pub(super) fn value(&self, reference: &str) -> Option<&Value> {
         let doc = (*self.references.get(bare(reference))?)?;
         self.docs.get(&doc).map(|(_, value)| value)
+    }
+
+    /// Whether it is known that a resource names nothing by this server's address.
+    pub(super) fn is_relative(&self, one: &Current) -> bool {
+        self.relative.contains(&(one.doc, one.version))
     }
 
     pub(super) fn knows(&self, reference: &str) -> bool {
@@ -216,6 +223,9 @@ impl Decider<'_> {
                     .map(|row| row.target),
             );
             self.gathered.followed.insert((one.doc, one.version));
+            if !one.rows.has_own_address {
+                self.gathered.relative.insert((one.doc, one.version));
+            }
         }
         self.load_holds_of(keys).await
     }

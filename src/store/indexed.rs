@@ -1,5 +1,6 @@
 //! Index rows of a stored body: what search finds, and the links that only the store follows.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -152,7 +153,9 @@ fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &str) -> Ind
     // Elements without a search parameter refer too: `MedicationRequest.reasonReference`, a Binary's
     // `securityContext`, extensions.
     let found: HashSet<i64> = rows.references.iter().map(|row| row.target).collect();
-    for reference in release::references(&release::relative(resource, base)) {
+    let relative = release::relative(resource, base);
+    rows.has_own_address = matches!(relative, Cow::Owned(_));
+    for reference in release::references(&relative) {
         if let Some(target) = local_key(keys, base, &reference)
             && !found.contains(&target)
         {

@@ -122,9 +122,14 @@ impl Insert {
             on.execute_raw(unnest(inserts.into())).await?;
             return Ok(());
         }
-        for mut insert in inserts {
-            insert.sort();
-            insert.run_values(on).await?;
+        let mut statements = inserts.into_iter().flat_map(Self::statements);
+        let mut next = statements.next();
+        while let Some(statement) = next {
+            // SQLite works on a thread of its own; the next one is made meanwhile.
+            let (done, after) =
+                tokio::join!(on.execute_raw(statement), async { statements.next() });
+            done?;
+            next = after;
         }
         Ok(())
     }
@@ -177,27 +182,27 @@ impl Insert {
             .map(|(kind, list)| Value::Array(kind, Some(Box::new(list))))
     }
 
-    async fn run_values(self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
+    fn statements(mut self) -> impl Iterator<Item = Statement> {
+        self.sort();
         let width = self.columns.len();
         let texts = self.texts();
         let mut values = self.values.into_iter();
-        loop {
+        std::iter::from_fn(move || {
             let left = values.len() / width;
-            let text = match left {
-                0 => return Ok(()),
-                left if left >= SQLITE_CHUNK => &texts.many,
-                left if left >= SQLITE_FEW => &texts.few,
-                _ => &texts.one,
-            };
-            let rows = match left {
-                left if left >= SQLITE_CHUNK => SQLITE_CHUNK,
-                left if left >= SQLITE_FEW => SQLITE_FEW,
-                _ => 1,
+            let (text, rows) = match left {
+                0 => return None,
+                left if left >= SQLITE_CHUNK => (&texts.many, SQLITE_CHUNK),
+                left if left >= SQLITE_FEW => (&texts.few, SQLITE_FEW),
+                _ => (&texts.one, 1),
             };
             let list: Vec<Value> = values.by_ref().take(rows * width).collect();
-            let statement = Statement::from_sql_and_values(DbBackend::Sqlite, text.as_str(), list);
-            on.execute_raw(statement).await?;
-        }
+            let text = text.as_str();
+            Some(Statement::from_sql_and_values(
+                DbBackend::Sqlite,
+                text,
+                list,
+            ))
+        })
     }
 
     /// The statements for this table, made on first use.

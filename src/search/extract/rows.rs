@@ -128,6 +128,8 @@ pub struct IndexRows {
     pub patients: Vec<String>,
     /// Search parameters whose expression failed on this resource; logged, never fatal.
     pub failed: Vec<ParamId>,
+    /// Whether the resource names something here by this server's whole address.
+    pub has_own_address: bool,
 }
 
 impl IndexRows {
