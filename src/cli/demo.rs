@@ -44,7 +44,12 @@ impl Demo {
         let directory = tempfile::tempdir().context("No temporary folder could be made")?;
         let listener = listen(self.port).await?;
         let temporary = || format!("sqlite://{}/demo.db", directory.path().display());
+        let ours = configuration();
         let config = Config {
+            smart: crate::config::Smart {
+                sandbox_patients: people::sandbox()?,
+                ..ours.smart
+            },
             database_url: self.database.unwrap_or_else(temporary),
             log: config.log,
             log_format: config.log_format,
@@ -54,7 +59,7 @@ impl Demo {
                 url: Some(format!("file://{}/letters", directory.path().display())),
                 from: Some("Bluegrass Valley Hospital <noreply@bluegrass.example>".to_owned()),
             },
-            ..configuration()
+            ..ours
         };
         let server = Server::start_on(listener, config, Clock::system()).await?;
         if !users::is_new(&server.app().store).await? {

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::data;
 use crate::app::Server;
 use crate::clock::Millis;
+use crate::config::SandboxPatient;
 use crate::smart::clients::{
     self, ClientKeys, ClientKind, ClientOptions, NewClient, RegisteredClient,
 };
@@ -101,7 +102,7 @@ impl People {
                 "Laboratory feed",
                 ClientKind::Backend,
                 Some(ClientKeys::Value(jwks)),
-                "launch system/*.cruds",
+                "launch __activation-codes system/*.cruds",
             ),
         )
         .await?;
@@ -221,7 +222,7 @@ impl People {
         );
         let _ = writeln!(
             text,
-            "  backend       client_id {}  ES384 key {}  (it may launch apps too)",
+            "  backend       client_id {}  ES384 key {}  (it may launch apps and issue activation codes too)",
             self.backend.client_id,
             self.key_file.display()
         );
@@ -231,6 +232,33 @@ impl People {
         }
         text
     }
+}
+
+/// Whom developers may sign in as, told at `/developers`.
+///
+/// # Errors
+/// When there is no randomness.
+pub fn sandbox() -> anyhow::Result<Vec<SandboxPatient>> {
+    let one = |name: &str, username: &str, about: &str| -> anyhow::Result<SandboxPatient> {
+        Ok(SandboxPatient {
+            name: name.to_owned(),
+            username: username.to_owned(),
+            password: password()?,
+            about: about.to_owned(),
+        })
+    };
+    Ok(vec![
+        one(
+            "Ana Ruiz",
+            "ana",
+            "A patient: a report that Kentucky law delays, a result that is held, and all the rest at once.",
+        )?,
+        one(
+            "Sam Ruiz",
+            "sam",
+            "Her husband, who acts for her: a representative's view of the same record.",
+        )?,
+    ])
 }
 
 async fn accounts(server: &Server) -> anyhow::Result<Vec<Account>> {
@@ -291,7 +319,12 @@ async fn accounts(server: &Server) -> anyhow::Result<Vec<Account>> {
     ];
     let mut accounts = Vec::new();
     for (username, name, role, records, practitioner, who) in people {
-        let password = password()?;
+        // Those whom the developers' pages show everybody have their passwords already.
+        let shown = server.app().config.smart.sandbox_patients.iter();
+        let password = match shown.into_iter().find(|one| one.username == username) {
+            Some(shown) => shown.password.clone(),
+            None => password()?,
+        };
         let new = NewUser {
             username: username.to_owned(),
             name: name.to_owned(),
