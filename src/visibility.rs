@@ -210,8 +210,10 @@ impl Visibility {
                 Context::Patient => true,
                 Context::User => self.class.is_patient_side(),
             };
-            let patient = if !self.level.reaches(type_id) || !self.may_see_accesses(type_id, access)
-            {
+            let is_hidden_log = matches!(access, Access::Read | Access::Search)
+                && !self.is_told_of_accesses()
+                && definitions().type_name(type_id) == "AuditEvent";
+            let patient = if !self.level.reaches(type_id) || is_hidden_log {
                 // A type beyond the authority answers like one of which there is nothing.
                 Some(NOBODY)
             } else if bound && !is_about_nobody(type_id) {
@@ -244,13 +246,11 @@ impl Visibility {
         branches
     }
 
-    /// AuditEvents are for auditors, the hospital, and the patient whose record was opened. To anyone
-    /// else an access that was refused would tell what is there to be refused.
-    fn may_see_accesses(&self, type_id: TypeId, access: Access) -> bool {
-        !matches!(access, Access::Read | Access::Search)
-            || definitions().type_name(type_id) != "AuditEvent"
-            || self.audiences.is_none()
-            || self.class.is_patient_side()
+    /// Whether this viewer is told who looked at what: auditors, the hospital, and the patient whose record
+    /// was opened. To anyone else an access that was refused would tell what is there to be refused.
+    #[must_use]
+    pub fn is_told_of_accesses(&self) -> bool {
+        self.audiences.is_none() || self.class.is_patient_side()
     }
 
     /// Whether any scope opens this access to the type at all; false is 403.

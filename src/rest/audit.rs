@@ -2,9 +2,9 @@
 //! 164.312(b)).
 //!
 //! A request hands over a few ids and goes on. A task appends them to a journal, many in one row, a
-//! few times a second; AuditEvents are made of it when the server has nothing else to do ([`make`]),
-//! and before anybody looks for AuditEvents ([`AuditLog::settle`]), so that nobody who may see them
-//! misses one. The queue is bounded: when it is full requests wait, so nothing is lost, and at the end
+//! few times a second; AuditEvents are made of it ([`make`]) before anybody looks for AuditEvents
+//! ([`AuditLog::settle`]), so that nobody who may see them misses one. Until somebody looks an access takes
+//! some twenty bytes, an AuditEvent five thousand. The queue is bounded: when it is full requests wait, so nothing is lost, and at the end
 //! what is queued is written before the database closes; what a killed process had not yet written is
 //! lost, [`FLUSH`] at most. Events about a patient are in the patient's record, who may see them; an
 //! access to something that is held back names no patient, for it would tell of it.
@@ -13,7 +13,7 @@ mod event;
 mod make;
 mod record;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::RestError;
 use super::query::Pairs;
 use super::route::Route;
 use super::session::Session;
@@ -33,16 +34,16 @@ use record::Record;
 
 /// Accesses that wait to be written.
 const QUEUE: usize = 65_536;
-/// Accesses of one row of the journal, whose events are made in one transaction.
-const ROW: usize = 250;
+/// Accesses of one row of the journal, whose events are made in one transaction: others wait for it.
+const ROW: usize = 50;
 /// How long an access may wait to be written.
 pub const FLUSH: Duration = Duration::from_millis(500);
 /// With so many waiting they are written at once.
 const MANY: usize = 16_384;
-/// With no request for so long the server is idle, and events are made.
-const IDLE: Duration = Duration::from_secs(5);
-/// Between two looks at whether it is.
-const LOOK: Duration = Duration::from_secs(2);
+/// Whoever looks for events waits so long for them to be made; then they come back later.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at whether somebody waits.
+const LOOK: Duration = Duration::from_secs(1);
 /// Between two looks at what is older than is kept.
 const SWEEP: Duration = Duration::from_secs(3600);
 
@@ -92,35 +93,8 @@ pub struct AuditLog {
     sender: Option<mpsc::Sender<Message>>,
     /// Held by whoever makes events.
     making: Arc<tokio::sync::Mutex<()>>,
-    activity: Arc<Activity>,
-}
-
-/// When something was last asked for.
-#[derive(Debug)]
-struct Activity {
-    began: Instant,
-    /// Milliseconds after that.
-    last: AtomicU64,
-}
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self {
-            began: Instant::now(),
-            last: AtomicU64::new(0),
-        }
-    }
-}
-
-impl Activity {
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn is_idle(&self) -> bool {
-        let since = self.now().saturating_sub(self.last.load(Ordering::Relaxed));
-        Duration::from_millis(since) >= IDLE
-    }
+    /// Somebody looked, and there was more than they could wait for.
+    wanted: Arc<AtomicBool>,
 }
 
 /// The tasks behind an [`AuditLog`].
@@ -164,9 +138,6 @@ impl AuditLog {
             touched: touched.take(),
             ..access
         };
-        self.activity
-            .last
-            .store(self.activity.now(), Ordering::Relaxed);
         if let Some(sender) = &self.sender
             && sender.send(Message::Access(access)).await.is_err()
         {
@@ -175,10 +146,11 @@ impl AuditLog {
     }
 
     /// Makes the events of every access that this process answered until now, and that others wrote.
+    /// False: there are so many that it goes on without whoever asks.
     ///
     /// # Errors
     /// When the database fails.
-    pub(super) async fn settle(&self, store: &Store) -> Result<(), StoreError> {
+    pub(super) async fn settle(&self, store: &Store) -> Result<bool, StoreError> {
         if let Some(sender) = &self.sender {
             let (told, done) = oneshot::channel();
             if sender.send(Message::Flush(told)).await.is_ok() {
@@ -187,11 +159,19 @@ impl AuditLog {
             }
         }
         if !store.has_journal().await? {
-            return Ok(());
+            return Ok(true);
         }
-        let _one_at_a_time = self.making.lock().await;
-        while make::make(store).await? {}
-        Ok(())
+        let until = Instant::now() + PATIENCE;
+        let Ok(_one_at_a_time) = tokio::time::timeout(PATIENCE, self.making.lock()).await else {
+            return Ok(false);
+        };
+        while make::make(store).await? {
+            if Instant::now() > until {
+                self.wanted.store(true, Ordering::Relaxed);
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -206,19 +186,21 @@ impl AuditWriter {
     }
 }
 
-/// Makes events while nobody asks for anything, and forgets what is older than is kept.
+/// Makes the events that somebody waits for, and forgets what is older than is kept.
 async fn keep(store: Store, log: AuditLog, days: u32) {
     let mut swept: Option<Instant> = None;
     loop {
         tokio::time::sleep(LOOK).await;
-        while log.activity.is_idle() && !store.is_index_closed() {
+        while log.wanted.load(Ordering::Relaxed) && !store.is_index_closed() {
+            let began = Instant::now();
             let made = {
                 let _one_at_a_time = log.making.lock().await;
                 make::make(&store).await
             };
             match made {
-                Ok(true) => {}
-                Ok(false) => break,
+                // Half of the time belongs to other writers.
+                Ok(true) => tokio::time::sleep(began.elapsed()).await,
+                Ok(false) => log.wanted.store(false, Ordering::Relaxed),
                 Err(error) => {
                     tracing::warn!(%error, "AuditEvents could not be made");
                     break;
@@ -310,7 +292,10 @@ async fn try_append(store: &Store, records: &[Record]) -> Result<(), StoreError>
 }
 
 /// [`AuditLog::settle`] where a request may look at AuditEvents, which its address and parameters tell.
-pub(super) async fn settle(session: &Session, path: &str, pairs: &Pairs) -> Result<(), StoreError> {
+///
+/// # Errors
+/// [`RestError::EventsNotYet`] where there are more than one can wait for; when the database fails.
+pub(super) async fn settle(session: &Session, path: &str, pairs: &Pairs) -> Result<(), RestError> {
     let Some(log) = &session.audit else {
         return Ok(());
     };
@@ -326,8 +311,10 @@ pub(super) async fn settle(session: &Session, path: &str, pairs: &Pairs) -> Resu
             .type_id("AuditEvent")
             .is_some_and(|type_id| session.visibility.allows(type_id, access))
     };
-    if concerned && (may(Permission::Search) || may(Permission::Read)) {
-        log.settle(&session.store).await?;
+    let may = session.visibility.is_told_of_accesses()
+        && (may(Permission::Search) || may(Permission::Read));
+    if concerned && may && !log.settle(&session.store).await? {
+        return Err(RestError::EventsNotYet);
     }
     Ok(())
 }
