@@ -5,6 +5,8 @@ use crate::sql::Sql;
 
 /// Low bits of a surrogate id that number the rendition.
 pub const RENDITION_MASK: i64 = 15;
+/// More than any rendition's number.
+const NOTHING: i64 = RENDITION_MASK + 1;
 
 impl Visibility {
     /// The predicate under which the row with surrogate id `id` (an SQL expression) exists for
@@ -33,44 +35,20 @@ impl Visibility {
             &instant,
         ]
         .concat();
-        let rendition = format!("({id} & {RENDITION_MASK})");
-        let base = format!("({id} & ~{RENDITION_MASK})");
-        // The base is seen when there is no active row at all; a rendition when an active row shows
-        // it and no other shows less: renditions of one resource are numbered so that where one
-        // viewer may meet two, the later one leaves out all that the earlier does.
-        let (nothing, close) = match pin {
-            Some(pin) => (
-                format!("(NOT EXISTS (SELECT 1 FROM hold h WHERE h.patient {pin}) OR "),
-                ")",
+        // What the viewer sees of a document: the base (0) where no row is active; the rendition that the
+        // active rows show; nothing where one of them shows none. Renditions of one resource are numbered
+        // so that where one viewer may meet two, the later one leaves out all that the earlier does.
+        let shown = format!(
+            "({id} & {RENDITION_MASK}) = COALESCE((SELECT MAX(CASE h.shown WHEN 0 THEN {NOTHING} \
+             ELSE h.shown END) FROM hold h WHERE h.doc = ({id} & ~{RENDITION_MASK}) AND {active}), 0)"
+        );
+        match pin {
+            Some(pin) => format!(
+                "CASE WHEN ({id} & {RENDITION_MASK}) = 0 AND NOT EXISTS \
+                 (SELECT 1 FROM hold h WHERE h.patient {pin}) THEN TRUE ELSE {shown} END"
             ),
-            None => (String::new(), ""),
-        };
-        [
-            "CASE WHEN ",
-            &rendition,
-            " = 0 THEN ",
-            &nothing,
-            "NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = ",
-            id,
-            " AND ",
-            &active,
-            ")",
-            close,
-            " ELSE EXISTS (SELECT 1 FROM hold h WHERE h.doc = ",
-            &base,
-            " AND h.shown = ",
-            &rendition,
-            " AND ",
-            &active,
-            ") AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.doc = ",
-            &base,
-            " AND (h.shown = 0 OR h.shown > ",
-            &rendition,
-            ") AND ",
-            &active,
-            ") END",
-        ]
-        .concat()
+            None => shown,
+        }
     }
 
     /// The patient part of a branch over the row alias `row`; None when the branch has no limit.
