@@ -13,12 +13,13 @@ mod event;
 mod make;
 mod record;
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -78,19 +79,81 @@ pub(super) struct Access {
     pub(super) touched: Vec<i64>,
 }
 
-/// What goes through the queue.
-#[derive(Debug)]
-enum Message {
-    Access(Access),
-    /// Answer once everything before is in the journal.
-    Flush(oneshot::Sender<()>),
+/// Accesses that wait to be written. A request only adds to a list: the task that writes is woken by the
+/// first one, not by each.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Something waits.
+    some: Notify,
+    /// It is to be written now.
+    now: Notify,
+    /// There is room again.
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    accesses: Vec<Access>,
+    /// To be told once everything before is in the journal.
+    tell: Vec<oneshot::Sender<()>>,
+    /// Nothing more comes out of here.
+    is_closed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an access, once there is room.
+    async fn add(&self, access: Access) {
+        let mut room = pin!(self.room.notified());
+        loop {
+            room.as_mut().enable();
+            {
+                let mut waiting = self.lock();
+                if waiting.is_closed {
+                    tracing::error!("an access came after the end of the audit log");
+                    return;
+                }
+                if waiting.accesses.len() < QUEUE {
+                    waiting.accesses.push(access);
+                    match waiting.accesses.len() {
+                        1 => self.some.notify_one(),
+                        MANY => self.now.notify_one(),
+                        _ => {}
+                    }
+                    return;
+                }
+            }
+            room.as_mut().await;
+            room.set(self.room.notified());
+        }
+    }
+
+    /// Waits until everything that was added is in the journal.
+    async fn flush(&self) {
+        let (told, done) = oneshot::channel();
+        {
+            let mut waiting = self.lock();
+            if waiting.is_closed {
+                return;
+            }
+            waiting.tell.push(told);
+        }
+        self.some.notify_one();
+        self.now.notify_one();
+        // An error is the end of the server, which writes everything.
+        let _ = done.await;
+    }
 }
 
 /// Where accesses are handed over. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct AuditLog {
     /// None: accesses are not noted, those that were can be looked for all the same.
-    sender: Option<mpsc::Sender<Message>>,
+    queue: Option<Arc<Queue>>,
     /// Held by whoever makes events.
     making: Arc<tokio::sync::Mutex<()>>,
     /// Somebody looked, and there was more than they could wait for.
@@ -110,13 +173,13 @@ impl AuditLog {
     /// than `days` (0: nothing is).
     #[must_use]
     pub fn start(store: Store, days: u32) -> (Self, AuditWriter) {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let queue = Arc::new(Queue::default());
         let log = Self {
-            sender: Some(sender),
+            queue: Some(queue.clone()),
             ..Self::default()
         };
         let stop = CancellationToken::new();
-        let writing = tokio::spawn(write_all(store.clone(), receiver, stop.clone()));
+        let writing = tokio::spawn(write_all(store.clone(), queue, stop.clone()));
         let making = tokio::spawn(keep(store, log.clone(), days));
         let writer = AuditWriter {
             stop,
@@ -129,7 +192,7 @@ impl AuditLog {
     /// Whether accesses are noted.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.sender.is_some()
+        self.queue.is_some()
     }
 
     /// Hands over an access; waits where too many are waiting.
@@ -138,10 +201,8 @@ impl AuditLog {
             touched: touched.take(),
             ..access
         };
-        if let Some(sender) = &self.sender
-            && sender.send(Message::Access(access)).await.is_err()
-        {
-            tracing::error!("an access came after the end of the audit log");
+        if let Some(queue) = &self.queue {
+            queue.add(access).await;
         }
     }
 
@@ -151,12 +212,8 @@ impl AuditLog {
     /// # Errors
     /// When the database fails.
     pub(super) async fn settle(&self, store: &Store) -> Result<bool, StoreError> {
-        if let Some(sender) = &self.sender {
-            let (told, done) = oneshot::channel();
-            if sender.send(Message::Flush(told)).await.is_ok() {
-                // An error is the end of the server, which writes everything.
-                let _ = done.await;
-            }
+        if let Some(queue) = &self.queue {
+            queue.flush().await;
         }
         if !store.has_journal().await? {
             return Ok(true);
@@ -224,43 +281,38 @@ async fn keep(store: Store, log: AuditLog, days: u32) {
     }
 }
 
-async fn write_all(store: Store, mut queue: mpsc::Receiver<Message>, stop: CancellationToken) {
-    let mut taken = Vec::new();
+async fn write_all(store: Store, queue: Arc<Queue>, stop: CancellationToken) {
     loop {
-        let received = tokio::select! {
-            count = queue.recv_many(&mut taken, MANY) => count,
-            () = stop.cancelled(), if !queue.is_closed() => {
-                // What is waiting still comes.
-                queue.close();
-                continue;
-            }
-        };
-        if received == 0 {
-            return;
+        tokio::select! {
+            () = queue.some.notified() => {}
+            () = stop.cancelled() => {}
         }
         // More comes along in a moment, unless somebody waits.
-        let until = tokio::time::Instant::now() + FLUSH;
-        while taken.len() < MANY && !taken.iter().any(|one| matches!(one, Message::Flush(_))) {
-            let more = tokio::select! {
-                count = queue.recv_many(&mut taken, MANY) => count,
-                () = tokio::time::sleep_until(until) => 0,
-                () = stop.cancelled(), if !queue.is_closed() => 0,
+        tokio::select! {
+            () = queue.now.notified() => {}
+            () = tokio::time::sleep(FLUSH) => {}
+            () = stop.cancelled() => {}
+        }
+        let taken = {
+            let mut waiting = queue.lock();
+            let is_closed = stop.is_cancelled();
+            let next = Waiting {
+                is_closed,
+                ..Waiting::default()
             };
-            if more == 0 {
-                break;
+            Waiting {
+                is_closed,
+                ..std::mem::replace(&mut *waiting, next)
             }
-        }
-        let mut records = Vec::with_capacity(taken.len());
-        let mut waiting = Vec::new();
-        for message in taken.drain(..) {
-            match message {
-                Message::Access(access) => records.push(Record::from(access)),
-                Message::Flush(told) => waiting.push(told),
-            }
-        }
+        };
+        queue.room.notify_waiters();
+        let records: Vec<Record> = taken.accesses.into_iter().map(Record::from).collect();
         append(&store, &records, &stop).await;
-        for told in waiting {
+        for told in taken.tell {
             let _ = told.send(());
+        }
+        if taken.is_closed {
+            return;
         }
     }
 }
