@@ -68,10 +68,11 @@ impl Demo {
             );
         }
         let people = People::settle(&server, directory.path()).await?;
-        super::print(&people.text(&server))?;
         let letters = directory.path().join("letters");
+        // At once: whoever reads what they look for may close the pipe then.
         super::print(&format!(
-            "Letters that it would mail are in {}",
+            "{}\nLetters that it would mail are in {}",
+            people.text(&server),
             letters.display()
         ))?;
         wait_for_signal().await?;
