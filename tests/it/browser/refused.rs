@@ -140,7 +140,7 @@ async fn refusals_at_the_door_are_accessible() {
         forget(chromium).await;
         goto("/activate").await;
         activate(&used, ["1971", "6", "2"]).await;
-        assert!(chromium.text(".problem").await.contains("already used"));
+        assert!(chromium.text(".problem").await.contains("used already"));
         judge(chromium, &tools, "activate-used").await;
 
         goto("/activate").await;
@@ -153,7 +153,7 @@ async fn refusals_at_the_door_are_accessible() {
         hospital.clock("2027-01-10T15:00:00Z").await;
         goto("/activate").await;
         activate(&unused, ["1984", "2", "29"]).await;
-        assert!(chromium.text(".problem").await.contains("expired"));
+        assert!(chromium.text(".problem").await.contains("too old"));
         judge(chromium, &tools, "activate-expired").await;
         kept_to_itself(chromium, &hospital.origin, &[]).await;
     })
