@@ -8,7 +8,7 @@ use super::app::AppServer;
 use super::chromium::{Chromium, Scripts, browse};
 use super::hospital::{Hospital, PASSWORD, USERNAME};
 use super::oauth_app::OauthApp;
-use super::pages::{ALLOW, kept_to_itself, query, ticked, wait_for_consent};
+use super::pages::{ALLOW, kept_to_itself, ticked, wait_for_consent};
 use super::tools::Tools;
 use crate::support::{Database, T0};
 

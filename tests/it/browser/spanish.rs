@@ -37,15 +37,23 @@ fn said(language: &str) -> BTreeSet<String> {
 }
 
 /// Of the English texts those that would be English on a Spanish page.
-fn english() -> Vec<Regex> {
+fn english() -> Vec<String> {
     let spanish = said("es");
     let word = Regex::new(r"[A-Za-z]{3}").unwrap();
     said("en")
         .into_iter()
         .filter(|text| word.is_match(text))
         .filter(|text| !spanish.iter().any(|other| other.contains(text.as_str())))
-        .map(|text| Regex::new(&format!(r"(?:^|\W){}(?:\W|$)", regex::escape(&text))).unwrap())
         .collect()
+}
+
+/// Whether a text stands in another, and not within a longer word.
+fn holds(text: &str, part: &str) -> bool {
+    let is_letter = |one: Option<char>| one.is_some_and(char::is_alphanumeric);
+    text.match_indices(part).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + part.len()..]);
+        !is_letter(before.chars().next_back()) && !is_letter(after.chars().next())
+    })
 }
 
 /// Everything that the page says to people, and is not marked as another language.
@@ -84,19 +92,18 @@ async fn words(chromium: &Chromium) -> Vec<String> {
 }
 
 /// What is English among these words.
-fn left_over(words: &[String], english: &[Regex]) -> Vec<String> {
-    let small = format!(
-        r"(?i)(?:^|[^\p{{L}}])(?:{})(?:[^\p{{L}}]|$)",
-        ENGLISH.join("|")
-    );
-    let small = Regex::new(&small).unwrap();
-    let is_english =
-        |text: &str| small.is_match(text) || english.iter().any(|one| one.is_match(text));
+fn left_over(words: &[String], english: &[String]) -> Vec<String> {
+    let is_small = |word: &str| ENGLISH.contains(&word.to_lowercase().as_str());
+    let is_english = |text: &str| {
+        text.split(|letter: char| !letter.is_alphabetic())
+            .any(is_small)
+            || english.iter().any(|one| holds(text, one))
+    };
     let found = words.iter().filter(|text| is_english(text));
     found.cloned().collect()
 }
 
-async fn all_spanish(chromium: &Chromium, name: &str, english: &[Regex]) {
+async fn all_spanish(chromium: &Chromium, name: &str, english: &[String]) {
     let page = chromium.wait_for("html").await;
     assert_eq!(
         page.attr("lang").await.unwrap().as_deref(),
