@@ -142,9 +142,7 @@ impl App {
         let own = &self.config.smart;
         let mut config = SmartConfig::new(&self.public_url);
         config.brand.clone_from(&own.brand);
-        if let Some(help) = &own.help {
-            config.help.clone_from(help);
-        }
+        config.help.clone_from(&own.help);
         config
             .client_address_header
             .clone_from(&own.client_address_header);

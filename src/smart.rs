@@ -122,8 +122,8 @@ pub struct SmartConfig {
     pub public_url: String,
     /// Who runs it, as the pages say it.
     pub brand: String,
-    /// Where people get help: one line of text on every page.
-    pub help: String,
+    /// Where people get help: one line of text on every page. None: a general one, in the reader's language.
+    pub help: Option<String>,
     /// Life of an access token that a person granted.
     pub access_token_life: Millis,
     /// Life of an access token of a backend.
@@ -167,13 +167,19 @@ pub struct SmartConfig {
 }
 
 impl SmartConfig {
+    /// Where people get help, for whoever reads these texts.
+    fn help(&self, texts: Texts) -> String {
+        let general = || texts.plain("help-general", []);
+        self.help.clone().unwrap_or_else(general)
+    }
+
     /// The defaults, for a public URL.
     #[must_use]
     pub fn new(public_url: &str) -> Self {
         Self {
             public_url: public_url.trim_end_matches('/').to_owned(),
             brand: "Candor".to_owned(),
-            help: "Ask the hospital's help desk, or your care team at your next visit.".to_owned(),
+            help: None,
             access_token_life: 60 * MINUTE,
             backend_token_life: 5 * MINUTE,
             code_life: MINUTE,

@@ -11,7 +11,7 @@ policy-rule = Rule
 policy-version = { $id }, version { $version }
 policy-notice = What the patient is told
 policy-others = Not in force here
-policy-other = { $title } ({ $basis }): { $state }. Rule { $id }, version { $version }.
+policy-other = <span lang="en">{ $title } ({ $basis })</span>: { $state }. Rule { $id }, version { $version }.
 policy-machines = The same for machines
 policy-effect-release = Shown at once
 policy-effect-withhold = Not shown

@@ -11,7 +11,7 @@ policy-rule = Regla
 policy-version = { $id }, versión { $version }
 policy-notice = Qué se le dice al paciente
 policy-others = No vigentes aquí
-policy-other = { $title } ({ $basis }): { $state }. Regla { $id }, versión { $version }.
+policy-other = <span lang="en">{ $title } ({ $basis })</span>: { $state }. Regla { $id }, versión { $version }.
 policy-machines = Lo mismo para máquinas
 policy-effect-release = Se muestra de inmediato
 policy-effect-withhold = No se muestra

@@ -7,7 +7,7 @@ use super::{DAY, SmartState, secret};
 use crate::clock::Millis;
 use crate::sql::Sql;
 use crate::store::StoreError;
-use crate::texts::Language;
+use crate::texts::{Language, Texts};
 
 /// After the address changed, no password is reset by mail for this long (portal.md A13).
 pub(super) const NO_RESETS: Millis = DAY;
@@ -110,7 +110,8 @@ pub(super) async fn tell(
 pub(super) fn post(state: &SmartState, address: &str, language: Language, letter: &Letter) {
     let config = state.config();
     let outbox = state.outbox();
-    outbox.post(address, language, letter, &config.brand, &config.help);
+    let help = config.help(Texts::of(language));
+    outbox.post(address, language, letter, &config.brand, &help);
 }
 
 /// Puts a confirmed address in the place of the one before, or takes it away.

@@ -11,10 +11,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum_extra::extract::CookieJar;
 
-use super::pages::{Forms, Frame, PageError, page, see_other};
+use super::pages::{Forms, Frame, PageError, page};
 use super::sessions::Session;
 use super::users::Role;
-use super::{SmartState, brands, sessions};
+use super::{SmartState, brands, gate, sessions};
 use crate::config::{Registration, SandboxPatient};
 
 pub(super) use apps::{get as get_apps, post as post_apps};
@@ -93,7 +93,7 @@ async fn developer(state: &SmartState, jar: &CookieJar) -> Result<Session, Box<R
         .await
         .map_err(|error| Box::new(PageError::from(error).page(state)))?;
     match session {
-        None => Err(Box::new(see_other(&state.path("/login")))),
+        None => Err(Box::new(gate::to_login(state, "/developers/apps"))),
         Some(session) if Role::from_name(&session.account.role) == Some(Role::Developer) => {
             Ok(session)
         }

@@ -59,7 +59,7 @@ impl Frame {
         let texts = Texts::here();
         Self {
             brand: state.config().brand.clone(),
-            help: state.config().help.clone(),
+            help: state.config().help(texts),
             root: state.path(""),
             passkey_script: factors::script_path(state),
             stylesheet: state.path(&format!("/assets/candor.css?v={}", *STYLE_VERSION)),

@@ -28,6 +28,8 @@ struct RuleView {
     basis: String,
     effect: String,
     longest: String,
+    /// Where there is no such time: until when, in the pack's words.
+    until: String,
     version: String,
     effective: String,
     state: String,
@@ -97,11 +99,6 @@ fn view(rule: &Value) -> (bool, RuleView) {
         (None, Some(to)) => texts.plain("policy-until", [("to", written(texts, to).into())]),
         (None, None) => texts.plain("policy-always", []),
     };
-    let until = text("until");
-    let longest = match text("longestDelay") {
-        longest if longest.is_empty() => until,
-        longest => plain(texts, &longest),
-    };
     let view = RuleView {
         id: text("id"),
         title: text("title"),
@@ -113,7 +110,8 @@ fn view(rule: &Value) -> (bool, RuleView) {
             "delay-until" => texts.plain("policy-effect-delay", []),
             _ => String::new(),
         },
-        longest,
+        longest: plain(texts, &text("longestDelay")),
+        until: text("until"),
         version: text("version"),
         effective,
         state: match state.as_str() {

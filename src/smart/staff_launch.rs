@@ -18,7 +18,7 @@ use super::names::human_name;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::sessions::Session;
 use super::users::Role;
-use super::{SmartState, is_fhir_id, sessions};
+use super::{SmartState, gate, is_fhir_id, sessions};
 use crate::fhir::definitions::definitions;
 use crate::search::{SearchError, SearchRequest, search};
 use crate::texts::Texts;
@@ -66,7 +66,7 @@ async fn staff(state: &SmartState, jar: &CookieJar) -> Result<Session, Box<Respo
         .await
         .map_err(|error| Box::new(PageError::from(error).page(state)))?;
     match session {
-        None => Err(Box::new(see_other(&state.path("/login")))),
+        None => Err(Box::new(gate::to_login(state, "/staff/launch"))),
         Some(session) if opens_apps(&session) => Ok(session),
         Some(_) => Err(Box::new(PageError::Role.page(state))),
     }

@@ -4,18 +4,22 @@
 mod accounts;
 mod app;
 mod chromium;
+mod covered;
 mod hospital;
+mod keyboard;
 mod oauth_app;
 mod own_pages;
 mod pages;
 mod passkeys;
+mod plain;
+mod refused;
 mod smart_apps;
+mod spanish;
 mod tools;
 
 use std::collections::BTreeMap;
 
 use fantoccini::Locator;
-use fantoccini::key::Key;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -319,6 +323,10 @@ async fn the_harness_notices_what_should_not_be() {
         let breaches = breaches(chromium, &tools).await;
         let has_no_language = breaches.iter().any(|line| line.contains("html-has-lang"));
         assert!(has_no_language, "{breaches:?}");
+        assert!(pages::moving(chromium).await.is_empty());
+        let slow = "document.querySelector('button').style.transition = 'color 1s'";
+        chromium.client.execute(slow, vec![]).await.unwrap();
+        assert_eq!(pages::moving(chromium).await.len(), 1);
     })
     .await;
     browse(&tools, Scripts::Off, async |chromium| {
@@ -482,7 +490,7 @@ async fn other_pages_are_accessible() {
         judge(chromium, &tools, "unknown-app").await;
 
         chromium.client.goto(away.url.as_str()).await.unwrap();
-        by_keyboard(chromium).await;
+        keyboard::sign_in(chromium, USERNAME).await;
         wait_for_consent(chromium, &hospital.origin).await;
         chromium.press("button[name=action][value=none]").await;
         chromium.press(ALLOW).await;
@@ -508,109 +516,6 @@ async fn other_pages_are_accessible() {
             .wait_for_address(&format!("{}/login", hospital.origin))
             .await;
         kept_to_itself(chromium, &hospital.origin, &[&server.origin]).await;
-    })
-    .await;
-    hospital.close().await;
-}
-
-/// Signs Ana in with the keyboard alone. The first stop is the way past what every page begins with,
-/// and it shows itself.
-async fn by_keyboard(chromium: &Chromium) {
-    let tab = char::from(Key::Tab).to_string();
-    let focused = async |script: &str| {
-        let script = format!("const at = document.activeElement; return {script}");
-        chromium.client.execute(&script, vec![]).await.unwrap()
-    };
-    let type_keys = async |keys: &str| {
-        let at = chromium.client.active_element().await.unwrap();
-        at.send_keys(keys).await.unwrap();
-    };
-    chromium.wait_for("#username").await;
-    type_keys(&tab).await;
-    assert_eq!(focused("at.className").await, "skip");
-    assert_eq!(focused("at.getBoundingClientRect().left >= 0").await, true);
-    type_keys(&char::from(Key::Enter).to_string()).await;
-    assert_eq!(focused("location.hash").await, "#main");
-    type_keys(&tab).await;
-    assert_eq!(focused("at.id").await, "username");
-    type_keys(&format!("{USERNAME}{tab}")).await;
-    type_keys(&format!("{PASSWORD}{}", char::from(Key::Enter))).await;
-}
-
-/// Goes on with the Tab key until what was meant has the focus, and shows that it has.
-async fn reach(chromium: &Chromium, css: &str) {
-    for _ in 0..150 {
-        let at = chromium.client.active_element().await.unwrap();
-        at.send_keys(&char::from(Key::Tab).to_string())
-            .await
-            .unwrap();
-        let script = "const at = document.activeElement; const style = getComputedStyle(at);
-            return [at.matches(arguments[0]), style.outlineStyle !== 'none' || style.boxShadow !== 'none']";
-        let arguments = vec![json!(css)];
-        let found = chromium.client.execute(script, arguments).await.unwrap();
-        if found[0] == true {
-            assert_eq!(found[1], true, "{css} does not show that it has the focus");
-            return;
-        }
-    }
-    panic!("{css} is not reached by the Tab key");
-}
-
-/// Presses a key where the focus is.
-async fn key(chromium: &Chromium, key: Key) {
-    let at = chromium.client.active_element().await.unwrap();
-    at.send_keys(&char::from(key).to_string()).await.unwrap();
-}
-
-/// From the app to the app and on to taking it out, without a pointer.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_app_is_connected_and_removed_by_keyboard() {
-    let Some(tools) = Tools::find() else { return };
-    let hospital = Hospital::open(Database::Sqlite).await;
-    let server = AppServer::start(&tools).await;
-    let redirect = server.url("/callback.html");
-    let app = OauthApp::register(&hospital, "Ledger", &redirect).await;
-    browse(&tools, Scripts::Off, async |chromium| {
-        let away = app.start("launch/patient patient/*.rs");
-        chromium.client.goto(away.url.as_str()).await.unwrap();
-        by_keyboard(chromium).await;
-        wait_for_consent(chromium, &hospital.origin).await;
-        // One kind of thing less, by the space bar.
-        let before = ticked(chromium).await;
-        reach(chromium, "input[name=allow]:checked").await;
-        key(chromium, Key::Space).await;
-        assert_eq!(ticked(chromium).await.len(), before.len() - 1);
-        reach(chromium, ALLOW).await;
-        key(chromium, Key::Enter).await;
-        let back = chromium.wait_for_address(&format!("{redirect}?")).await;
-        let (token, _) = app.finish(away, &back).await;
-        assert_eq!(app.get(&token, "Patient/ana").await.0, 200);
-        let at = |path: &str| format!("{}{path}", hospital.origin);
-        chromium.client.goto(&at("/apps")).await.unwrap();
-        reach(chromium, "main form button").await;
-        key(chromium, Key::Enter).await;
-        chromium.wait_for(".done").await;
-        assert_eq!(app.get(&token, "Patient/ana").await.0, 401);
-        // Settings, and what stands behind each of their links.
-        reach(chromium, "a[href$='/settings']").await;
-        key(chromium, Key::Enter).await;
-        chromium.wait_for_address(&at("/settings")).await;
-        for page in [
-            "/settings/password",
-            "/settings/email",
-            "/settings/sessions",
-            "/security",
-        ] {
-            chromium.client.goto(&at("/settings")).await.unwrap();
-            reach(chromium, &format!("main a[href$='{page}']")).await;
-            key(chromium, Key::Enter).await;
-            chromium.wait_for_address(&at(page)).await;
-            chromium.wait_for("h1").await;
-        }
-        reach(chromium, "main form button").await;
-        reach(chromium, "form.who button").await;
-        key(chromium, Key::Enter).await;
-        chromium.wait_for_address(&at("/signed-out")).await;
     })
     .await;
     hospital.close().await;

@@ -50,7 +50,9 @@ async fn a_clinician_opens_an_app_about_a_patient(server: Server) {
     let clinician = server.add_user(Role::Clinician, Some("dr-lee"), &[]).await;
     let browser = Browser::new(server);
     let login = browser.open(&server.url("/staff/launch")).await.page();
-    let apps = browser.sign_in(&login, &clinician.username, PASSWORD).await.page();
+    let back = browser.sign_in(&login, &clinician.username, PASSWORD).await.page();
+    assert_eq!(back.url.path(), "/staff/launch");
+    let apps = browser.open(&server.url("/apps")).await.page();
     assert!(apps.body.contains("/staff/launch"));
 
     let page = browser.open(&server.url("/staff/launch")).await.page();

@@ -61,11 +61,15 @@ async fn an_account_from_the_visit_papers_and_its_settings() {
         chromium.wait_for_address(&settings).await;
         assert!(chromium.text(".done").await.contains("ready"));
         judge(chromium, &tools, "settings-activated").await;
-        for page in ["password", "email", "sessions"] {
+        for (page, name) in [
+            ("password", "settings-password"),
+            ("email", "settings-email"),
+            ("sessions", "settings-sessions"),
+        ] {
             let address = format!("{settings}/{page}");
             chromium.client.goto(&address).await.unwrap();
             chromium.wait_for_address(&address).await;
-            judge(chromium, &tools, &format!("settings-{page}")).await;
+            judge(chromium, &tools, name).await;
         }
         let letter = hospital.letters.next_to("ben@example.com").await;
         chromium.client.goto(&letter.link()).await.unwrap();

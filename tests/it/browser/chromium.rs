@@ -270,6 +270,15 @@ impl Chromium {
         .await;
     }
 
+    /// Shows the page as for somebody who asked for less movement.
+    pub async fn reduce_motion(&self) {
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}),
+        )
+        .await;
+    }
+
     /// Shows the page as for somebody who chose the system's own few colours.
     pub async fn force_colors(&self) {
         self.devtools(

@@ -171,7 +171,7 @@ async fn developers_and_staff_have_pages_that_everybody_can_use() {
         chromium.client.goto(&at("/staff/launch")).await.unwrap();
         chromium.wait_for_address(&at("/login")).await;
         sign_in(chromium, "dr.lee", PASSWORD).await;
-        chromium.click("a[href$='/staff/launch']").await;
+        chromium.wait_for_address(&at("/staff/launch")).await;
         chromium.wait_for("#query").await;
         chromium.type_into("#query", "Ana").await;
         chromium.press("main form button").await;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::chromium::Chromium;
+use super::covered;
 use super::hospital::{PASSWORD, USERNAME};
 use super::tools::Tools;
 
@@ -49,9 +50,27 @@ pub async fn breaches(chromium: &Chromium, tools: &Tools) -> Vec<String> {
         .collect()
 }
 
+/// What has a transition or an animation, or scrolls smoothly.
+pub async fn moving(chromium: &Chromium) -> Vec<String> {
+    let script = "
+        const lasts = (times) => times.split(',').some((time) => parseFloat(time) > 0);
+        return [...document.querySelectorAll('*')].filter((one) => {
+            const style = getComputedStyle(one);
+            return lasts(style.transitionDuration) || style.animationName !== 'none'
+                || style.scrollBehavior === 'smooth';
+        }).map((one) => one.outerHTML.slice(0, 80));";
+    let found = chromium.client.execute(script, vec![]).await.unwrap();
+    let found = found.as_array().unwrap().iter();
+    found
+        .map(|line| line.as_str().unwrap().to_owned())
+        .collect()
+}
+
 /// Looks at the page in light and dark, wide and as narrow as WCAG asks (1.4.10): it must be
-/// accessible, must not scroll sideways and must leave nothing in the browser.
+/// accessible, must not scroll sideways, must keep still for whom movement troubles, and must leave nothing
+/// in the browser.
 pub async fn judge(chromium: &Chromium, tools: &Tools, name: &str) {
+    covered::stands_where_it_says(name, &chromium.client.current_url().await.unwrap());
     for scheme in ["light", "dark"] {
         for width in [1024, 320] {
             chromium.look(width, scheme).await;
@@ -78,6 +97,9 @@ pub async fn judge(chromium: &Chromium, tools: &Tools, name: &str) {
         "{name}, forced colours:\n{}",
         breaches.join("\n")
     );
+    chromium.reduce_motion().await;
+    let moving = moving(chromium).await;
+    assert!(moving.is_empty(), "{name} moves: {moving:?}");
     chromium.look(1024, "light").await;
     for cookie in chromium.client.get_all_cookies().await.unwrap() {
         assert_eq!(cookie.http_only(), Some(true), "{name}: {cookie}");
