@@ -35,6 +35,10 @@ enum Command {
     Enable(Named),
     /// Note that whoever made it was verified (45 CFR 170.404(b)(1)).
     Verify(Named),
+    /// Let it introspect the tokens of every client: it is a resource server. Never an app of people.
+    AllowIntrospection(Named),
+    /// Let it introspect its own tokens alone again.
+    DenyIntrospection(Named),
     /// Say what people are told of it; what is left out is told no longer.
     Describe(Box<Describe>),
 }
@@ -85,6 +89,9 @@ struct Add {
     /// Where an EHR opens the app; it needs the scope launch.
     #[arg(long, value_name = "URL")]
     launch_uri: Option<String>,
+    /// It is a resource server and introspects the tokens of every client.
+    #[arg(long)]
+    introspects: bool,
     #[command(flatten)]
     told: Told,
 }
@@ -165,6 +172,8 @@ impl Client {
             Command::Add(add) => add.run(&store, &zone).await,
             Command::List => list(&store, &zone).await,
             Command::Verify(named) => named.set_verified(&store).await,
+            Command::AllowIntrospection(named) => named.set_introspects(&store, true).await,
+            Command::DenyIntrospection(named) => named.set_introspects(&store, false).await,
             Command::Describe(describe) => describe.run(&store).await,
             Command::Disable(named) => named.set_disabled(&store, true).await,
             Command::Enable(named) => named.set_disabled(&store, false).await,
@@ -177,6 +186,13 @@ impl Client {
 impl Named {
     async fn set_disabled(self, store: &Store, is_disabled: bool) -> anyhow::Result<ExitCode> {
         if !clients::set_disabled(store, &self.client_id, is_disabled).await? {
+            bail!("no client has the id {}", self.client_id);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn set_introspects(self, store: &Store, introspects: bool) -> anyhow::Result<ExitCode> {
+        if !clients::set_introspects(store, &self.client_id, introspects).await? {
             bail!("no client has the id {}", self.client_id);
         }
         Ok(ExitCode::SUCCESS)
@@ -228,6 +244,7 @@ impl Add {
                 post_logout_redirect_uris: self.post_logout_redirect_uris,
                 facts: self.told.facts(),
                 launch_uri: self.launch_uri,
+                introspects: self.introspects,
                 origin: Origin::Operator,
                 received,
             },

@@ -26,6 +26,7 @@ pub mod client {
         pub facts: Option<String>,
         pub launch_uri: Option<String>,
         pub catalogue: Option<String>,
+        pub introspects: Option<i16>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -49,6 +50,7 @@ pub mod registration {
         pub enabled: Option<i64>,
         pub owner: Option<String>,
         pub issuer: Option<String>,
+        pub removed: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

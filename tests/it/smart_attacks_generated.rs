@@ -17,7 +17,7 @@ use crate::smart_support::{App, Browser, End, PASSWORD, REDIRECT, Server, each_s
 const ALL: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
 
 /// The pages' routes with their handlers, read from where they are routed.
-fn pages() -> Vec<(String, String)> {
+pub fn pages() -> Vec<(String, String)> {
     let source = include_str!("../../src/smart.rs");
     // First those of whoever is signed in, then all others.
     let (_, pages) = source.split_once("let own = Router::new()").unwrap();
