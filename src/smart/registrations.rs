@@ -163,6 +163,20 @@ pub(super) async fn enabled(
     Ok(())
 }
 
+/// Takes back that whoever made a client was verified: it calls itself something else now.
+pub(super) async fn set_unverified(
+    connection: &impl ConnectionTrait,
+    client_id: &str,
+) -> Result<(), DbErr> {
+    let nothing: Option<Millis> = None;
+    registration::Entity::update_many()
+        .col_expr(registration::Column::Verified, Expr::value(nothing))
+        .filter(registration::Column::ClientId.eq(client_id))
+        .exec(connection)
+        .await?;
+    Ok(())
+}
+
 /// Notes that its developer took a client away.
 pub(super) async fn set_removed(
     connection: &impl ConnectionTrait,

@@ -412,11 +412,50 @@ async fn an_app_that_waits_is_changed_and_waits_still() {
     let done = describe(&server, &made, &[("name", "Better name")]).await;
     assert_eq!(done.status, 200, "{}", done.body);
     assert!(row(&server, &made).await.disabled.is_some());
+    // Verified and let in, it is in the directory, until it calls itself something else.
+    let id = &made.registered.client_id;
+    assert!(
+        registrations::set_verified(&server.store, id)
+            .await
+            .unwrap()
+    );
+    assert!(
+        clients::set_disabled(&server.store, id, false)
+            .await
+            .unwrap()
+    );
+    let directory = async || {
+        let page = server
+            .http
+            .get(server.url("/apps/directory"))
+            .send()
+            .await
+            .unwrap();
+        page.text().await.unwrap()
+    };
+    assert!(directory().await.contains("Better name"));
+    let privacy = ("privacy_policy", "https://acme.example/privacy");
+    describe(&server, &made, &[privacy]).await;
+    assert!(directory().await.contains("Better name"));
+    describe(&server, &made, &[("name", "State Hospital"), privacy]).await;
+    let listed = directory().await;
+    assert!(!listed.contains("Better name") && !listed.contains("State Hospital"));
+    assert!(
+        row(&server, &made).await.disabled.is_none(),
+        "it works still"
+    );
+    assert!(
+        registrations::set_verified(&server.store, id)
+            .await
+            .unwrap()
+    );
+    assert!(directory().await.contains("State Hospital"));
+    describe(&server, &made, &[("maker", "State Hospital Inc")]).await;
+    assert!(!directory().await.contains("State Hospital"));
     // Somebody found that the website is the maker's: until either changes.
     let mut facts = row(&server, &made).await.told();
     facts.website = Some("https://acme.example/".to_owned());
     facts.website_checked = true;
-    let id = &made.registered.client_id;
     clients::set_facts(&server.store, id, &facts).await.unwrap();
     describe(&server, &made, &[("name", "Best name")]).await;
     assert!(row(&server, &made).await.told().website_checked);

@@ -215,6 +215,10 @@ impl Act<'_> {
         facts.website_checked = before.website_checked
             && facts.website == before.website
             && facts.maker == before.maker;
+        // An operator verified who is behind the name: another one is listed as verified by nobody.
+        let is_somebody_else = filled.name != self.client.name
+            || facts.maker != before.maker
+            || facts.website != before.website;
         let edit = Edit {
             name: filled.name.clone(),
             redirect_uris: filled.redirects(),
@@ -223,6 +227,10 @@ impl Act<'_> {
         };
         match clients::edit(writer.connection(), self.client, edit).await {
             Ok(()) => {
+                if is_somebody_else {
+                    let client_id = &self.client.client_id;
+                    registrations::set_unverified(writer.connection(), client_id).await?;
+                }
                 self.note(writer, "app-changed").await?;
                 Ok(Outcome::done("dev-change-done"))
             }
