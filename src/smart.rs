@@ -488,6 +488,10 @@ pub fn router(state: SmartState) -> Router {
             "/developers/apps/new",
             get(developers::get_new).post(developers::post_new),
         )
+        .route(
+            "/developers/apps/change",
+            get(developers::get_change).post(developers::post_change),
+        )
         .layer(from_fn_with_state(state.clone(), gate::pass));
     let pages = Router::new()
         .merge(own)

@@ -20,6 +20,8 @@ problem-provider = The other sign-in service does not answer
 problem-provider-words = We could not reach it, or did not understand its answer. Nothing was changed. Please try again in a few minutes, or sign in with your username and password.
 problem-upstream = You are not signed in
 problem-upstream-words = Signing in with the other service did not work, or took too long. Nothing was changed. Go back and try again.
+problem-not-fresh = You have to sign in there again
+problem-not-fresh-words = The app needs you to have signed in a moment ago, and the other service did not say that you did. Nothing was shared. Sign out there and try again, or sign in with your username and password.
 
 leave-title = Back to the app
 leave-words = Nothing was shared.

@@ -20,6 +20,8 @@ problem-provider = El otro servicio no responde
 problem-provider-words = No pudimos comunicarnos con él, o no entendimos su respuesta. No se cambió nada. Inténtelo de nuevo en unos minutos, o inicie sesión con su nombre de usuario y contraseña.
 problem-upstream = No se inició la sesión
 problem-upstream-words = El inicio de sesión con el otro servicio no funcionó o tardó demasiado. No se cambió nada. Vuelva atrás e inténtelo de nuevo.
+problem-not-fresh = Tiene que iniciar sesión allí de nuevo
+problem-not-fresh-words = La aplicación necesita que haya iniciado sesión hace un momento, y el otro servicio no lo confirmó. No se compartió nada. Cierre la sesión allí e inténtelo de nuevo, o inicie sesión con su nombre de usuario y contraseña.
 
 leave-title = Volver a la aplicación
 leave-words = No se compartió nada.

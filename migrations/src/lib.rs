@@ -45,6 +45,7 @@ impl MigratorTrait for Migrator {
             step!("0070_consent"),
             step!("0075_upstream"),
             step!("0080_hold_patients"),
+            step!("0081_clients"),
             step!("0082_approved_apps"),
         ]
     }

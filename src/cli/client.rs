@@ -40,6 +40,10 @@ enum Command {
     Approve(Named),
     /// Take that back: staff are asked again.
     Disapprove(Named),
+    /// Let it introspect the tokens of every client: it is a resource server. Never an app of people.
+    AllowIntrospection(Named),
+    /// Let it introspect its own tokens alone again.
+    DenyIntrospection(Named),
     /// Say what people are told of it; what is left out is told no longer.
     Describe(Box<Describe>),
 }
@@ -90,6 +94,10 @@ struct Add {
     /// Where an EHR opens the app; it needs the scope launch.
     #[arg(long, value_name = "URL")]
     launch_uri: Option<String>,
+    /// It is a resource server and introspects the tokens of every client; a backend of the hospital
+    /// (`--as system`) does without.
+    #[arg(long)]
+    introspects: bool,
     #[command(flatten)]
     told: Told,
 }
@@ -170,6 +178,8 @@ impl Client {
             Command::Add(add) => add.run(&store, &zone).await,
             Command::List => list(&store, &zone).await,
             Command::Verify(named) => named.set_verified(&store).await,
+            Command::AllowIntrospection(named) => named.set_introspects(&store, true).await,
+            Command::DenyIntrospection(named) => named.set_introspects(&store, false).await,
             Command::Describe(describe) => describe.run(&store).await,
             Command::Approve(named) => named.set_approved(&store, true).await,
             Command::Disapprove(named) => named.set_approved(&store, false).await,
@@ -192,6 +202,13 @@ impl Named {
     async fn set_approved(self, store: &Store, is_approved: bool) -> anyhow::Result<ExitCode> {
         if !clients::set_approved(store, &self.client_id, is_approved).await? {
             bail!("no client that people use has the id {}", self.client_id);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn set_introspects(self, store: &Store, introspects: bool) -> anyhow::Result<ExitCode> {
+        if !clients::set_introspects(store, &self.client_id, introspects).await? {
+            bail!("no client has the id {}", self.client_id);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -242,6 +259,9 @@ impl Add {
                 post_logout_redirect_uris: self.post_logout_redirect_uris,
                 facts: self.told.facts(),
                 launch_uri: self.launch_uri,
+                // The hospital's own systems read everything anyway.
+                introspects: self.introspects
+                    || (matches!(self.kind, Kind::Backend) && self.class == ViewerClass::System),
                 origin: Origin::Operator,
                 received,
             },

@@ -269,6 +269,9 @@ pub(super) async fn redeem(
     if spent.rows_affected() != 1 {
         return Ok(Redeemed::Used);
     }
+    // Somebody may be making it with a provider at this moment.
+    let name = users::own_account_of(&holder.patient);
+    writer.lock_names(&[name]).await?;
     if users::has_own_account(writer.connection(), &holder.patient).await? {
         return Ok(Redeemed::HasAccount);
     }

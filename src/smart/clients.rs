@@ -1,10 +1,11 @@
 //! OAuth clients: registration, and how a request finds and matches one (RFC 6749 section 2).
 
+mod change;
+
 use std::fmt;
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _};
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -15,11 +16,17 @@ use super::facts::{Facts, FactsError};
 use super::jwks::{JwksError, KeySet};
 use super::registrations::{self, Origin};
 use super::scopes::{ACTIVATION_CODES, ScopeList, catalogue};
+use super::secret;
 use super::signing::SigningAlg;
-use super::{generation, secret};
 use crate::clock::Millis;
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
+
+pub(super) use change::{Credentials, Edit, edit, remove, set_credentials};
+pub use change::{rotate_secret, set_approved, set_disabled, set_facts, set_introspects};
+
+/// More than any app has installations of.
+const MOST_REDIRECT_URIS: usize = 20;
 
 /// How a client can keep a secret (RFC 6749 section 2.1), and whether people use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +98,8 @@ pub struct ClientOptions {
     pub facts: Facts,
     /// Where an EHR opens it.
     pub launch_uri: Option<String>,
+    /// Whether it is a resource server, which may introspect tokens of every client.
+    pub introspects: bool,
     pub origin: Origin,
     /// When its makers asked; now when absent. Milliseconds.
     pub received: Option<Millis>,
@@ -136,6 +145,8 @@ pub enum ClientError {
          of your own with a dot in it (com.example.app:/done), without a fragment"
     )]
     RedirectUri(String),
+    #[error("a client has at most {MOST_REDIRECT_URIS} redirect URIs")]
+    TooManyRedirectUris,
     #[error("a public client cannot keep a key: leave the JWKS out, or make it confidential")]
     PublicKeys,
     #[error("a backend client authenticates with a private key: give its JWKS, a file or a URL")]
@@ -162,6 +173,8 @@ pub enum ClientError {
          scope launch"
     )]
     LaunchUri,
+    #[error("a public client cannot prove who it is, so it introspects no tokens of others")]
+    Introspects,
     #[error(transparent)]
     Facts(#[from] FactsError),
     #[error(transparent)]
@@ -181,10 +194,7 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
     let needs_secret = new.kind == ClientKind::Confidential && new.keys.is_none();
     let client_secret = needs_secret.then(secret::random_token);
     let (jwks, jwks_uri) = match &new.keys {
-        Some(ClientKeys::Value(json)) => {
-            KeySet::parse(json.as_bytes()).map_err(ClientError::Keys)?;
-            (Some(json.clone()), None)
-        }
+        Some(ClientKeys::Value(json)) => (Some(json.clone()), None),
         Some(ClientKeys::Url(url)) => (None, Some(url.clone())),
         None => (None, None),
     };
@@ -212,6 +222,7 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
         launch_uri: Set(new.options.launch_uri.clone()),
         catalogue: Set(Some(catalogue().version.clone())),
         approved: Set(None),
+        introspects: Set(new.options.introspects.then_some(1)),
     };
     let tx = store.begin().await?;
     if find(tx.connection(), &client_id).await?.is_some() {
@@ -247,84 +258,56 @@ fn list(uris: &[String]) -> Option<String> {
     (!uris.is_empty()).then(|| Value::from(uris.to_vec()).to_string())
 }
 
-/// Says what people are to be told of a client from now on. False: there is no such client.
-pub async fn set_facts(store: &Store, client_id: &str, facts: &Facts) -> Result<bool, ClientError> {
-    facts.check()?;
-    let tx = store.begin().await?;
-    let updated = client::Entity::update_many()
-        .col_expr(client::Column::Facts, Expr::value(facts.to_text()))
-        .filter(client::Column::ClientId.eq(client_id))
-        .exec(tx.connection())
-        .await?;
-    tx.commit().await?;
-    Ok(updated.rows_affected == 1)
-}
-
-/// Gives a client with a secret a new one, returned once; the old one is refused from now on. None:
-/// there is no such client, or it has no secret.
-pub async fn rotate_secret(store: &Store, client_id: &str) -> Result<Option<String>, StoreError> {
-    let plain = secret::random_token();
-    let tx = store.begin().await?;
-    let updated = client::Entity::update_many()
-        .col_expr(client::Column::Secret, Expr::value(secret::hash(&plain)))
-        .filter(client::Column::ClientId.eq(client_id))
-        .filter(client::Column::Secret.is_not_null())
-        .exec(tx.connection())
-        .await?;
-    tx.commit().await?;
-    if updated.rows_affected == 1 {
-        tracing::info!(client_id, "client secret replaced");
-    }
-    Ok((updated.rows_affected == 1).then_some(plain))
-}
-
-/// Approves a client for the hospital's staff, or takes that back. When staff open it from the chart
-/// they are not asked what it may see: it gets what it is registered for and they may give. False: there
-/// is no such client that people use.
-pub async fn set_approved(
-    store: &Store,
-    client_id: &str,
-    is_approved: bool,
-) -> Result<bool, StoreError> {
-    let tx = store.begin().await?;
-    let approved = is_approved.then(|| store.clock().now());
-    let updated = client::Entity::update_many()
-        .col_expr(client::Column::Approved, Expr::value(approved))
-        .filter(client::Column::ClientId.eq(client_id))
-        .filter(client::Column::Kind.ne(ClientKind::Backend.name()))
-        .exec(tx.connection())
-        .await?;
-    tx.commit().await?;
-    Ok(updated.rows_affected == 1)
-}
-
-/// Shuts a client out or lets it in again. Shut out, it gets no token, and those it has are refused.
-/// False: there is no such client.
-pub async fn set_disabled(
-    store: &Store,
-    client_id: &str,
-    is_disabled: bool,
-) -> Result<bool, StoreError> {
-    let tx = store.begin().await?;
-    let disabled = is_disabled.then(|| store.clock().now());
-    let updated = client::Entity::update_many()
-        .col_expr(client::Column::Disabled, Expr::value(disabled))
-        .filter(client::Column::ClientId.eq(client_id))
-        .exec(tx.connection())
-        .await?;
-    if !is_disabled {
-        registrations::enabled(tx.connection(), client_id, store.clock().now()).await?;
-    }
-    generation::raise(tx.connection()).await?;
-    tx.commit().await?;
-    Ok(updated.rows_affected == 1)
-}
-
-fn check(new: &NewClient) -> Result<(), ClientError> {
-    let name = new.name.trim();
+fn check_name(name: &str) -> Result<(), ClientError> {
+    let name = name.trim();
     if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
         return Err(ClientError::Name);
     }
+    Ok(())
+}
+
+fn check_redirect_uris(kind: ClientKind, uris: &[String]) -> Result<(), ClientError> {
+    match (kind, uris.is_empty()) {
+        (ClientKind::Backend, false) => return Err(ClientError::BackendRedirectUri),
+        (ClientKind::Public | ClientKind::Confidential, true) => {
+            return Err(ClientError::NoRedirectUri(kind.name()));
+        }
+        _ => {}
+    }
+    if uris.len() > MOST_REDIRECT_URIS {
+        return Err(ClientError::TooManyRedirectUris);
+    }
+    match uris.iter().find(|uri| !is_allowed_redirect_uri(uri)) {
+        Some(uri) => Err(ClientError::RedirectUri(uri.clone())),
+        None => Ok(()),
+    }
+}
+
+fn check_keys(kind: ClientKind, keys: Option<&ClientKeys>) -> Result<(), ClientError> {
+    match (kind, keys) {
+        (ClientKind::Public, Some(_)) => Err(ClientError::PublicKeys),
+        (ClientKind::Backend, None) => Err(ClientError::NoKeys),
+        (_, Some(ClientKeys::Url(url))) => {
+            let url = Url::parse(url).map_err(|_| ClientError::KeysUrl)?;
+            let may = url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url);
+            may.then_some(()).ok_or(ClientError::KeysUrl)
+        }
+        (_, Some(ClientKeys::Value(json))) => KeySet::parse(json.as_bytes())
+            .map(|_| ())
+            .map_err(ClientError::Keys),
+        (_, None) => Ok(()),
+    }
+}
+
+fn check_launch_uri(scopes: &ScopeList, uri: Option<&str>) -> Result<(), ClientError> {
+    match uri {
+        Some(uri) if !(scopes.has("launch") && is_launch_uri(uri)) => Err(ClientError::LaunchUri),
+        _ => Ok(()),
+    }
+}
+
+fn check(new: &NewClient) -> Result<(), ClientError> {
+    check_name(&new.name)?;
     if let Some(id) = &new.client_id
         && (id.is_empty()
             || id.len() > 100
@@ -334,32 +317,15 @@ fn check(new: &NewClient) -> Result<(), ClientError> {
     {
         return Err(ClientError::ClientId);
     }
-    match (new.kind, new.redirect_uris.is_empty()) {
-        (ClientKind::Backend, false) => return Err(ClientError::BackendRedirectUri),
-        (ClientKind::Public | ClientKind::Confidential, true) => {
-            return Err(ClientError::NoRedirectUri(new.kind.name()));
-        }
-        _ => {}
-    }
-    for uri in new
-        .redirect_uris
-        .iter()
-        .chain(&new.options.post_logout_redirect_uris)
-    {
+    check_redirect_uris(new.kind, &new.redirect_uris)?;
+    for uri in &new.options.post_logout_redirect_uris {
         if !is_allowed_redirect_uri(uri) {
             return Err(ClientError::RedirectUri(uri.clone()));
         }
     }
-    match (new.kind, &new.keys) {
-        (ClientKind::Public, Some(_)) => return Err(ClientError::PublicKeys),
-        (ClientKind::Backend, None) => return Err(ClientError::NoKeys),
-        (_, Some(ClientKeys::Url(url))) => {
-            let url = Url::parse(url).map_err(|_| ClientError::KeysUrl)?;
-            if !(url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url)) {
-                return Err(ClientError::KeysUrl);
-            }
-        }
-        _ => {}
+    check_keys(new.kind, new.keys.as_ref())?;
+    if new.options.introspects && new.kind == ClientKind::Public {
+        return Err(ClientError::Introspects);
     }
     new.options.facts.check()?;
     let unknown = ScopeList::unknown(&new.scope);
@@ -370,11 +336,7 @@ fn check(new: &NewClient) -> Result<(), ClientError> {
     if scopes.is_empty() {
         return Err(ClientError::NoScope);
     }
-    if let Some(uri) = &new.options.launch_uri
-        && !(scopes.has("launch") && is_launch_uri(uri))
-    {
-        return Err(ClientError::LaunchUri);
-    }
+    check_launch_uri(&scopes, new.options.launch_uri.as_deref())?;
     let is_backend = new.kind == ClientKind::Backend;
     // An EHR's backend makes launches and has activation codes printed; apps of people do not.
     let is_wrong = |scope: &&str| match *scope {
@@ -463,12 +425,17 @@ impl client::Model {
         ClientKind::from_name(&self.kind)
     }
 
+    /// The redirect URIs that it registered.
+    #[must_use]
+    pub fn redirects(&self) -> Vec<String> {
+        serde_json::from_str(&self.redirect_uris).unwrap_or_default()
+    }
+
     /// Whether an authorization request may name this redirect URI: to the letter, but a public
     /// client on a loopback address may listen on any port (RFC 8252 section 7.3).
     #[must_use]
     pub fn allows_redirect_uri(&self, asked: &str) -> bool {
-        let registered: Vec<String> = serde_json::from_str(&self.redirect_uris).unwrap_or_default();
-        registered.iter().any(|own| {
+        self.redirects().iter().any(|own| {
             own == asked
                 || (self.client_kind() == Some(ClientKind::Public)
                     && is_same_but_for_port(own, asked))
@@ -494,6 +461,16 @@ impl client::Model {
             }
             _ => ScopeList::parse(&self.scope),
         }
+    }
+
+    /// Whether it may introspect tokens of every client. Whoever says that they are a public client has
+    /// proven nothing.
+    #[must_use]
+    pub fn may_introspect_all(&self) -> bool {
+        self.introspects == Some(1)
+            && self
+                .client_kind()
+                .is_some_and(|kind| kind != ClientKind::Public)
     }
 
     /// What people are told of it.

@@ -2,6 +2,8 @@
 //! account.
 
 mod apps;
+mod change;
+mod filled;
 mod register;
 mod scopes;
 
@@ -18,6 +20,7 @@ use super::{SmartState, brands, gate, sessions};
 use crate::config::{Registration, SandboxPatient};
 
 pub(super) use apps::{get as get_apps, post as post_apps};
+pub(super) use change::{get as get_change, post as post_change};
 pub(super) use register::{get as get_new, post as post_new};
 pub(super) use scopes::get as get_scopes;
 

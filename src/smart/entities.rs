@@ -28,6 +28,7 @@ pub mod client {
         pub catalogue: Option<String>,
         /// When the hospital approved it for its staff, who are asked for no consent then.
         pub approved: Option<i64>,
+        pub introspects: Option<i16>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -51,6 +52,7 @@ pub mod registration {
         pub enabled: Option<i64>,
         pub owner: Option<String>,
         pub issuer: Option<String>,
+        pub removed: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

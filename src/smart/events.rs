@@ -71,6 +71,14 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// The client that they did it to, or with.
+    pub(super) fn with_client(self, client: &'a str) -> Self {
+        Self {
+            client: Some(client),
+            ..self
+        }
+    }
+
     /// The patient whose record it opens, or would.
     pub(super) fn about(self, patient: &'a str) -> Self {
         Self {

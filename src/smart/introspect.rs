@@ -1,8 +1,12 @@
 //! `POST /auth/introspect` (RFC 7662; SMART App Launch 2.2, "Token introspection").
 //!
-//! A client sees its own tokens. A backend of the hospital (class system) and whoever holds a bearer
-//! token of staff sees all: they are the resource servers. To everybody else, and for everything that
-//! is not alive, the answer is `{"active":false}` and not a word more.
+//! A client sees the tokens that were issued to it. Those of every client are seen by resource servers alone:
+//! clients that an operator registered for it ([`may_introspect_all`]), by their own secret or key, or with a
+//! token that they got for themselves. Whose token it is, and of which class, makes no difference: a person's
+//! token is in the hands of an app. To everybody else, and for everything that is not alive, the answer is
+//! `{"active":false}` and not a word more.
+//!
+//! [`may_introspect_all`]: super::entities::client::Model::may_introspect_all
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -20,11 +24,10 @@ use super::launch::LaunchContext;
 use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
 use super::token::{NO_STORE, client_error, fhir_user, oauth_error, unavailable};
-use super::viewer::{self, AuthError};
+use super::viewer;
 use super::{SECOND, SmartState, bearer, clients, grants, representative, secret};
 use crate::clock::Millis;
 use crate::store::StoreError;
-use crate::visibility::ViewerClass;
 
 /// Why nothing is said.
 #[derive(Debug, Error)]
@@ -125,28 +128,20 @@ async fn introspect(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Va
 }
 
 async fn reach(state: &SmartState, parts: &Parts, params: &Params) -> Result<Reach, RouteError> {
-    if let Some(plain) = bearer(&parts.headers) {
-        let holder = match viewer::authenticate(state, plain).await {
-            Ok(holder) => holder,
-            Err(AuthError::InvalidToken) => return Err(RouteError::Bearer),
-            Err(AuthError::Store(error)) => return Err(error.into()),
-        };
-        return Ok(match holder.class {
-            ViewerClass::System
-            | ViewerClass::Staff
-            | ViewerClass::Auditor
-            | ViewerClass::Admin => Reach::All,
-            _ => Reach::Client(holder.client_id),
-        });
-    }
-    let caller = state.caller(parts);
-    let authenticated = client_auth::authenticate(state, &parts.headers, params, caller).await?;
-    if authenticated.method == Method::None {
-        return Err(RouteError::Anonymous);
-    }
-    let client = authenticated.client;
-    let is_ours = client.kind == "backend" && client.class == ViewerClass::System.name();
-    Ok(if is_ours {
+    let (client, is_itself) = if let Some(plain) = bearer(&parts.headers) {
+        let live = viewer::find_live(state, plain).await?;
+        let live = live.ok_or(RouteError::Bearer)?;
+        let found = clients::find(state.store().reader(), &live.client_id).await?;
+        (found.ok_or(RouteError::Bearer)?, live.account.is_none())
+    } else {
+        let caller = state.caller(parts);
+        let found = client_auth::authenticate(state, &parts.headers, params, caller).await?;
+        if found.method == Method::None {
+            return Err(RouteError::Anonymous);
+        }
+        (found.client, true)
+    };
+    Ok(if is_itself && client.may_introspect_all() {
         Reach::All
     } else {
         Reach::Client(client.client_id)

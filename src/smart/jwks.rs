@@ -148,10 +148,20 @@ impl KeyFetcher {
     /// The key set at a URL. When the remembered one has no such `kid`, it is fetched again, at most
     /// once in half a minute: that is how clients change keys.
     pub async fn get(&self, url: &str, kid: Option<&str>) -> Result<Arc<KeySet>, JwksError> {
-        let known = self
+        let entry = self
             .cache
-            .get_with(url.to_owned(), self.fetch_to_remember(url))
+            .entry(url.to_owned())
+            .or_insert_with(self.fetch_to_remember(url))
             .await;
+        let is_fresh = entry.is_fresh();
+        let known = entry.into_value();
+        if is_fresh {
+            // A site that does not answer is not asked twice at once.
+            if known.is_err() {
+                self.again.insert(url.to_owned(), ()).await;
+            }
+            return known;
+        }
         let has_kid = |set: &KeySet| {
             kid.is_none_or(|kid| {
                 set.0

@@ -110,6 +110,10 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
     let username = known
         .map(|session| session.account.username.clone())
         .unwrap_or_default();
+    let next = params
+        .first("next")
+        .and_then(gate::own_page)
+        .unwrap_or_default();
     let (jar, form) = sessions::anonymous_form(state, jar);
     let template = LoginPage {
         frame: Frame::new(state, None),
@@ -119,12 +123,9 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
         again,
         username,
         problem: String::new(),
-        providers: upstream::offers(state, id),
+        providers: upstream::offers(state, id, &next),
         idle_minutes: state.config().session_idle / (60 * SECOND),
-        next: params
-            .first("next")
-            .and_then(gate::own_page)
-            .unwrap_or_default(),
+        next,
         done: match params.first("done") {
             Some("reset") => Texts::here().plain("login-reset", []),
             _ => String::new(),
@@ -135,7 +136,11 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
 }
 
 /// Where somebody who signed in goes on: at the step at which they were.
-fn target(request: Option<&request::Model>, next: Option<String>, account: &str) -> String {
+pub(super) fn target(
+    request: Option<&request::Model>,
+    next: Option<String>,
+    account: &str,
+) -> String {
     match request {
         Some(request) => {
             let is_chosen =
@@ -246,6 +251,10 @@ async fn sign_in(
             )
         }
     };
+    let next = params
+        .first("next")
+        .and_then(gate::own_page)
+        .unwrap_or_default();
     let (jar, form) = sessions::anonymous_form(state, jar);
     let template = LoginPage {
         frame: Frame::new(state, None),
@@ -255,9 +264,9 @@ async fn sign_in(
         username: username.to_owned(),
         again: false,
         problem,
-        providers: upstream::offers(state, id),
+        providers: upstream::offers(state, id, &next),
         idle_minutes: state.config().session_idle / (60 * SECOND),
-        next: next.unwrap_or_default(),
+        next,
         done: String::new(),
         has_passkeys: factors::are_passkeys_possible(state),
     };

@@ -384,6 +384,11 @@ impl PageError {
                 "problem-provider",
                 "problem-provider-words",
             ),
+            Self::Upstream(UpstreamError::NotFresh) => (
+                StatusCode::FORBIDDEN,
+                "problem-not-fresh",
+                "problem-not-fresh-words",
+            ),
             Self::Upstream(_) => (
                 StatusCode::BAD_REQUEST,
                 "problem-upstream",

@@ -160,7 +160,7 @@ async fn register(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
             facts: facts.clone(),
             launch_uri: text(&asked, "launch_uri")?.map(str::to_owned),
             origin,
-            received: None,
+            ..ClientOptions::default()
         },
     };
     let registered = clients::add(state.store(), new).await?;

@@ -12,6 +12,7 @@ use sea_orm::{
 };
 use serde::Serialize;
 
+use super::clients;
 use super::entities::{client, registration};
 use crate::clock::Millis;
 use crate::store::{Store, StoreError};
@@ -67,6 +68,9 @@ pub struct Registration {
     #[serde(rename = "type")]
     pub kind: String,
     pub is_enabled: bool,
+    /// Whether it may introspect tokens of every client.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub introspects: bool,
     /// None: registered before this was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
@@ -82,6 +86,9 @@ pub struct Registration {
     /// When it was approved for the hospital's staff.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approved: Option<Millis>,
+    /// When its developer took it away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Millis>,
     /// The end of the day by which it has to be verified, while it is not and waits to work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verify_by: Option<Millis>,
@@ -113,6 +120,7 @@ pub(super) async fn record(
             Origin::Statement { issuer } => Some(issuer.clone()),
             _ => None,
         }),
+        removed: Set(None),
     })
     .exec_without_returning(connection)
     .await?;
@@ -158,6 +166,63 @@ pub(super) async fn enabled(
     Ok(())
 }
 
+/// Takes back that whoever made a client was verified: it calls itself something else now.
+pub(super) async fn set_unverified(
+    connection: &impl ConnectionTrait,
+    client_id: &str,
+) -> Result<(), DbErr> {
+    let nothing: Option<Millis> = None;
+    registration::Entity::update_many()
+        .col_expr(registration::Column::Verified, Expr::value(nothing))
+        .filter(registration::Column::ClientId.eq(client_id))
+        .exec(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes that its developer took a client away.
+pub(super) async fn set_removed(
+    connection: &impl ConnectionTrait,
+    client_id: &str,
+    now: Millis,
+) -> Result<(), DbErr> {
+    registration::Entity::update_many()
+        .col_expr(registration::Column::Removed, Expr::value(now))
+        .filter(registration::Column::ClientId.eq(client_id))
+        .exec(connection)
+        .await?;
+    Ok(())
+}
+
+/// Whether its developer took a client away.
+pub(super) async fn is_removed(
+    connection: &impl ConnectionTrait,
+    client_id: &str,
+) -> Result<bool, DbErr> {
+    let found = registration::Entity::find_by_id(client_id.to_owned())
+        .one(connection)
+        .await?;
+    Ok(found.is_some_and(|clock| clock.removed.is_some()))
+}
+
+/// A client, if this developer (account id) registered it and did not take it away.
+pub(super) async fn owned(
+    connection: &impl ConnectionTrait,
+    owner: &str,
+    client_id: &str,
+) -> Result<Option<client::Model>, DbErr> {
+    // PostgreSQL refuses NUL in text; `clients::find` knows that.
+    let Some(client) = clients::find(connection, client_id).await? else {
+        return Ok(None);
+    };
+    let clock = registration::Entity::find_by_id(client_id.to_owned())
+        .filter(registration::Column::Owner.eq(owner))
+        .filter(registration::Column::Removed.is_null())
+        .one(connection)
+        .await?;
+    Ok(clock.map(|_| client))
+}
+
 /// Every client, oldest first. `zone`: where business days are counted.
 pub async fn list(store: &Store, zone: &TimeZone) -> Result<Vec<Registration>, StoreError> {
     let clocks = registration::Entity::find().all(store.reader()).await?;
@@ -176,6 +241,7 @@ pub(super) async fn of_owner(
 ) -> Result<Vec<Registration>, DbErr> {
     let clocks = registration::Entity::find()
         .filter(registration::Column::Owner.eq(owner))
+        .filter(registration::Column::Removed.is_null())
         .all(connection)
         .await?;
     let ids: Vec<&str> = clocks
@@ -203,8 +269,11 @@ fn joined(
         .into_iter()
         .map(|client| {
             let clock = clocks.remove(&client.client_id);
-            let waiting = clock.as_ref().filter(|clock| clock.enabled.is_none());
+            let waiting = clock
+                .as_ref()
+                .filter(|clock| clock.enabled.is_none() && clock.removed.is_none());
             Registration {
+                introspects: client.may_introspect_all(),
                 client_name: client.name,
                 kind: client.kind,
                 is_enabled: client.disabled.is_none(),
@@ -219,6 +288,7 @@ fn joined(
                 verified: clock.as_ref().and_then(|clock| clock.verified),
                 enabled: clock.as_ref().and_then(|clock| clock.enabled),
                 approved: client.approved,
+                removed: clock.as_ref().and_then(|clock| clock.removed),
                 client_id: client.client_id,
             }
         })

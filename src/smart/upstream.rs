@@ -19,10 +19,12 @@ pub use identity::link;
 pub(super) use provider::Providers;
 pub use provider::UpstreamError;
 
+use super::entities::request;
 use super::factors::FirstStep;
 use super::pages::{PageError, see_other};
 use super::params::Params;
-use super::{SmartState, authorize, factors, login, secret, sessions, users};
+use super::sessions::Session;
+use super::{SmartState, authorize, factors, gate, login, secret, sessions, users};
 use crate::clock::Millis;
 use crate::config::Provider;
 
@@ -41,19 +43,63 @@ struct Journey {
     verifier: String,
     /// Id of the authorization request that is to be answered; may be empty.
     request: String,
+    /// The page that the person was going to, where no app sent them; may be empty.
+    next: String,
+    /// When somebody must have signed in at the provider at the earliest, where that was asked for.
+    fresh_after: Option<Millis>,
     begun: Millis,
 }
 
+/// What the person is asked for at the provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Freshness {
+    /// `prompt=login`: whatever session there is does not do.
+    prompts: bool,
+    /// When they must have signed in there at the earliest; sent as `max_age`, with which `auth_time` has to
+    /// be in the id_token (OpenID Connect Core 1.0 section 3.1.2.1).
+    after: Option<Millis>,
+}
+
+impl Freshness {
+    /// What the operator wants of everybody whom this provider names.
+    fn of(provider: &Provider, now: Millis) -> Self {
+        let parameter = |name: &str| provider.parameters.get(name).map(String::as_str);
+        let prompts =
+            parameter("prompt").is_some_and(|all| all.split(' ').any(|one| one == "login"));
+        let age = parameter("max_age").and_then(|seconds| seconds.parse::<Millis>().ok());
+        let oldest = age.map(|age| now.saturating_sub(age.max(0).saturating_mul(super::SECOND)));
+        Self {
+            prompts,
+            after: if prompts { Some(now) } else { oldest },
+        }
+    }
+
+    /// And what an authorization request wants beside that.
+    fn for_request(self, request: &request::Model, session: Option<&Session>) -> Self {
+        if request.fresh_after <= 0 {
+            return self;
+        }
+        // An app's own `prompt=login`; and whoever is signed in here and still has to sign in.
+        let prompts = request.fresh_after >= request.created
+            || session.is_some_and(|session| session.signed_in < request.fresh_after);
+        Self {
+            prompts: self.prompts || prompts,
+            after: self.after.max(Some(request.fresh_after)),
+        }
+    }
+}
+
 /// The providers, for the sign-in page: name and address.
-pub(super) fn offers(state: &SmartState, request: &str) -> Vec<(String, String)> {
-    let query = match request {
-        "" => String::new(),
-        request => format!("?request={request}"),
-    };
+pub(super) fn offers(state: &SmartState, request: &str, next: &str) -> Vec<(String, String)> {
     let all = state.config().providers.iter();
     all.map(|one| {
-        let address = state.path(&format!("/login/with/{}{query}", one.id));
-        (one.name.clone(), address)
+        let path = format!("/login/with/{}", one.id);
+        let path = match (request, next) {
+            ("", "") => path,
+            ("", next) => gate::with_next(&path, next),
+            (request, _) => format!("{path}?request={request}"),
+        };
+        (one.name.clone(), state.path(&path))
     })
     .collect()
 }
@@ -78,13 +124,11 @@ async fn set_out(
 ) -> Result<Response, PageError> {
     let provider = find(state, id)?;
     let request = params.first("request").unwrap_or_default();
-    let mut is_fresh = false;
+    let mut freshness = Freshness::of(provider, state.now());
     if !request.is_empty() {
         let found = authorize::find(state, Some(request)).await?;
-        // Somebody signed in is asked for a new sign-in only where the app wants one.
-        is_fresh = sessions::load(state, &jar)
-            .await?
-            .is_some_and(|session| session.signed_in < found.fresh_after);
+        let session = sessions::load(state, &jar).await?;
+        freshness = freshness.for_request(&found, session.as_ref());
     }
     let journey = Journey {
         provider: id.to_owned(),
@@ -92,6 +136,11 @@ async fn set_out(
         nonce: secret::random_token(),
         verifier: secret::random_token(),
         request: request.to_owned(),
+        next: params
+            .first("next")
+            .and_then(gate::own_page)
+            .unwrap_or_default(),
+        fresh_after: freshness.after,
         begun: state.now(),
     };
     let address = state
@@ -102,7 +151,7 @@ async fn set_out(
             &journey.state,
             &journey.nonce,
             &journey.verifier,
-            is_fresh,
+            freshness,
         )
         .await?;
     let value = serde_json::to_string(&journey).unwrap_or_default();
@@ -161,6 +210,9 @@ async fn arrive(
             &journey.verifier,
         )
         .await?;
+    if let Some(earliest) = journey.fresh_after {
+        provider::check_auth_time(&claims, earliest, state.now())?;
+    }
     let account = identity::account(state, provider, &claims).await?;
     if let Some(request) = &request
         && !login::is_meant(request, &account)
@@ -176,10 +228,8 @@ async fn arrive(
         "a provider knows them"
     );
     // A provider stands for the password. Who has a second step here, or needs one, takes it here.
-    let target = match &*journey.request {
-        "" => "/apps".to_owned(),
-        id => format!("/auth/record?request={id}"),
-    };
+    let next = gate::own_page(&journey.next);
+    let target = login::target(request.as_ref(), next, &account.id);
     let first = FirstStep {
         account: &account,
         target: &target,

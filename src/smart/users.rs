@@ -19,7 +19,9 @@ use crate::sql::Sql;
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
 
-pub(super) use activated::{NewAccount, chosen_username, has_own_account, insert_activated};
+pub(super) use activated::{
+    NewAccount, chosen_username, has_own_account, insert_activated, own_account_of,
+};
 
 /// What an account is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -45,6 +45,16 @@ impl Writer<'_> {
         apply::lock_all(self.connection(), keys).await
     }
 
+    /// Waits until no other write has one of these names, for what no unique column keeps single. What is
+    /// read before this may be old.
+    pub async fn lock_names(&self, names: &[String]) -> Result<(), StoreError> {
+        let keys = names
+            .iter()
+            .map(|name| self.store.keys().text(&format!("name\0{name}")))
+            .collect();
+        apply::lock_all(self.connection(), keys).await
+    }
+
     /// A resource, deleted or not, as this viewer may have it for `access`; None when it does not
     /// exist for the viewer.
     pub async fn standing(

@@ -25,9 +25,12 @@
       const made = form.dataset.passkey === "add"
         ? await navigator.credentials.create({ publicKey: known.parseCreationOptionsFromJSON(options) })
         : await navigator.credentials.get({ publicKey: known.parseRequestOptionsFromJSON(options) });
-      const password = form.elements.namedItem("password");
-      if (password) {
-        password.disabled = true;
+      // They were for the options.
+      for (const name of ["password", "code"]) {
+        const field = form.elements.namedItem(name);
+        if (field) {
+          field.disabled = true;
+        }
       }
       form.elements.namedItem("credential").value = JSON.stringify(made.toJSON());
       form.submit();

@@ -548,17 +548,13 @@ async fn a_disabled_clients_refresh_token_is_not_active(server: Server) {
     let tokens = app
         .connect(server, &user, ALL, |form| form.set("long", "yes"))
         .await;
-    // A resource server that sees all: staff with a token.
-    let staff = server.add_user(Role::Staff, None, &[]).await;
-    let desk = server.add_client(ClientKind::Confidential, "openid user/*.rs").await;
-    let bearer = App::new(server, &desk)
-        .connect(server, &staff, "user/*.rs", |_| ())
-        .await;
+    let resource_server = server.add_client(ClientKind::Confidential, "openid user/*.rs").await;
+    clients::set_introspects(&server.store, &resource_server.client_id, true).await.unwrap();
     let is_active = async || {
         let response = server
             .http
             .post(server.url("/auth/introspect"))
-            .bearer_auth(bearer.access_token().secret())
+            .basic_auth(&resource_server.client_id, resource_server.client_secret.as_ref())
             .form(&[("token", tokens.refresh_token().unwrap().secret())])
             .send()
             .await

@@ -96,10 +96,24 @@ fn codes(page: &Page) -> Vec<String> {
 
 /// Asks for something on the page of factors, with the password.
 async fn change(server: &Server, browser: &Browser, action: &str, password: &str) -> Page {
+    change_with(server, browser, action, password, None).await
+}
+
+/// The same, with a code where there is one.
+async fn change_with(
+    server: &Server,
+    browser: &Browser,
+    action: &str,
+    password: &str,
+    code: Option<&str>,
+) -> Page {
     let page = browser.open(&server.url("/security")).await.page();
     let mut form = page.form("/security");
     form.set("password", password);
     form.set("action", action);
+    if let Some(code) = code {
+        form.set("code", code);
+    }
     browser.submit(&form).await.page()
 }
 
@@ -232,9 +246,73 @@ async fn who_has_the_password_alone_is_not_known_and_changes_are_told(server: Se
     type_code(&elsewhere, &step, "/auth/factor", &codes[0]).await;
     let told = server.letters.next_to(address).await;
     assert!(told.body.contains("codes on paper"), "{told:?}");
-    change(server, &browser, "totp-remove", PASSWORD).await;
+    server.advance(MINUTE);
+    let shown = code(server, &app, 0);
+    let page = change_with(server, &browser, "totp-remove", PASSWORD, Some(&shown)).await;
+    assert_eq!(page.status, 200, "{}", page.body);
     server.letters.next_to(address).await;
     assert_eq!(happened(&events(server).await, "authenticator-removed"), 1);
+}
+
+async fn changes_of_factors_ask_for_the_factor_too(server: Server) {
+    let user = server.add_patient().await;
+    let browser = Browser::new(server);
+    password_step(server, &browser, &user.username).await;
+    let (app, papers) = enrol(server, &browser).await;
+    let has_app = || number(server, "SELECT COUNT(*) FROM totp WHERE confirmed IS NOT NULL");
+    let made = || number(server, "SELECT MAX(created) FROM recovery_code");
+    let (first, actions) = (made().await, ["totp-remove", "codes", "totp-begin", "passkey-remove"]);
+    server.advance(MINUTE);
+    // This browser knows the password alone. Nothing of it changes anything.
+    for action in actions {
+        let page = change(server, &browser, action, PASSWORD).await;
+        assert_eq!(page.status, 400, "{action}: {}", page.body);
+        assert!(page.body.contains("Type a code too"), "{action}: {}", page.body);
+        assert!(page.body.contains("name=\"code\""));
+        let page = change_with(server, &browser, action, PASSWORD, Some("000000")).await;
+        assert!(page.status == 400 || page.status == 429, "{action}");
+        server.advance(16 * MINUTE);
+        browser.open(&server.url("/login")).await.page();
+        let step = password_step(server, &browser, &user.username).await;
+        assert_eq!(step.url.path(), "/auth/factor");
+        let shown = code(server, &app, 0);
+        type_code(&browser, &step, "/auth/factor", &shown).await.page();
+        // By both steps, and too long ago.
+        server.advance(5 * MINUTE + SECOND);
+    }
+    let form = browser.open(&server.url("/security")).await.page().form("/security");
+    let token = &form.fields.iter().find(|(name, _)| name == "form").unwrap().1;
+    let options = browser
+        .http
+        .post(server.url("/security/passkey/options"))
+        .form(&[("form", token.as_str()), ("password", PASSWORD)])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(options.status(), 400);
+    assert!(options.text().await.unwrap().contains("Type a code too"));
+    assert_eq!((has_app().await, made().await), (1, first));
+    // A wrong password does not use the code up; the right one with it does, once.
+    let shown = code(server, &app, 0);
+    let page = change_with(server, &browser, "codes", "not this one", Some(&shown)).await;
+    assert!(page.body.contains("password is not right"), "{}", page.body);
+    let page = change_with(server, &browser, "codes", PASSWORD, Some(&shown)).await;
+    assert_eq!(codes(&page).len(), 10, "{}", page.body);
+    let page = change_with(server, &browser, "codes", PASSWORD, Some(&shown)).await;
+    assert_eq!(page.status, 400, "a code worked twice");
+    let page = change_with(server, &browser, "totp-remove", PASSWORD, Some(&papers[0])).await;
+    assert_eq!(page.status, 400, "an old recovery code");
+    // Both steps a moment ago stand for the code, for five minutes.
+    server.advance(16 * MINUTE);
+    let again = Browser::new(server);
+    let step = password_step(server, &again, &user.username).await;
+    let shown = code(server, &app, 0);
+    type_code(&again, &step, "/auth/factor", &shown).await.page();
+    server.advance(5 * MINUTE - SECOND);
+    let page = again.open(&server.url("/security")).await.page();
+    assert!(!page.body.contains("name=\"code\""));
+    assert_eq!(change(server, &again, "totp-remove", PASSWORD).await.status, 200);
+    assert_eq!(has_app().await, 0);
 }
 
 async fn recovery_codes_work_once_each_until_there_are_new_ones(server: Server) {
@@ -257,8 +335,9 @@ async fn recovery_codes_work_once_each_until_there_are_new_ones(server: Server) 
     let page = browser.open(&server.url("/security")).await.page();
     assert!(page.body.contains("8 codes are left"), "{}", page.body);
     assert!(!page.body.contains(&first[2]), "shown again");
-    let second = codes(&change(server, &browser, "codes", PASSWORD).await);
-    assert_eq!(second.len(), 10);
+    let page = change_with(server, &browser, "codes", PASSWORD, Some(&first[9])).await;
+    let second = codes(&page);
+    assert_eq!(second.len(), 10, "{}", page.body);
     assert!(!enter(&first[2]).await, "an old code works after new ones were made");
     assert!(enter(&second[2]).await);
     // Another account's are no use.
@@ -289,7 +368,7 @@ async fn who_works_here_sets_one_up_before_anything_else(server: Server) {
         let page = type_code(&browser, &page, "/auth/factor/enrol", &shown).await.page();
         assert_eq!(codes(&page).len(), 10, "{}", page.body);
         assert!(is_signed_in(server, &browser).await, "{role:?}");
-        // The last one stays.
+        // The last one stays; who came in by both steps a moment ago needs no code.
         let page = change(server, &browser, "totp-remove", PASSWORD).await;
         assert_eq!(page.status, 400);
         assert!(page.body.contains("Add another one first"), "{}", page.body);

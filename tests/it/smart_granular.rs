@@ -1,5 +1,5 @@
 //! Granular scopes are exact: for every pair of categories, what a token sees by reading, searching,
-//! including and counting is what picking resources by hand gives.
+//! including, counting, in histories and over all types at once is what picking resources by hand gives.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +13,8 @@ struct Subject {
     type_name: &'static str,
     id: String,
     categories: Vec<String>,
+    /// Those of its first version; it has two.
+    before: Vec<String>,
 }
 
 impl Subject {
@@ -43,12 +45,21 @@ fn subjects(type_name: &'static str) -> Vec<Subject> {
             sets.push(vec![one.clone(), other.clone()]);
         }
     }
-    sets.into_iter()
+    let mut both: Vec<_> = sets.into_iter().map(|set| (set.clone(), set)).collect();
+    // Some that were something else once.
+    for (at, one) in known.iter().enumerate() {
+        let next = &known[(at + 1) % known.len()];
+        both.push((vec![one.clone()], vec![next.clone()]));
+    }
+    both.push((vec![known[0].clone()], vec![]));
+    both.push((vec![], vec![known[0].clone()]));
+    both.into_iter()
         .enumerate()
-        .map(|(at, categories)| Subject {
+        .map(|(at, (before, categories))| Subject {
             type_name,
             id: format!("{}-{at}", type_name.to_lowercase()),
             categories,
+            before,
         })
         .collect()
 }
@@ -58,7 +69,7 @@ fn concept(category: &str) -> Value {
     json!({"coding": [{"system": system, "code": code}]})
 }
 
-fn resource(subject: &Subject) -> Value {
+fn resource(subject: &Subject, categories: &[String]) -> Value {
     let mut resource = if subject.type_name == "Observation" {
         an_observation(&subject.id, "p")
     } else {
@@ -67,7 +78,7 @@ fn resource(subject: &Subject) -> Value {
                 "system": "http://terminology.hl7.org/CodeSystem/condition-clinical",
                 "code": "active"}]}})
     };
-    let category: Vec<Value> = subject.categories.iter().map(|one| concept(one)).collect();
+    let category: Vec<Value> = categories.iter().map(|one| concept(one)).collect();
     if category.is_empty() {
         resource.as_object_mut().unwrap().shift_remove("category");
     } else {
@@ -83,6 +94,28 @@ fn of_type(bundle: &Value, type_name: &str) -> BTreeSet<String> {
         .filter(|resource| resource["resourceType"] == type_name)
         .map(|resource| resource["id"].as_str().unwrap().to_owned())
         .collect()
+}
+
+/// The versions of a type in a history: id and version.
+fn versions(bundle: &Value, type_name: &str) -> BTreeSet<(String, String)> {
+    let entries = bundle["entry"].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    entries
+        .map(|entry| &entry["resource"])
+        .filter(|resource| resource["resourceType"] == type_name)
+        .map(|resource| (text(&resource["id"]), text(&resource["meta"]["versionId"])))
+        .collect()
+}
+
+/// The control: a scope that is not narrowed opens older versions, so their absence elsewhere says something.
+async fn whole_scopes_open_older_versions(api: &Api, all: &[Subject]) {
+    let token = "patient;p;patient/Observation.rs patient/Condition.rs";
+    let found = api
+        .get(token, "_history?_type=Observation,Condition&_count=1000")
+        .await;
+    let found = found.is(200).json();
+    let count = versions(&found, "Observation").len() + versions(&found, "Condition").len();
+    assert_eq!(count, 2 * all.len());
 }
 
 /// Everything in which the two types show, and whether it agrees with picking by hand.
@@ -143,6 +176,50 @@ async fn check(api: &Api, all: &[Subject], scopes: &[(&str, &str)]) {
             let found = api.get(&token, &path).await.is(200).json();
             assert_eq!(of_type(&found, type_name), expected, "{path} {context}");
         }
+        // Over all types at once, of which the token may open one alone.
+        for path in [
+            "?_type=Observation,Condition&_count=1000".to_owned(),
+            format!("?_type={type_name}&_count=1000"),
+        ] {
+            let found = api.get(&token, &path).await.is(200).json();
+            assert_eq!(of_type(&found, type_name), expected, "{path} {context}");
+        }
+        let opens = |categories: &[String]| {
+            scopes
+                .iter()
+                .any(|(own, one)| *own == type_name && categories.iter().any(|own| own == one))
+        };
+        let mut standing = BTreeSet::new();
+        for one in own() {
+            let mut of_one = BTreeSet::new();
+            // Older versions have no index rows to be picked by: no narrowed scope opens them, whatever they
+            // were and whatever the resource is now.
+            for (version, is_open) in [("1", false), ("2", opens(&one.categories))] {
+                if is_open {
+                    of_one.insert((one.id.clone(), version.to_owned()));
+                }
+                let status = if is_open { 200_u16 } else { 404 };
+                let path = format!("{}/_history/{version}", one.reference());
+                let got = api.get(&token, &path).await;
+                assert_eq!(got.status.as_u16(), status, "{path} {context}");
+            }
+            let path = format!("{}/_history", one.reference());
+            let history = api.get(&token, &path).await;
+            if of_one.is_empty() {
+                assert_eq!(history.status.as_u16(), 404, "{path} {context}");
+            } else {
+                let history = history.is(200).json();
+                assert_eq!(versions(&history, type_name), of_one, "{path} {context}");
+            }
+            standing.append(&mut of_one);
+        }
+        for path in [
+            format!("{type_name}/_history?_count=1000"),
+            format!("_history?_type={type_name}&_count=1000"),
+        ] {
+            let found = api.get(&token, &path).await.is(200).json();
+            assert_eq!(versions(&found, type_name), standing, "{path} {context}");
+        }
     }
 }
 
@@ -155,9 +232,12 @@ each_api! {
         api.put(SYSTEM, &encounter).await.is(201);
         let all: Vec<Subject> = ["Observation", "Condition"].into_iter().flat_map(subjects).collect();
         for one in &all {
-            let mut resource = resource(one);
-            resource["encounter"] = json!({"reference": "Encounter/e"});
-            api.put(SYSTEM, &resource).await.is(201);
+            for (categories, status) in [(&one.before, 201), (&one.categories, 200)] {
+                let mut resource = resource(one, categories);
+                resource["encounter"] = json!({"reference": "Encounter/e"});
+                resource["note"] = json!([{"text": format!("written with {status}")}]);
+                api.put(SYSTEM, &resource).await.is(status);
+            }
         }
         let items: Vec<Value> = all
             .iter()
@@ -166,6 +246,7 @@ each_api! {
         let list = json!({"resourceType": "List", "id": "l", "status": "current", "mode": "snapshot",
             "subject": {"reference": "Patient/p"}, "entry": items});
         api.put(SYSTEM, &list).await.is(201);
+        whole_scopes_open_older_versions(api, &all).await;
         let scopes: Vec<(&str, String)> = ["Observation", "Condition"]
             .into_iter()
             .flat_map(|name| categories(name).into_iter().map(move |category| (name, category)))

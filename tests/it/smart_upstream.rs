@@ -1,5 +1,6 @@
 //! Signing in with an OpenID provider: a small one that says what a test wants, and a second Candor.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -40,6 +41,7 @@ macro_rules! on_each {
 }
 
 on_each!(
+    parallel_first_sign_ins_make_one_account,
     proven_claims_open_the_record_that_they_fit,
     whom_nothing_fits_is_nobody,
     a_second_candor_is_a_provider
@@ -54,7 +56,10 @@ struct Fake {
 struct Said {
     key: KeyPair,
     issuer: Mutex<String>,
-    id_token: Mutex<Value>,
+    /// Claims of the id_token by the code that it is given for.
+    id_tokens: Mutex<HashMap<String, Value>>,
+    /// Whether its configuration promises `iss` in its answers (RFC 9207).
+    names_issuer: Mutex<bool>,
     userinfo: Mutex<Value>,
     /// How the next id_token is signed.
     signing: Mutex<Signing>,
@@ -81,8 +86,8 @@ impl Said {
         })
     }
 
-    fn sign(&self) -> String {
-        let claims = self.id_token.lock().unwrap().clone();
+    fn sign(&self, code: &str) -> String {
+        let claims = self.id_tokens.lock().unwrap()[code].clone();
         let with = |alg, key: &EncodingKey| {
             let mut header = Header::new(alg);
             header.kid = Some("one".to_owned());
@@ -115,7 +120,8 @@ impl Fake {
         let said = Arc::new(Said {
             key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
             issuer: Mutex::new(issuer.clone()),
-            id_token: Mutex::default(),
+            id_tokens: Mutex::default(),
+            names_issuer: Mutex::default(),
             userinfo: Mutex::new(json!({"sub": "ann"})),
             signing: Mutex::new(Signing::Right),
             posted: Mutex::default(),
@@ -123,7 +129,9 @@ impl Fake {
         let base = issuer.clone();
         let configuration = move |State(said): State<Arc<Said>>| async move {
             let issuer = said.issuer.lock().unwrap().clone();
+            let names_issuer = *said.names_issuer.lock().unwrap();
             json!({
+                "authorization_response_iss_parameter_supported": names_issuer,
                 "issuer": issuer,
                 "authorization_endpoint": format!("{base}/authorize"),
                 "token_endpoint": format!("{base}/token"),
@@ -143,9 +151,13 @@ impl Fake {
             .route(
                 "/token",
                 post(async |State(said): State<Arc<Said>>, body: String| {
+                    let code = url::form_urlencoded::parse(body.as_bytes())
+                        .find(|(name, _)| name == "code")
+                        .map(|(_, code)| code.into_owned());
                     *said.posted.lock().unwrap() = body;
                     let tokens = json!({
-                        "access_token": "t", "token_type": "Bearer", "id_token": said.sign(),
+                        "access_token": "t", "token_type": "Bearer",
+                        "id_token": said.sign(&code.unwrap()),
                     });
                     ([("content-type", "application/json")], tokens.to_string())
                 }),
@@ -174,6 +186,42 @@ impl Fake {
         }
     }
 
+    /// Somebody goes to the provider: the parameters that they bring there.
+    async fn set_out(
+        &self,
+        server: &Server,
+        browser: &Browser,
+        from: &str,
+    ) -> HashMap<String, String> {
+        let End::Away(away) = browser.open(&server.url(from)).await else {
+            panic!("not sent to the provider");
+        };
+        assert!(away.as_str().starts_with(&self.issuer), "{away}");
+        let asked: HashMap<String, String> = away.query_pairs().into_owned().collect();
+        assert_eq!(asked["code_challenge_method"], "S256");
+        assert_eq!(asked["redirect_uri"], server.url("/login/back"));
+        asked
+    }
+
+    /// They come back with a code, for which the provider then says this; its address.
+    fn way_back(
+        &self,
+        server: &Server,
+        asked: &HashMap<String, String>,
+        change: impl FnOnce(&mut Value),
+    ) -> String {
+        let now = server.clock.now() / 1000;
+        let mut claims = json!({
+            "iss": self.issuer, "aud": "hospital", "sub": "ann", "acr": "ial/2",
+            "nonce": asked["nonce"], "iat": now, "exp": now + 300,
+        });
+        change(&mut claims);
+        let code = &asked["nonce"];
+        let mut id_tokens = self.said.id_tokens.lock().unwrap();
+        id_tokens.insert(code.clone(), claims);
+        server.url(&format!("/login/back?code={code}&state={}", asked["state"]))
+    }
+
     /// Somebody goes to the provider and comes back with a code.
     async fn sign_in(
         &self,
@@ -182,29 +230,15 @@ impl Fake {
         from: &str,
         change: impl FnOnce(&mut Value),
     ) -> End {
-        let End::Away(away) = browser.open(&server.url(from)).await else {
-            panic!("not sent to the provider");
-        };
-        assert!(away.as_str().starts_with(&self.issuer), "{away}");
-        let query = |name: &str| {
-            let mut pairs = away.query_pairs();
-            let found = pairs.find(|(key, _)| key == name);
-            found
-                .map(|(_, value)| value.into_owned())
-                .unwrap_or_default()
-        };
-        assert_eq!(query("code_challenge_method"), "S256");
-        assert_eq!(query("redirect_uri"), server.url("/login/back"));
-        let now = server.clock.now() / 1000;
-        let mut claims = json!({
-            "iss": self.issuer, "aud": "hospital", "sub": "ann", "acr": "ial/2",
-            "nonce": query("nonce"), "iat": now, "exp": now + 300,
-        });
-        change(&mut claims);
-        *self.said.id_token.lock().unwrap() = claims;
-        let back = format!("/login/back?code=c&state={}", query("state"));
-        browser.open(&server.url(&back)).await
+        let asked = self.set_out(server, browser, from).await;
+        browser.open(&self.way_back(server, &asked, change)).await
     }
+}
+
+/// Where the sign-in page leads to the provider.
+fn link(page: &crate::smart_support::Page) -> String {
+    let (_, link) = page.body.split_once("href=\"/login/with/idme").unwrap();
+    format!("/login/with/idme{}", link.split('"').next().unwrap())
 }
 
 async fn load_ann(server: &Server) {
@@ -237,9 +271,10 @@ async fn proven_claims_open_the_record_that_they_fit(database: Database) {
     let browser = Browser::new(&server);
     let sent = app.start("launch/patient patient/*.rs");
     let page = browser.open(sent.url.as_str()).await.page();
-    let (_, link) = page.body.split_once("href=\"/login/with/idme").unwrap();
-    let link = format!("/login/with/idme{}", link.split('"').next().unwrap());
-    let page = fake.sign_in(&server, &browser, &link, ann).await.page();
+    let page = fake
+        .sign_in(&server, &browser, &link(&page), ann)
+        .await
+        .page();
     assert_eq!(page.url.path(), "/auth/consent", "{}", page.body);
     assert!(page.body.contains("Ann Ruiz"), "{}", page.body);
     let mut form = page.form("/auth/consent");
@@ -482,4 +517,229 @@ async fn a_second_candor_is_a_provider(database: Database) {
     assert_eq!(stranger.open(back.as_str()).await.page().status, 403);
     hospital.stop().await;
     other.stop().await;
+}
+
+async fn parallel_first_sign_ins_make_one_account(database: Database) {
+    let fake = Fake::start().await;
+    let provider = fake.provider();
+    let server = Server::start_with(database, |config| config.providers = vec![provider]).await;
+    load_ann(&server).await;
+    let all_at_once = async |subjects: [&str; 6]| {
+        let mut coming = vec![];
+        for subject in subjects {
+            let browser = Browser::new(&server);
+            let asked = fake.set_out(&server, &browser, "/login/with/idme").await;
+            let back = fake.way_back(&server, &asked, |claims| {
+                ann(claims);
+                claims["sub"] = subject.into();
+            });
+            coming.push(async move { browser.open(&back).await.page().status });
+        }
+        futures_util::future::join_all(coming).await
+    };
+    // Nothing fits: one Task for the desk.
+    *fake.said.userinfo.lock().unwrap() = json!({"sub": "stranger"});
+    assert_eq!(all_at_once(["stranger"; 6]).await, [403; 6]);
+    let tasks = "SELECT COUNT(*) FROM resource WHERE rendition = 0 AND fhir_id <> 'ann'";
+    assert_eq!(server.count(tasks).await, 1);
+    // One subject in several browsers.
+    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+    assert_eq!(all_at_once(["ann"; 6]).await, [200; 6]);
+    assert_eq!(server.count("SELECT COUNT(*) FROM account").await, 1);
+    assert_eq!(server.count("SELECT COUNT(*) FROM account_record").await, 1);
+    let links = "SELECT COUNT(*) FROM upstream_identity WHERE account <> ''";
+    assert_eq!(server.count(links).await, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn two_subjects_of_one_patient_share_an_account() {
+    let fake = Fake::start().await;
+    let provider = fake.provider();
+    let server = Server::start_with(Database::Sqlite, |config| {
+        config.providers = vec![provider];
+    })
+    .await;
+    load_ann(&server).await;
+    for subject in ["ann", "ann-again"] {
+        *fake.said.userinfo.lock().unwrap() = json!({"sub": subject, "phone_number": "8595550101"});
+        let browser = Browser::new(&server);
+        let page = fake.sign_in(&server, &browser, "/login/with/idme", |claims| {
+            ann(claims);
+            claims["sub"] = subject.into();
+        });
+        assert_eq!(page.await.page().status, 200);
+    }
+    assert_eq!(server.count("SELECT COUNT(*) FROM account").await, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_sign_in_that_was_asked_for_is_shown_by_auth_time() {
+    let fake = Fake::start().await;
+    let provider = fake.provider();
+    let server = Server::start_with(Database::Sqlite, |config| {
+        config.providers = vec![provider];
+    })
+    .await;
+    load_ann(&server).await;
+    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+    let registered = server
+        .add_client(
+            ClientKind::Public,
+            "launch/patient patient/*.rs offline_access",
+        )
+        .await;
+    let app = App::new(&server, &registered);
+    let now = server.clock.now() / 1000;
+    // What the app wants; what the provider is asked; the oldest sign-in that does.
+    for (scope, wanted, prompt, max_age) in [
+        ("", ("prompt", "login"), Some("login"), 0),
+        ("", ("max_age", "600"), None, 600),
+        (" offline_access", ("prompt", ""), None, 300),
+    ] {
+        let arrive = async |auth_time: Option<Value>| {
+            let mut sent = app
+                .start(&format!("launch/patient patient/*.rs{scope}"))
+                .url;
+            sent.query_pairs_mut().append_pair(wanted.0, wanted.1);
+            let browser = Browser::new(&server);
+            let login = browser.open(sent.as_str()).await.page();
+            let asked = fake.set_out(&server, &browser, &link(&login)).await;
+            assert_eq!(asked.get("prompt").map(String::as_str), prompt);
+            assert_eq!(asked["max_age"], max_age.to_string());
+            let back = fake.way_back(&server, &asked, |claims| {
+                ann(claims);
+                if let Some(then) = auth_time {
+                    claims["auth_time"] = then;
+                }
+            });
+            let page = browser.open(&back).await.page();
+            // Refused is not signed in.
+            let home = browser.open(&server.url("/apps")).await.page();
+            assert_eq!(home.url.path() == "/apps", page.status == 200);
+            (page.status, page.url.path().to_owned())
+        };
+        let refused = (403, "/login/back".to_owned());
+        assert_eq!(arrive(None).await, refused, "{wanted:?}");
+        let old = now - max_age - 100;
+        assert_eq!(arrive(Some(old.into())).await, refused, "{wanted:?}");
+        assert_eq!(arrive(Some((now + 900).into())).await, refused);
+        assert_eq!(arrive(Some("yesterday".into())).await, refused);
+        let done = (200, "/auth/consent".to_owned());
+        assert_eq!(arrive(Some((now - max_age).into())).await, done);
+    }
+    // Who is signed in and has to sign in again is asked at the provider too.
+    let browser = Browser::new(&server);
+    let first = fake.sign_in(&server, &browser, "/login/with/idme", ann);
+    assert_eq!(first.await.page().status, 200);
+    server.advance(10 * 60 * 1000);
+    let sent = app.start("launch/patient patient/*.rs offline_access").url;
+    let login = browser.open(sent.as_str()).await.page();
+    let asked = fake.set_out(&server, &browser, &link(&login)).await;
+    assert_eq!((&*asked["prompt"], &*asked["max_age"]), ("login", "300"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_operator_asks_of_everybody_is_held_to_as_well() {
+    let fake = Fake::start().await;
+    let mut provider = fake.provider();
+    provider.parameters = [("max_age".to_owned(), "120".to_owned())].into();
+    let server = Server::start_with(Database::Sqlite, |config| {
+        config.providers = vec![provider];
+    })
+    .await;
+    load_ann(&server).await;
+    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+    let now = server.clock.now() / 1000;
+    for (auth_time, status) in [(now - 300, 403), (now - 100, 200)] {
+        let browser = Browser::new(&server);
+        let page = fake.sign_in(&server, &browser, "/login/with/idme", |claims| {
+            ann(claims);
+            claims["auth_time"] = auth_time.into();
+        });
+        assert_eq!(page.await.page().status, status);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn where_somebody_was_going_survives_the_way_to_a_provider() {
+    let fake = Fake::start().await;
+    let provider = fake.provider();
+    let server = Server::start_with(Database::Sqlite, |config| {
+        config.providers = vec![provider];
+    })
+    .await;
+    load_ann(&server).await;
+    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+    let browser = Browser::new(&server);
+    let login = browser.open(&server.url("/settings/sessions")).await.page();
+    assert_eq!(login.url.path(), "/login");
+    let page = fake.sign_in(&server, &browser, &link(&login), ann).await;
+    assert_eq!(page.page().url.path(), "/settings/sessions");
+    // Nothing but pages of ours.
+    for foreign in ["https://evil.example/settings", "//evil.example", "/logout"] {
+        let browser = Browser::new(&server);
+        let from = format!("/login/with/idme?next={foreign}");
+        let page = fake.sign_in(&server, &browser, &from, ann).await;
+        assert_eq!(page.page().url.path(), "/apps", "{foreign}");
+    }
+    // An app's request that got as far as the consent page goes on there after the pause.
+    let registered = server
+        .add_client(ClientKind::Public, "launch/patient patient/*.rs")
+        .await;
+    let sent = App::new(&server, &registered).start("launch/patient patient/*.rs");
+    let browser = Browser::new(&server);
+    let login = browser.open(sent.url.as_str()).await.page();
+    let consent = fake.sign_in(&server, &browser, &link(&login), ann).await;
+    let consent = consent.page();
+    assert_eq!(consent.url.path(), "/auth/consent");
+    server.sql("DELETE FROM session").await;
+    let login = browser.open(consent.url.as_str()).await.page();
+    assert_eq!(login.url.path(), "/login");
+    let again = fake.sign_in(&server, &browser, &link(&login), ann).await;
+    assert_eq!(again.page().url, consent.url);
+    server.stop().await;
+}
+
+/// RFC 9207: an answer of another issuer is not taken to this one's token endpoint (mix-up).
+#[tokio::test]
+async fn an_answer_of_another_issuer_is_refused_before_its_code_is_used() {
+    for names_issuer in [true, false] {
+        let fake = Fake::start().await;
+        *fake.said.names_issuer.lock().unwrap() = names_issuer;
+        let provider = fake.provider();
+        let server = Server::start_with(Database::Sqlite, |config| {
+            config.providers = vec![provider];
+        })
+        .await;
+        load_ann(&server).await;
+        *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+        let other = "https://evil.example".to_owned();
+        let longer = format!("{}/", fake.issuer);
+        for (iss, is_taken) in [
+            (Some(other), false),
+            (Some(longer), false),
+            (Some(String::new()), false),
+            // Only who promises it must name itself.
+            (None, !names_issuer),
+            (Some(fake.issuer.clone()), true),
+        ] {
+            fake.said.posted.lock().unwrap().clear();
+            let browser = Browser::new(&server);
+            let asked = fake.set_out(&server, &browser, "/login/with/idme").await;
+            let mut back = Url::parse(&fake.way_back(&server, &asked, ann)).unwrap();
+            if let Some(iss) = &iss {
+                back.query_pairs_mut().append_pair("iss", iss);
+            }
+            let page = browser.open(back.as_str()).await.page();
+            let status = if is_taken { 200 } else { 400 };
+            assert_eq!(page.status, status, "{names_issuer} {iss:?}");
+            let was_posted = !fake.said.posted.lock().unwrap().is_empty();
+            assert_eq!(was_posted, is_taken, "{names_issuer} {iss:?}");
+        }
+        server.stop().await;
+    }
 }

@@ -78,7 +78,10 @@ impl People {
             scope: scope.to_owned(),
             class: ViewerClass::System,
             person: None,
-            options: ClientOptions::default(),
+            options: ClientOptions {
+                introspects: kind == ClientKind::Backend,
+                ..ClientOptions::default()
+            },
         };
         let public = clients::add(
             store,

@@ -273,7 +273,7 @@ fn ask(
         problem: problem.unwrap_or_default(),
         is_code,
         has_account,
-        providers: upstream::offers(state, ""),
+        providers: upstream::offers(state, "", ""),
     };
     (jar, page(state, status, Forms::Own, &template)).into_response()
 }

@@ -2,13 +2,14 @@
 
 use askama::Template;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum_extra::extract::CookieJar;
 
 use super::developer;
 use crate::smart::pages::{Forms, Frame, PageError, page, see_other};
+use crate::smart::params::Params;
 use crate::smart::registrations::{self, Registration};
 use crate::smart::sessions::Session;
 use crate::smart::{SmartState, clients};
@@ -22,6 +23,8 @@ struct AppsPage {
     apps: Vec<AppView>,
     /// Name and secret of the app that just got a new one; shown once.
     fresh: Option<(String, String)>,
+    /// Whether one was just taken away.
+    removed: bool,
 }
 
 struct AppView {
@@ -37,12 +40,18 @@ struct AppView {
     status: String,
 }
 
-pub(in crate::smart) async fn get(State(state): State<SmartState>, jar: CookieJar) -> Response {
+pub(in crate::smart) async fn get(
+    State(state): State<SmartState>,
+    RawQuery(query): RawQuery,
+    jar: CookieJar,
+) -> Response {
     let session = match developer(&state, &jar).await {
         Ok(session) => session,
         Err(instead) => return *instead,
     };
-    list(&state, &session, None)
+    let params = Params::parse(query.unwrap_or_default().as_bytes());
+    let removed = params.first("done") == Some("removed");
+    list(&state, &session, None, removed)
         .await
         .unwrap_or_else(|error| error.page(&state))
 }
@@ -51,6 +60,7 @@ async fn list(
     state: &SmartState,
     session: &Session,
     fresh: Option<(String, String)>,
+    removed: bool,
 ) -> Result<Response, PageError> {
     let reader = state.store().reader();
     let zone = &state.config().time_zone;
@@ -68,7 +78,7 @@ async fn list(
             client_id: own.client_id,
             name: own.client_name,
             kind: own.kind,
-            redirects: serde_json::from_str(&client.redirect_uris).unwrap_or_default(),
+            redirects: client.redirects(),
             scope: client.scope.clone(),
             has_secret: client.secret.is_some(),
         });
@@ -78,6 +88,7 @@ async fn list(
         form: session.form_token(),
         apps,
         fresh,
+        removed,
     };
     Ok(page(state, StatusCode::OK, Forms::Own, &template))
 }
@@ -119,13 +130,11 @@ async fn rotate(
     let params = session.form(headers, body)?;
     let wanted = params.first("client").unwrap_or_default();
     let reader = state.store().reader();
-    let zone = &state.config().time_zone;
-    let own = registrations::of_owner(reader, &session.account.id, zone).await?;
     // Only an app of this developer: any other does not exist.
-    let Some(own) = own.into_iter().find(|own| own.client_id == wanted) else {
+    let Some(own) = registrations::owned(reader, &session.account.id, wanted).await? else {
         return Ok(see_other(&state.path("/developers/apps")));
     };
     let fresh = clients::rotate_secret(state.store(), &own.client_id).await?;
-    let fresh = fresh.map(|secret| (own.client_name, secret));
-    list(state, session, fresh).await
+    let fresh = fresh.map(|secret| (own.name, secret));
+    list(state, session, fresh, false).await
 }

@@ -1,8 +1,6 @@
 //! `/developers/apps/new`: a developer registers an app. Where registration is open it works at once;
 //! elsewhere an operator looks at it first, within the days that 45 CFR 170.404(b)(1) gives.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -11,12 +9,12 @@ use axum::response::Response;
 use axum_extra::extract::CookieJar;
 
 use super::developer;
+use super::filled::{Filled, problem};
 use crate::config::Registration;
 use crate::smart::SmartState;
 use crate::smart::clients::{
-    self, ClientError, ClientKeys, ClientKind, ClientOptions, NewClient, RegisteredClient,
+    self, ClientKeys, ClientKind, ClientOptions, NewClient, RegisteredClient,
 };
-use crate::smart::facts::{Facts, QUESTIONS};
 use crate::smart::pages::{Forms, Frame, PageError, page};
 use crate::smart::register::DEFAULT_SCOPE;
 use crate::smart::registrations::{self, Origin};
@@ -33,28 +31,14 @@ struct NewPage {
     frame: Frame,
     form: String,
     filled: Filled,
-    /// Name, question and answer: `yes`, `no` or nothing.
-    questions: Vec<(&'static str, String, String)>,
-    /// Whether it works at once.
-    at_once: bool,
-    /// What is wrong, in the words of the API; empty when nothing is.
-    problem: String,
-}
-
-/// The fields as they were filled in.
-#[derive(Default)]
-struct Filled {
-    name: String,
-    maker: String,
-    website: String,
-    privacy_policy: String,
-    policy_version: String,
-    contact: String,
     kind: String,
     jwks_uri: String,
-    redirect_uris: String,
-    launch_uri: String,
     scope: String,
+    questions: Vec<(&'static str, String, &'static str)>,
+    /// Whether it works at once.
+    at_once: bool,
+    /// What is wrong, in the person's language; empty when nothing is.
+    problem: String,
 }
 
 #[derive(Template)]
@@ -74,42 +58,37 @@ pub(in crate::smart) async fn get(State(state): State<SmartState>, jar: CookieJa
         Ok(session) => session,
         Err(instead) => return *instead,
     };
-    let filled = Filled {
+    let asked = Asked {
         kind: "public".to_owned(),
         scope: DEFAULT_SCOPE.to_owned(),
-        ..Filled::default()
+        ..Asked::default()
     };
-    show(&state, &session, filled, &BTreeMap::new(), String::new())
+    show(&state, &session, asked, String::new())
 }
 
-fn show(
-    state: &SmartState,
-    session: &Session,
+/// The fields as they were filled in.
+#[derive(Default)]
+struct Asked {
     filled: Filled,
-    answers: &BTreeMap<String, bool>,
-    problem: String,
-) -> Response {
+    kind: String,
+    jwks_uri: String,
+    scope: String,
+}
+
+fn show(state: &SmartState, session: &Session, asked: Asked, problem: String) -> Response {
     let status = if problem.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::BAD_REQUEST
     };
-    let questions = QUESTIONS
-        .iter()
-        .map(|(name, text)| {
-            let answer = match answers.get(*name) {
-                Some(true) => "yes",
-                Some(false) => "no",
-                None => "",
-            };
-            (*name, Texts::here().plain(text, []), answer.to_owned())
-        })
-        .collect();
     let template = NewPage {
         frame: Frame::new(state, Some(session)),
         form: session.form_token(),
-        filled,
-        questions,
+        questions: asked.filled.questions(),
+        filled: asked.filled,
+        kind: asked.kind,
+        jwks_uri: asked.jwks_uri,
+        scope: asked.scope,
         at_once: at_once(state),
         problem,
     };
@@ -139,27 +118,12 @@ async fn register(
 ) -> Result<Response, PageError> {
     let params = session.form(headers, body)?;
     let text = |name: &'static str| params.first(name).unwrap_or_default().trim().to_owned();
-    let filled = Filled {
-        name: text("name"),
-        maker: text("maker"),
-        website: text("website"),
-        privacy_policy: text("privacy_policy"),
-        policy_version: text("policy_version"),
-        contact: text("contact"),
+    let asked = Asked {
+        filled: Filled::of(&params),
         kind: text("kind"),
         jwks_uri: text("jwks_uri"),
-        redirect_uris: text("redirect_uris"),
-        launch_uri: text("launch_uri"),
         scope: text("scope"),
     };
-    let answers: BTreeMap<String, bool> = QUESTIONS
-        .iter()
-        .filter_map(|(name, _)| match params.first(name) {
-            Some("yes") => Some(((*name).to_owned(), true)),
-            Some("no") => Some(((*name).to_owned(), false)),
-            _ => None,
-        })
-        .collect();
     let owned = registrations::of_owner(
         state.store().reader(),
         &session.account.id,
@@ -168,14 +132,14 @@ async fn register(
     .await?;
     if owned.len() >= MOST_APPS {
         let problem = Texts::here().plain("dev-too-many", []);
-        return Ok(show(state, session, filled, &answers, problem));
+        return Ok(show(state, session, asked, problem));
     }
     let at_once = at_once(state);
     let origin = Origin::Developer {
         account: session.account.id.clone(),
         waits: !at_once,
     };
-    match clients::add(state.store(), new(&filled, &answers, origin)).await {
+    match clients::add(state.store(), new(&asked, origin)).await {
         Ok(registered) => {
             let template = RegisteredPage {
                 frame: Frame::new(state, Some(session)),
@@ -184,43 +148,30 @@ async fn register(
             };
             Ok(page(state, StatusCode::CREATED, Forms::Own, &template))
         }
-        Err(ClientError::Store(error)) => Err(error.into()),
-        Err(error) => Ok(show(state, session, filled, &answers, error.to_string())),
+        Err(error) => Ok(show(state, session, asked, problem(error)?)),
     }
 }
 
-fn new(filled: &Filled, answers: &BTreeMap<String, bool>, origin: Origin) -> NewClient {
-    let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+fn new(asked: &Asked, origin: Origin) -> NewClient {
+    let filled = &asked.filled;
+    let keys = (asked.kind == "key" && !asked.jwks_uri.is_empty())
+        .then(|| ClientKeys::Url(asked.jwks_uri.clone()));
     NewClient {
         client_id: None,
         name: filled.name.clone(),
-        kind: if filled.kind == "public" {
+        kind: if asked.kind == "public" {
             ClientKind::Public
         } else {
             ClientKind::Confidential
         },
-        redirect_uris: filled
-            .redirect_uris
-            .split_ascii_whitespace()
-            .map(str::to_owned)
-            .collect(),
-        keys: given(&filled.jwks_uri)
-            .filter(|_| filled.kind == "key")
-            .map(ClientKeys::Url),
-        scope: filled.scope.clone(),
+        redirect_uris: filled.redirects(),
+        keys,
+        scope: asked.scope.clone(),
         class: ViewerClass::Other,
         person: None,
         options: ClientOptions {
-            facts: Facts {
-                maker: given(&filled.maker),
-                website: given(&filled.website),
-                website_checked: false,
-                privacy_policy: given(&filled.privacy_policy),
-                policy_version: given(&filled.policy_version),
-                contact: given(&filled.contact),
-                answers: answers.clone(),
-            },
-            launch_uri: given(&filled.launch_uri),
+            facts: filled.facts(),
+            launch_uri: filled.launch(),
             origin,
             ..ClientOptions::default()
         },

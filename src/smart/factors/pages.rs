@@ -16,9 +16,11 @@ use super::super::entities::account;
 use super::super::mail::Letter;
 use super::super::pages::PageError;
 use super::super::pages::{Forms, Frame, page};
+use super::super::params::Params;
 use super::super::sessions::Session;
-use super::super::{SECOND, SmartState, password};
-use super::{changed, passkeys, recovery, totp};
+use super::super::{MINUTE, SECOND, SmartState, password};
+use super::{Factors, changed, factors, passkeys, recovery, totp};
+use crate::clock::Millis;
 use crate::texts::Texts;
 
 /// Ten codes, shown once.
@@ -124,7 +126,7 @@ async fn try_code(
 }
 
 /// Asks whoever is signed in for the password again, before something is changed with which they sign in.
-pub(super) async fn try_password(
+async fn try_password(
     state: &SmartState,
     jar: &CookieJar,
     caller: Option<IpAddr>,
@@ -144,6 +146,42 @@ pub(super) async fn try_password(
     }
     attempt.passed(state).await?;
     Ok(Ok(()))
+}
+
+/// How long a sign-in with a second factor stands for one, in milliseconds.
+const FRESH_FOR: Millis = 5 * MINUTE;
+
+/// Whether a change of factors needs a code beside the password: a stolen password and an unlocked computer
+/// must not be enough to take the second factor away, or to add another.
+fn asks_code(state: &SmartState, session: &Session, own: Factors) -> bool {
+    let has_one = own.has_totp || own.passkeys > 0;
+    let by_both = session.methods.split(' ').any(|method| method == "mfa");
+    let is_fresh = by_both && state.now() - session.signed_in <= FRESH_FOR;
+    has_one && !is_fresh
+}
+
+/// Asks whoever is signed in for password and second factor again, as the posted fields `password` and `code`.
+pub(super) async fn try_both(
+    state: &SmartState,
+    jar: &CookieJar,
+    caller: Option<IpAddr>,
+    session: &Session,
+    params: &Params,
+) -> Result<Result<(), Refused>, PageError> {
+    let account = &session.account;
+    let typed = params.first("password").unwrap_or_default();
+    // First: a code works once, and is not used up beside a wrong password.
+    if let Err(refused) = try_password(state, jar, caller, account, typed).await? {
+        return Ok(Err(refused));
+    }
+    let own = factors(state.store().reader(), &account.id).await?;
+    if !asks_code(state, session, own) {
+        return Ok(Ok(()));
+    }
+    match params.first("code").map(str::trim) {
+        None | Some("") => Ok(Err(Refused::new("factor-code-missing"))),
+        Some(code) => try_code(state, caller, account, code).await,
+    }
 }
 
 /// Whether passkeys can be offered on a page.

@@ -13,9 +13,9 @@ use axum_extra::extract::CookieJar;
 use super::super::pages::{PageError, asset, version};
 use super::super::params::Params;
 use super::super::sessions::{self, AnonymousPost};
-use super::super::{SmartState, authorize, login};
+use super::super::{SmartState, authorize, gate, login};
 use super::pages::enrol::Who;
-use super::pages::try_password;
+use super::pages::try_both;
 use super::{FirstStep, PASSKEY, finish, half, passkeys};
 
 const SCRIPT: &str = include_str!("../../../templates/assets/passkey.js");
@@ -96,13 +96,16 @@ pub(in crate::smart) async fn sign_in_with_passkey(
         let request = params.first("request").unwrap_or_default();
         let target = match (half, request) {
             (Some(half), _) => half.target,
-            (None, "") => "/apps".to_owned(),
+            (None, "") => {
+                let next = params.first("next").and_then(gate::own_page);
+                login::target(None, next, &account.id)
+            }
             (None, id) => {
                 let request = authorize::find(&state, Some(id)).await?;
                 if !login::is_meant(&request, &account.id) {
                     return Err(PageError::OtherAccount);
                 }
-                format!("/auth/record?request={}", request.id)
+                login::target(Some(&request), None, &account.id)
             }
         };
         let first = FirstStep {
@@ -118,8 +121,8 @@ pub(in crate::smart) async fn sign_in_with_passkey(
         .unwrap_or_else(|error: PageError| error.page(&state))
 }
 
-/// `POST /security/passkey/options`: a challenge for a new passkey of whoever is signed in and typed the
-/// password again, or who has to set a second step up before they are in.
+/// `POST /security/passkey/options`: a challenge for a new passkey of whoever is signed in and showed
+/// password and second factor again, or who has to set a second step up before they are in.
 pub(in crate::smart) async fn add_options(
     State(state): State<SmartState>,
     jar: CookieJar,
@@ -129,10 +132,9 @@ pub(in crate::smart) async fn add_options(
     let begun = async {
         let who = Who::of(&state, &jar).await?.ok_or(PageError::Foreign)?;
         let params = who.form(&parts.headers, &body)?;
-        if !who.is_half() {
-            let typed = params.first("password").unwrap_or_default();
+        if let Some(session) = who.session() {
             let caller = state.caller(&parts);
-            if let Err(refused) = try_password(&state, &jar, caller, who.account(), typed).await? {
+            if let Err(refused) = try_both(&state, &jar, caller, session, &params).await? {
                 return Ok((refused.status, refused.words).into_response());
             }
         }

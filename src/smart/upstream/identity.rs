@@ -13,7 +13,7 @@ use super::super::{SmartState, password, secret};
 use super::matching;
 use super::provider::{Claims, UpstreamError};
 use crate::config::Provider;
-use crate::store::Store;
+use crate::store::{Origin, Store};
 
 /// Links whoever a provider (its issuer) calls `subject` to an account.
 ///
@@ -70,49 +70,95 @@ pub(super) async fn account(
         .get("sub")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let linked =
-        upstream_identity::Entity::find_by_id((provider.issuer.clone(), subject.to_owned()))
-            .one(store.reader())
-            .await?;
-    // Who was sent to the desk has a row without an account: one Task is enough.
-    let was_asked = linked
-        .as_ref()
-        .is_some_and(|linked| linked.account.is_empty());
+    let linked = find(store.reader(), &provider.issuer, subject).await?;
     if let Some(linked) = linked.filter(|linked| !linked.account.is_empty()) {
-        return match users::find_enabled(store.reader(), &linked.account).await? {
-            Some(account) => Ok(account.id),
-            None => Err(UpstreamError::Disabled.into()),
-        };
+        return enabled(store.reader(), &linked.account).await;
     }
     if !provider.proves_identity {
         return Err(UpstreamError::NoMatch.into());
     }
-    let Some(patient) = matching::patient(state, claims).await? else {
-        if !was_asked {
-            matching::ask_the_desk(state, provider).await?;
-            let tx = store.begin().await?;
-            insert(tx.connection(), &provider.issuer, subject, "", store).await?;
-            tx.commit().await?;
+    match matching::patient(state, claims).await? {
+        Some(patient) => first_time(state, provider, claims, subject, patient).await,
+        None => {
+            ask_once(state, provider, subject).await?;
+            Err(UpstreamError::NoMatch.into())
         }
-        return Err(UpstreamError::NoMatch.into());
-    };
+    }
+}
+
+async fn find(
+    connection: &impl ConnectionTrait,
+    issuer: &str,
+    subject: &str,
+) -> Result<Option<upstream_identity::Model>, DbErr> {
+    upstream_identity::Entity::find_by_id((issuer.to_owned(), subject.to_owned()))
+        .one(connection)
+        .await
+}
+
+/// Id of an account that was not closed.
+async fn enabled(connection: &impl ConnectionTrait, account: &str) -> Result<String, PageError> {
+    match users::find_enabled(connection, account).await? {
+        Some(account) => Ok(account.id),
+        None => Err(UpstreamError::Disabled.into()),
+    }
+}
+
+/// Name of the lock for whoever links this subject: two browsers may come back at one moment.
+fn link_of(provider: &Provider, subject: &str) -> String {
+    format!("link of {} {subject}", provider.issuer)
+}
+
+/// Tells the front desk of somebody whom nothing fits. Such a row has no account: one Task is enough.
+async fn ask_once(state: &SmartState, provider: &Provider, subject: &str) -> Result<(), PageError> {
+    let store = state.store();
+    let mut writer = store.writer(Origin::Feed).await?;
+    writer.lock_names(&[link_of(provider, subject)]).await?;
+    if find(writer.connection(), &provider.issuer, subject)
+        .await?
+        .is_some()
+    {
+        return Ok(());
+    }
+    matching::ask_the_desk(state, &mut writer, provider).await?;
+    let issuer = &provider.issuer;
+    insert(writer.connection(), issuer, subject, "", store).await?;
+    Ok(writer.commit().await?)
+}
+
+/// Links somebody to the account of the patient whom the claims fit, and makes it where there is none.
+async fn first_time(
+    state: &SmartState,
+    provider: &Provider,
+    claims: &Claims,
+    subject: &str,
+    patient: String,
+) -> Result<String, PageError> {
+    let store = state.store();
+    // Nobody knows it: this account signs in with its provider until it gets a password.
+    let unknown = password::hash_new("", &secret::random_token()).await?;
+    let writer = store.writer(Origin::Feed).await?;
+    let names = [link_of(provider, subject), users::own_account_of(&patient)];
+    writer.lock_names(&names).await?;
+    // Of two at once, the second finds what the first did.
+    let linked = find(writer.connection(), &provider.issuer, subject).await?;
+    if let Some(linked) = linked.filter(|linked| !linked.account.is_empty()) {
+        let found = enabled(writer.connection(), &linked.account).await;
+        // What the first did may be in the same commit, and is read outside of it next.
+        writer.commit().await?;
+        return found;
+    }
     // The patient's own accounts, not those of whoever acts for them.
     let own = record::Entity::find()
         .filter(record::Column::Patient.eq(&*patient))
         .filter(record::Column::RelatedPerson.is_null())
-        .all(store.reader())
+        .all(writer.connection())
         .await?;
     let id = match &own[..] {
         [] => Uuid::new_v4().to_string(),
-        [one] => match users::find_enabled(store.reader(), &one.account).await? {
-            Some(account) => account.id,
-            None => return Err(UpstreamError::Disabled.into()),
-        },
+        [one] => enabled(writer.connection(), &one.account).await?,
         _ => return Err(UpstreamError::NoMatch.into()),
     };
-    // Nobody knows it: this account signs in with its provider until it gets a password.
-    let unknown = password::hash_new("", &secret::random_token()).await?;
-    let tx = store.begin().await?;
     if own.is_empty() {
         let username = format!("{}-{}", provider.id, secret::random_id().to_lowercase());
         let name = matching::name(claims).unwrap_or_else(|| provider.name.clone());
@@ -128,7 +174,7 @@ pub(super) async fn account(
             must_change: Set(None),
         };
         account::Entity::insert(row)
-            .exec_without_returning(tx.connection())
+            .exec_without_returning(writer.connection())
             .await?;
         record::Entity::insert(record::ActiveModel {
             account: Set(id.clone()),
@@ -136,11 +182,12 @@ pub(super) async fn account(
             related_person: Set(None),
             name: Set(String::new()),
         })
-        .exec_without_returning(tx.connection())
+        .exec_without_returning(writer.connection())
         .await?;
     }
-    insert(tx.connection(), &provider.issuer, subject, &id, store).await?;
-    tx.commit().await?;
+    let issuer = &provider.issuer;
+    insert(writer.connection(), issuer, subject, &id, store).await?;
+    writer.commit().await?;
     tracing::info!(
         account = id,
         provider = provider.id,

@@ -12,7 +12,7 @@ use super::provider::Claims;
 use crate::config::Provider;
 use crate::fhir::definitions::definitions;
 use crate::search::{self, SearchError, SearchRequest};
-use crate::store::{Method, Op, Origin, StoreError};
+use crate::store::{Method, Op, StoreError, Writer};
 use crate::visibility::level::Level;
 use crate::visibility::scope::Scopes;
 use crate::visibility::{Viewer, ViewerClass};
@@ -220,7 +220,11 @@ pub(super) async fn patient(
 
 /// Leaves a Task for the front desk: somebody stands behind it whom no one record fits. It names nobody,
 /// because what was claimed is not a record's.
-pub(super) async fn ask_the_desk(state: &SmartState, provider: &Provider) -> Result<(), PageError> {
+pub(super) async fn ask_the_desk(
+    state: &SmartState,
+    writer: &mut Writer<'_>,
+    provider: &Provider,
+) -> Result<(), PageError> {
     let Some(type_id) = definitions().type_id("Task") else {
         return Ok(());
     };
@@ -244,7 +248,7 @@ pub(super) async fn ask_the_desk(state: &SmartState, provider: &Provider) -> Res
         if_match: None,
         must_be_new: true,
     };
-    state.store().write(Origin::Feed, vec![op]).await?;
+    writer.apply(vec![op]).await?;
     Ok(())
 }
 

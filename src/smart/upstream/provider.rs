@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::super::SmartState;
+use super::super::{SECOND, SmartState};
+use super::Freshness;
 use crate::clock::Millis;
 use crate::config::Provider;
 
@@ -52,6 +53,8 @@ pub enum UpstreamError {
     Provider(String),
     #[error("the id_token proves nothing: {0}")]
     Token(&'static str),
+    #[error("a new sign-in was asked for, and auth_time does not show one")]
+    NotFresh,
     #[error("nobody or more than one person here fits what the provider said")]
     NoMatch,
     #[error("the account was closed")]
@@ -140,7 +143,7 @@ impl Providers {
         })
     }
 
-    /// Where somebody is sent, with `prompt=login` when a new sign-in is wanted.
+    /// Where somebody is sent, with `prompt` and `max_age` when a new sign-in is wanted.
     pub(super) async fn authorize_url(
         &self,
         state: &SmartState,
@@ -148,7 +151,7 @@ impl Providers {
         csrf: &str,
         nonce: &str,
         verifier: &str,
-        is_fresh: bool,
+        freshness: Freshness,
     ) -> Result<String, UpstreamError> {
         let metadata = self.metadata(provider).await?;
         let client = client(state, provider, &metadata)?;
@@ -162,11 +165,22 @@ impl Providers {
         for scope in provider.scopes.iter().filter(|scope| *scope != "openid") {
             request = request.add_scope(Scope::new(scope.clone()));
         }
+        let is_ours = |name: &str| match name {
+            "prompt" => freshness.prompts,
+            "max_age" => freshness.after.is_some(),
+            _ => false,
+        };
         for (name, value) in &provider.parameters {
-            request = request.add_extra_param(name, value);
+            if !is_ours(name) {
+                request = request.add_extra_param(name, value);
+            }
         }
-        if is_fresh {
+        if freshness.prompts {
             request = request.add_extra_param("prompt", "login");
+        }
+        if let Some(after) = freshness.after {
+            let age = (state.now() - after).max(0) / SECOND;
+            request = request.add_extra_param("max_age", age.to_string());
         }
         Ok(request.url().0.into())
     }
@@ -347,6 +361,19 @@ async fn call(http: reqwest::Client, request: HttpRequest) -> Result<HttpRespons
     *answer.headers_mut() = response.headers().clone();
     *answer.body_mut() = response.bytes().await?.to_vec();
     Ok(answer)
+}
+
+/// That somebody signed in at the provider at `earliest` or later, where that was asked for (OpenID Connect
+/// Core 1.0 section 3.1.3.7, 13): a provider may have taken an old session all the same.
+pub(super) fn check_auth_time(
+    claims: &Claims,
+    earliest: Millis,
+    now: Millis,
+) -> Result<(), UpstreamError> {
+    let then = claims.get("auth_time").and_then(Value::as_i64);
+    let then = then.and_then(|seconds| seconds.checked_mul(SECOND));
+    let is_fresh = then.is_some_and(|then| then >= earliest - SKEW && then <= now + SKEW);
+    is_fresh.then_some(()).ok_or(UpstreamError::NotFresh)
 }
 
 /// OpenID Connect Core 1.0 section 3.1.3.7.

@@ -52,6 +52,12 @@ pub(in crate::smart) async fn insert_activated(
     Ok(id)
 }
 
+/// Name of the lock for whoever makes the one account of a patient (id): no column is unique, because a
+/// patient whose account was closed gets another.
+pub(in crate::smart) fn own_account_of(patient: &str) -> String {
+    format!("own account of {patient}")
+}
+
 /// Whether somebody has an account as this patient (id).
 pub(in crate::smart) async fn has_own_account(
     connection: &impl ConnectionTrait,

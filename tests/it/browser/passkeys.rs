@@ -115,7 +115,7 @@ async fn a_passkey_signs_in(database: Database) {
         chromium.wait_for_address(&format!("{origin}/apps")).await;
         // Removed, it opens nothing.
         goto("/security").await;
-        chromium.type_into("#passkey-password-1", PASSWORD).await;
+        chromium.type_into("#passkey-1-password", PASSWORD).await;
         chromium.press("button[value=passkey-remove]").await;
         chromium.wait_for("[role=status]").await;
         sign_out().await;

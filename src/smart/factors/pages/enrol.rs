@@ -85,6 +85,13 @@ impl Who {
     pub(in crate::smart::factors) fn is_half(&self) -> bool {
         matches!(self, Self::Half(_))
     }
+
+    pub(in crate::smart::factors) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Session(session) => Some(session),
+            Self::Half(_) => None,
+        }
+    }
 }
 
 pub(in crate::smart) async fn get(State(state): State<SmartState>, jar: CookieJar) -> Response {
@@ -115,12 +122,8 @@ async fn show(
         // Whoever is signed in begins on the page of their factors, with their password.
         return Ok(see_other(&state.path("/security")));
     };
-    let session = match who {
-        Who::Session(session) => Some(&**session),
-        Who::Half(_) => None,
-    };
     let template = EnrolPage {
-        frame: Frame::new(state, session),
+        frame: Frame::new(state, who.session()),
         form: who.form_token(),
         is_required: who.is_half(),
         offers_passkey: who.is_half() && offers_passkeys(state),
@@ -180,7 +183,7 @@ async fn answer(
         &Letter::FactorsChanged,
     )
     .await?;
-    if let Who::Session(session) = &who {
+    if let Some(session) = who.session() {
         // Browsers in which a password alone was enough.
         let kept = session.hash();
         let tx = state.store().begin().await?;
@@ -212,10 +215,6 @@ async fn enrolled(
         return Ok((jar, see_other(&state.path(&next))).into_response());
     }
     let codes = recovery::renew(state, &account.id).await?;
-    let session = match &who {
-        Who::Session(session) => Some(&**session),
-        Who::Half(_) => None,
-    };
-    let response = codes_page(state, session, codes, &next);
+    let response = codes_page(state, who.session(), codes, &next);
     Ok((jar, response).into_response())
 }
