@@ -142,7 +142,9 @@ impl Hospital {
 
     /// `candor client describe`: what people are told of an app.
     pub async fn describe_app(&self, client_id: &str, told: &[&str]) {
-        let mut arguments = vec!["client", "describe", "--client-id", client_id];
+        // An id may begin with a hyphen.
+        let client_id = format!("--client-id={client_id}");
+        let mut arguments = vec!["client", "describe", &client_id];
         arguments.extend(told);
         self.run(&arguments, "").await;
     }

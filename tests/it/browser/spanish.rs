@@ -93,9 +93,10 @@ async fn words(chromium: &Chromium) -> Vec<String> {
 
 /// What is English among these words.
 fn left_over(words: &[String], english: &[String]) -> Vec<String> {
+    // A reference such as `07_oJ8OR-d` is one word.
     let is_small = |word: &str| ENGLISH.contains(&word.to_lowercase().as_str());
     let is_english = |text: &str| {
-        text.split(|letter: char| !letter.is_alphabetic())
+        text.split(|letter: char| !letter.is_alphanumeric() && !"-_".contains(letter))
             .any(is_small)
             || english.iter().any(|one| holds(text, one))
     };
