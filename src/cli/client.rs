@@ -50,7 +50,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Named {
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     client_id: String,
 }
 
@@ -73,7 +73,7 @@ struct Add {
     #[arg(long)]
     scope: String,
     /// Choose the client_id; otherwise it is random.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     client_id: Option<String>,
     /// What a backend is when it asks for itself: system, payer, researcher, other, staff, auditor
     /// or admin.

@@ -54,6 +54,10 @@ const JUDGED: &[(&str, &[&str])] = &[
         "/developers/apps/new",
         &["developers-new", "developers-registered"],
     ),
+    (
+        "/developers/apps/change",
+        &["developers-change", "developers-change-refused"],
+    ),
     ("/developers/scopes", &["scopes"]),
     ("/forgot", &["forgot-spanish", "forgot-asked-spanish"]),
     ("/idle", &["idle"]),

@@ -165,6 +165,16 @@ async fn developers_and_staff_have_pages_that_everybody_can_use() {
                 .contains("We check who made it by")
         );
         judge(chromium, &tools, "developers-apps").await;
+        chromium.click("a[href*='/developers/apps/change']").await;
+        chromium.wait_for("#sure").await;
+        judge(chromium, &tools, "developers-change").await;
+        // Wrong is said there, with what was typed.
+        chromium
+            .type_into("#redirect_uris", "\nhttp://app.example/")
+            .await;
+        chromium.press("button[value=describe]").await;
+        chromium.wait_for(".problem[role=alert]").await;
+        judge(chromium, &tools, "developers-change-refused").await;
     })
     .await;
     browse(&tools, Scripts::On, async |chromium| {
