@@ -47,6 +47,7 @@ impl MigratorTrait for Migrator {
             step!("0080_hold_patients"),
             step!("0081_clients"),
             step!("0082_approved_apps"),
+            step!("0083_signed_in"),
         ]
     }
 }

@@ -212,14 +212,17 @@ impl AuditLog {
     /// # Errors
     /// When the database fails.
     pub(super) async fn settle(&self, store: &Store) -> Result<bool, StoreError> {
-        if let Some(queue) = &self.queue {
-            queue.flush().await;
+        let until = Instant::now() + PATIENCE;
+        if let Some(queue) = &self.queue
+            && tokio::time::timeout(PATIENCE, queue.flush()).await.is_err()
+        {
+            return Ok(false);
         }
         if !store.has_journal().await? {
             return Ok(true);
         }
-        let until = Instant::now() + PATIENCE;
-        let Ok(_one_at_a_time) = tokio::time::timeout(PATIENCE, self.making.lock()).await else {
+        let left = until.saturating_duration_since(Instant::now());
+        let Ok(_one_at_a_time) = tokio::time::timeout(left, self.making.lock()).await else {
             return Ok(false);
         };
         while make::make(store).await? {

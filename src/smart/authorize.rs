@@ -20,6 +20,7 @@ use super::entities::{client, request};
 use super::pages::{Leave, PageError, leave, see_other};
 use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
+use super::users::Role;
 use super::{MINUTE, SECOND, SmartState, launch, login, secret, sessions};
 use crate::store::StoreError;
 
@@ -313,7 +314,10 @@ async fn authorize(
         fresh_after = now;
     }
     // Staff who open an approved app from their chart give nothing away that is theirs.
-    let is_approved = launch.is_some() && client.approved.is_some();
+    let is_staff = session.as_ref().is_some_and(|session| {
+        Role::from_name(&session.account.role).is_some_and(|role| !role.class().is_patient_side())
+    });
+    let is_approved = is_staff && launch.is_some() && client.approved.is_some();
     if scope.has("offline_access") && !is_approved {
         fresh_after = fresh_after.max(now - STEP_UP);
     }

@@ -142,6 +142,8 @@ pub mod session {
         pub seen: i64,
         pub agent: String,
         pub methods: String,
+        /// When they showed who they are; none: when it was created.
+        pub signed_in: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -65,6 +65,8 @@ pub(super) struct FirstStep<'a> {
     pub(super) account: &'a account::Model,
     /// The path of the page that the person was going to.
     pub(super) target: &'a str,
+    /// When it was taken, where that was not now: at a provider. Milliseconds; 0 where it does not say.
+    pub(super) signed_in: Option<Millis>,
     /// How it was taken: one of [`PASSWORD`], [`PROVIDER`], [`PASSKEY`] and what was added.
     pub(super) methods: &'a str,
     /// Of the request that it took the step with.
@@ -163,7 +165,15 @@ async fn signed_in(
     let caller = state.caller(first.parts);
     let (jar, is_new_place) = attempts::arrived(state, jar, caller, first.account).await?;
     let jar = half::end(state, jar).await?;
-    let jar = sessions::start(state, jar, account, first.methods, &first.parts.headers).await?;
+    let jar = sessions::start(
+        state,
+        jar,
+        account,
+        first.methods,
+        first.signed_in,
+        &first.parts.headers,
+    )
+    .await?;
     if is_new_place {
         contact::tell(state, account, &Letter::NewSignIn).await?;
     }

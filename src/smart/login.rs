@@ -214,6 +214,7 @@ async fn sign_in(
                     let first = FirstStep {
                         account: &account,
                         target: &target,
+                        signed_in: None,
                         methods: factors::PASSWORD,
                         parts,
                     };

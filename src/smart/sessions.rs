@@ -124,7 +124,7 @@ pub(super) async fn peek(
     let left = state.config().session_idle - (state.now() - row.seen);
     let session = Session {
         account,
-        signed_in: row.created,
+        signed_in: row.signed_in.unwrap_or(row.created),
         methods: row.methods,
         cookie: cookie.to_owned(),
     };
@@ -212,12 +212,13 @@ pub(super) async fn end_all(
     Ok(())
 }
 
-/// Signs a browser in, by these methods (RFC 8176). Whatever session it had ends, so that nobody plants one.
+/// Signs a browser in, by these methods (RFC 8176), which were shown at `signed_in`, else now. Whatever session it had ends, so that nobody plants one.
 pub async fn start(
     state: &SmartState,
     jar: CookieJar,
     account: &str,
     methods: &str,
+    signed_in: Option<Millis>,
     headers: &HeaderMap,
 ) -> Result<CookieJar, StoreError> {
     let plain = secret::random_token();
@@ -235,6 +236,7 @@ pub async fn start(
         seen: Set(now),
         agent: Set(agent::family(headers)),
         methods: Set(methods.to_owned()),
+        signed_in: Set(signed_in),
     })
     .exec_without_returning(tx.connection())
     .await?;

@@ -233,6 +233,11 @@ async fn arrive(
     let first = FirstStep {
         account: &account,
         target: &target,
+        // What was asked for and shown is new; else it is as old as the provider says.
+        signed_in: match &request {
+            Some(request) if request.fresh_after > 0 => None,
+            _ => Some(provider::auth_time(&claims).unwrap_or(0).min(state.now())),
+        },
         methods: factors::PROVIDER,
         parts,
     };

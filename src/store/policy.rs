@@ -18,6 +18,10 @@ use crate::release::{Audience, PackSwitch, PolicyContext, PolicyError, policy_su
 use crate::sql::Sql;
 use crate::visibility::Visibility;
 
+/// Raised when the engine decides otherwise than before under the same policy: then everything is decided
+/// again at the next start.
+const ENGINE: u32 = 2;
+
 /// `[release]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicySettings {
@@ -117,7 +121,7 @@ impl Store {
 
     fn fingerprint(&self, settings: &PolicySettings) -> Result<i64, PolicyError> {
         let summary = policy_summary(&settings.context(0)?);
-        Ok(self.keys().text(&summary.to_string()))
+        Ok(self.keys().text(&format!("{ENGINE} {summary}")))
     }
 
     async fn decide_everything(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<(), StoreError> {

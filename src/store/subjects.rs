@@ -8,13 +8,14 @@ use sea_orm::ConnectionTrait;
 use super::current::in_list;
 use super::{Store, StoreError};
 use crate::sql::Sql;
+use crate::visibility::audience;
 
 /// Whose record a resource is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// Id of the Patient.
     pub patient: String,
-    /// Whether something of the resource is or was held back from somebody.
+    /// Whether something of the resource is or will be held back from the patient or from who acts for them.
     pub is_held: bool,
 }
 
@@ -26,8 +27,21 @@ impl Store {
         }
         let mut sql = Sql::default();
         let list = in_list(&mut sql, self.backend(), keys);
+        let now = sql.bind(self.clock().now());
+        let record = sql.bind("%\"audience\":\"Record/%");
+        // Not what is over, nor what concerns others alone, nor that what is about several patients is
+        // shown to each in part.
+        let others = [
+            audience::CLINICIAN,
+            audience::PAYER,
+            audience::RESEARCHER,
+            audience::OTHER,
+        ]
+        .map(|one| one.to_string())
+        .join(", ");
         sql.text = format!(
-            "SELECT r.key, p.fhir_id, CASE WHEN EXISTS (SELECT 1 FROM hold h WHERE h.doc = r.id) \
+            "SELECT r.key, p.fhir_id, CASE WHEN EXISTS (SELECT 1 FROM hold h WHERE h.doc = r.id \
+             AND h.ends > {now} AND h.audience NOT IN ({others}) AND h.detail NOT LIKE {record}) \
              THEN 1 ELSE 0 END FROM resource r CROSS JOIN resource p \
              WHERE r.key {list} AND r.rendition = 0 AND p.key = r.patient AND p.rendition = 0"
         );

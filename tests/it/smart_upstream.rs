@@ -641,6 +641,51 @@ async fn a_new_sign_in_that_was_asked_for_is_shown_by_auth_time() {
     server.stop().await;
 }
 
+/// Whoever finds a browser in which somebody is signed in at the provider still has not signed in anew here.
+#[tokio::test]
+async fn a_silent_sign_in_is_as_old_as_the_provider_says() {
+    let fake = Fake::start().await;
+    let provider = fake.provider();
+    let server = Server::start_with(Database::Sqlite, |config| {
+        config.providers = vec![provider];
+    })
+    .await;
+    load_ann(&server).await;
+    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+    let scope = "launch/patient patient/*.rs offline_access";
+    let registered = server.add_client(ClientKind::Public, scope).await;
+    let app = App::new(&server, &registered);
+    let now = server.clock.now() / 1000;
+    for (auth_time, leads_to) in [
+        (Some(now - 1000), "/login"),
+        (None, "/login"),
+        (Some(now - 10), "/auth/consent"),
+    ] {
+        let browser = Browser::new(&server);
+        let sent = app.start(scope).url;
+        let login = browser.open(sent.as_str()).await.page();
+        let request = login.url.query_pairs().find(|(name, _)| name == "request");
+        let request = request.unwrap().1.into_owned();
+        // By the side of the request, or with it in the page that comes after.
+        for from in [
+            "/login/with/idme".to_owned(),
+            format!("/login/with/idme?next=/auth/record?request={request}"),
+        ] {
+            let page = fake.sign_in(&server, &browser, &from, |claims| {
+                ann(claims);
+                if let Some(then) = auth_time {
+                    claims["auth_time"] = then.into();
+                }
+            });
+            page.await.page();
+            let path = format!("/auth/record?request={request}");
+            let page = browser.open(&server.url(&path)).await.page();
+            assert_eq!(page.url.path(), leads_to, "{auth_time:?} {from}");
+        }
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn what_the_operator_asks_of_everybody_is_held_to_as_well() {
     let fake = Fake::start().await;

@@ -229,6 +229,7 @@ async fn create(
     let first = FirstStep {
         account: &account,
         target,
+        signed_in: None,
         methods: factors::PASSWORD,
         parts,
     };

@@ -25,6 +25,8 @@ pub(super) struct Half {
     /// The path of the page that they were going to.
     pub(super) target: String,
     methods: String,
+    /// [`FirstStep::signed_in`].
+    signed_in: Option<Millis>,
     cookie: String,
 }
 
@@ -34,6 +36,7 @@ impl Half {
         FirstStep {
             account: &self.account,
             target: &self.target,
+            signed_in: self.signed_in,
             methods,
             parts,
         }
@@ -79,9 +82,10 @@ pub(super) async fn begin(
         insert.bind(first.methods),
         insert.bind(state.now() + LIFE),
     );
+    let signed_in = insert.bind(first.signed_in);
     insert.push(&format!(
-        "INSERT INTO half_sign_in (hash, account, target, methods, expires) \
-         VALUES ({hash}, {account}, {target}, {methods}, {expires})"
+        "INSERT INTO half_sign_in (hash, account, target, methods, expires, signed_in) \
+         VALUES ({hash}, {account}, {target}, {methods}, {expires}, {signed_in})"
     ));
     let tx = state.store().begin().await?;
     execute(tx.connection(), insert).await?;
@@ -95,7 +99,8 @@ pub(super) async fn load(state: &SmartState, jar: &CookieJar) -> Result<Option<H
         return Ok(None);
     };
     let store = state.store();
-    let mut select = Sql::new("SELECT account, target, methods FROM half_sign_in WHERE hash = ");
+    let mut select =
+        Sql::new("SELECT account, target, methods, signed_in FROM half_sign_in WHERE hash = ");
     let hash = select.bind(secret::hash(cookie));
     let now = select.bind(state.now());
     select.push(&format!("{hash} AND expires > {now}"));
@@ -109,11 +114,13 @@ pub(super) async fn load(state: &SmartState, jar: &CookieJar) -> Result<Option<H
     let id: String = row.try_get_by_index(0)?;
     let target: String = row.try_get_by_index(1)?;
     let methods: String = row.try_get_by_index(2)?;
+    let signed_in: Option<Millis> = row.try_get_by_index(3)?;
     let account = users::find_enabled(store.reader(), &id).await?;
     Ok(account.map(|account| Half {
         account,
         target,
         methods,
+        signed_in,
         cookie: cookie.to_owned(),
     }))
 }

@@ -111,6 +111,7 @@ pub(in crate::smart) async fn sign_in_with_passkey(
         let first = FirstStep {
             account: &account,
             target: &target,
+            signed_in: None,
             methods: PASSKEY,
             parts: &parts,
         };

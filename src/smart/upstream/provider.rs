@@ -363,6 +363,12 @@ async fn call(http: reqwest::Client, request: HttpRequest) -> Result<HttpRespons
     Ok(answer)
 }
 
+/// When somebody signed in at the provider; none where it does not say. Milliseconds.
+pub(super) fn auth_time(claims: &Claims) -> Option<Millis> {
+    let then = claims.get("auth_time").and_then(Value::as_i64);
+    then.and_then(|seconds| seconds.checked_mul(SECOND))
+}
+
 /// That somebody signed in at the provider at `earliest` or later, where that was asked for (OpenID Connect
 /// Core 1.0 section 3.1.3.7, 13): a provider may have taken an old session all the same.
 pub(super) fn check_auth_time(
@@ -370,9 +376,8 @@ pub(super) fn check_auth_time(
     earliest: Millis,
     now: Millis,
 ) -> Result<(), UpstreamError> {
-    let then = claims.get("auth_time").and_then(Value::as_i64);
-    let then = then.and_then(|seconds| seconds.checked_mul(SECOND));
-    let is_fresh = then.is_some_and(|then| then >= earliest - SKEW && then <= now + SKEW);
+    let is_fresh =
+        auth_time(claims).is_some_and(|then| then >= earliest - SKEW && then <= now + SKEW);
     is_fresh.then_some(()).ok_or(UpstreamError::NotFresh)
 }
 
