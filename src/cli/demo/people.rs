@@ -210,7 +210,7 @@ impl People {
         }
         let _ = writeln!(
             text,
-            "  Passwords are enough here. `candor serve` asks clinicians, staff, auditors and administrators for a\n  second factor; set one up under {public}/security to see it."
+            "  Passwords are enough here. `candor serve` asks clinicians, staff, auditors, developers and administrators for a\n  second factor; set one up under {public}/security to see it."
         );
         let _ = writeln!(text, "\nApps (redirect URI {REDIRECT_URI})");
         let _ = writeln!(text, "  public        client_id {}", self.public.client_id);
@@ -310,6 +310,14 @@ async fn accounts(server: &Server) -> anyhow::Result<Vec<Account>> {
             Vec::new(),
             None,
             "auditor",
+        ),
+        (
+            "dev",
+            "Developer",
+            Role::Developer,
+            Vec::new(),
+            None,
+            "developer of apps, at /developers",
         ),
         (
             "admin",
