@@ -119,6 +119,9 @@ impl Row {
 
 /// The type of the log, where these are all the others.
 fn all_but_the_log(types: &[TypeId]) -> Option<TypeId> {
+    if types.len() < 2 {
+        return None;
+    }
     let log = definitions().type_id("AuditEvent")?;
     (types.len() == record_types().count() && !types.contains(&log)).then_some(log)
 }

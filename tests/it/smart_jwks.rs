@@ -28,10 +28,8 @@ async fn serve(router: Router) -> String {
     format!("http://{address}")
 }
 
-/// With the setting that opens loopback, so that the first address may be called; what the answer leads to is
-/// then called by nobody, though it may be.
-#[tokio::test]
-async fn a_key_set_s_redirect_is_not_followed() {
+/// A key set at `/jwks` of this address, and how often it was fetched.
+async fn counted_key_set() -> (String, Arc<AtomicUsize>) {
     let reached = Arc::new(AtomicUsize::new(0));
     let count = reached.clone();
     let set = key_set();
@@ -41,6 +39,14 @@ async fn a_key_set_s_redirect_is_not_followed() {
         async move { set }
     };
     let target = serve(Router::new().route("/jwks", get(inside))).await;
+    (target, reached)
+}
+
+/// With the setting that opens loopback, so that the first address may be called; what the answer leads to is
+/// then called by nobody, though it may be.
+#[tokio::test]
+async fn a_key_set_s_redirect_is_not_followed() {
+    let (target, reached) = counted_key_set().await;
     // The target is a good key set, and would be taken from where it is.
     let fetcher = KeyFetcher::new(true).unwrap();
     assert!(fetcher.get(&format!("{target}/jwks"), None).await.is_ok());
@@ -84,15 +90,7 @@ async fn a_key_set_s_redirect_is_not_followed() {
 /// A client's registered address, through the token endpoint's own fetcher: the setting is off.
 #[tokio::test]
 async fn a_strict_server_calls_nothing_on_this_machine() {
-    let reached = Arc::new(AtomicUsize::new(0));
-    let count = reached.clone();
-    let set = key_set();
-    let inside = move || {
-        count.fetch_add(1, Ordering::SeqCst);
-        let set = set.clone();
-        async move { set }
-    };
-    let target = serve(Router::new().route("/jwks", get(inside))).await;
+    let (target, reached) = counted_key_set().await;
     let strict = KeyFetcher::new(false).unwrap();
     let refused = strict.get(&format!("{target}/jwks"), Some("k1")).await;
     assert!(matches!(refused, Err(JwksError::Address)), "{refused:?}");

@@ -241,6 +241,19 @@ fn link(page: &crate::smart_support::Page) -> String {
     format!("/login/with/idme{}", link.split('"').next().unwrap())
 }
 
+/// A provider, and a hospital that knows whom it names.
+async fn with_ann() -> (Fake, Server) {
+    let fake = Fake::start().await;
+    let provider = fake.provider();
+    let server = Server::start_with(Database::Sqlite, |config| {
+        config.providers = vec![provider];
+    })
+    .await;
+    load_ann(&server).await;
+    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+    (fake, server)
+}
+
 async fn load_ann(server: &Server) {
     server
         .load(json!({
@@ -576,14 +589,7 @@ async fn two_subjects_of_one_patient_share_an_account() {
 
 #[tokio::test]
 async fn a_new_sign_in_that_was_asked_for_is_shown_by_auth_time() {
-    let fake = Fake::start().await;
-    let provider = fake.provider();
-    let server = Server::start_with(Database::Sqlite, |config| {
-        config.providers = vec![provider];
-    })
-    .await;
-    load_ann(&server).await;
-    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+    let (fake, server) = with_ann().await;
     let registered = server
         .add_client(
             ClientKind::Public,
@@ -644,14 +650,7 @@ async fn a_new_sign_in_that_was_asked_for_is_shown_by_auth_time() {
 /// Whoever finds a browser in which somebody is signed in at the provider still has not signed in anew here.
 #[tokio::test]
 async fn a_silent_sign_in_is_as_old_as_the_provider_says() {
-    let fake = Fake::start().await;
-    let provider = fake.provider();
-    let server = Server::start_with(Database::Sqlite, |config| {
-        config.providers = vec![provider];
-    })
-    .await;
-    load_ann(&server).await;
-    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+    let (fake, server) = with_ann().await;
     let scope = "launch/patient patient/*.rs offline_access";
     let registered = server.add_client(ClientKind::Public, scope).await;
     let app = App::new(&server, &registered);
@@ -711,14 +710,7 @@ async fn what_the_operator_asks_of_everybody_is_held_to_as_well() {
 
 #[tokio::test]
 async fn where_somebody_was_going_survives_the_way_to_a_provider() {
-    let fake = Fake::start().await;
-    let provider = fake.provider();
-    let server = Server::start_with(Database::Sqlite, |config| {
-        config.providers = vec![provider];
-    })
-    .await;
-    load_ann(&server).await;
-    *fake.said.userinfo.lock().unwrap() = json!({"sub": "ann", "phone_number": "8595550101"});
+    let (fake, server) = with_ann().await;
     let browser = Browser::new(&server);
     let login = browser.open(&server.url("/settings/sessions")).await.page();
     assert_eq!(login.url.path(), "/login");

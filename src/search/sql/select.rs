@@ -137,10 +137,9 @@ impl Lower<'_> {
     /// unary plus keeps SQLite from walking an index by type instead.
     fn resource_row(&self, plan: &Plan, row: &Row, by_key: bool) -> Vec<String> {
         let mut conditions = Vec::with_capacity(2);
-        // All types there are need no list; several types have theirs in the groups. One type has
-        // not: the narrowing of a scope need not name it (`_lastUpdated=…`, `category:not=…`).
+        // Several types have their list in the groups. One type has not: the narrowing of a scope need not name it (`_lastUpdated=…`, `category:not=…`).
         let is_one = matches!(plan.types, Types::One(_));
-        if is_one || (plan.groups.is_empty() && !is_every_type(&plan.types)) {
+        if is_one || (plan.groups.is_empty()) {
             let types = row.any_type(&row.alias);
             conditions.push(if by_key { format!("+{types}") } else { types });
         }
@@ -199,13 +198,6 @@ fn beside(plan: &Plan) -> (Vec<&[SpanTest]>, Option<Plan>) {
     let mut apart = plan.clone();
     apart.conditions.retain(|condition| !own(condition));
     (together, Some(apart))
-}
-
-pub(in crate::search) fn is_every_type(types: &Types) -> bool {
-    match types {
-        Types::One(_) => false,
-        Types::Many(many) => many.len() == crate::fhir::definitions::definitions().types().count(),
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use crate::search::plan::driver::SELECTIVE;
 use crate::search::query::{Condition, Query, SpanTest, Types};
 use crate::search::run::{columns, page_sql};
 use crate::search::sort::{self, Key, KeyKind};
-use crate::search::sql::select::is_every_type;
 use crate::search::sql::{Lower, Row};
 
 /// A part of the order.
@@ -232,7 +231,7 @@ impl Walk {
                 // Several types are walked together, in an index that does not begin with the type.
                 match &row.types {
                     Types::One(_) => all.push(row.any_type(t)),
-                    several if self.plan.groups.is_empty() && !is_every_type(several) => {
+                    Types::Many(_) if self.plan.groups.is_empty() => {
                         all.push(format!("+{}", row.any_type(t)));
                     }
                     Types::Many(_) => {}
