@@ -23,7 +23,7 @@ impl Default for Fhir {
         Self {
             conditional_delete: ConditionalDelete::default(),
             check_references: false,
-            provenance: false,
+            provenance: true,
             audit: true,
             // Six years (45 CFR 164.316(b)(2)(i)), two leap days with them.
             audit_days: 6 * 365 + 2,

@@ -24,6 +24,7 @@ fn environment_wins_over_file_and_file_over_defaults() {
             ),
             ("CANDOR_CONDITIONAL_DELETE", "multiple"),
             ("CANDOR_AUDIT", "false"),
+            ("CANDOR_PROVENANCE", "false"),
             ("CANDOR_BODY_MEGABYTES", "5"),
             ("CANDOR_TEST_POSTGRES", "x"),
             ("HOME", "/root"),

@@ -125,7 +125,7 @@ pub(super) async fn history(
             _ => "200 OK",
         };
         let url = match entry.method {
-            Method::Post => definitions().type_name(entry.type_id),
+            Method::Post | Method::Noted => definitions().type_name(entry.type_id),
             _ => &address,
         };
         let body = entry

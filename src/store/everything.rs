@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::current::in_list;
 use super::select::{Select as _, Selected};
-use super::{Narrow, Store, StoreError};
+use super::{Method, Narrow, Store, StoreError};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
@@ -43,6 +43,8 @@ pub struct EverythingQuery<'a> {
     pub of: EverythingOf<'a>,
     /// Types of the record to show, sorted; without the type of the resource it is about.
     pub types: &'a [TypeId],
+    /// Whether the Provenances that this server made of writes are part of it.
+    pub noted: bool,
     /// Types to bring along where the record refers to them.
     pub referenced: &'a [TypeId],
     /// Only what was written at or after this instant.
@@ -152,6 +154,9 @@ impl Store {
             return Ok(None);
         };
         all.push(ways);
+        if !query.noted {
+            all.push(format!("r.method <> {}", Method::Noted.number()));
+        }
         if let Some((type_id, doc)) = query.after {
             let (type_id, doc) = (sql.bind(type_id), sql.bind(doc));
             all.push(format!("(r.type, r.id) > ({type_id}, {doc})"));
@@ -341,6 +346,7 @@ mod tests {
                 let query = EverythingQuery {
                     of: EverythingOf::Patient("1"),
                     types: &types,
+                    noted: false,
                     referenced: &[],
                     since: None,
                     care: None,

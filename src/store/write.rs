@@ -18,6 +18,9 @@ pub enum Method {
     Put,
     Delete,
     Patch,
+    /// This server's own Provenance of a write: stored like a POST, no part of what
+    /// `$everything` tells unless Provenance is asked for.
+    Noted,
 }
 
 impl Method {
@@ -27,6 +30,7 @@ impl Method {
             Self::Put => 1,
             Self::Delete => 2,
             Self::Patch => 3,
+            Self::Noted => 4,
         }
     }
 
@@ -35,6 +39,7 @@ impl Method {
             0 => Self::Post,
             2 => Self::Delete,
             3 => Self::Patch,
+            4 => Self::Noted,
             _ => Self::Put,
         }
     }
@@ -43,7 +48,7 @@ impl Method {
     #[must_use]
     pub fn http(self) -> &'static str {
         match self {
-            Self::Post => "POST",
+            Self::Post | Self::Noted => "POST",
             Self::Put => "PUT",
             Self::Delete => "DELETE",
             Self::Patch => "PATCH",

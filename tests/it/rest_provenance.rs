@@ -94,7 +94,7 @@ each_api! {
         assert!(allowed.header("access-control-allow-headers").unwrap().contains("x-provenance"));
     }
 
-    async fn by_default_the_server_makes_none(api: &Api) {
+    async fn where_it_is_switched_off_the_server_makes_none(api: &Api) {
         api.put(SYSTEM, &a_patient("p")).await.is(201);
         let found = api.get(SYSTEM, "Provenance").await.is(200).json();
         assert_eq!(found["total"], 0);
@@ -136,6 +136,20 @@ async fn made(api: &Api) {
     assert_eq!(all["total"], 3);
     let made = &about(api, "Observation/o0").await[0];
     assert_eq!(made["target"].as_array().unwrap().len(), 5);
+    // The record is told without them, unless they are asked for; `_revinclude` finds them.
+    let types = async |path: &str| -> Vec<String> {
+        let found = api.get(&patient("p"), path).await.is(200).json();
+        let entries = found["entry"].as_array().cloned().unwrap_or_default();
+        let of = |entry: &Value| entry["resource"]["resourceType"].as_str().unwrap().to_owned();
+        entries.iter().map(of).collect()
+    };
+    let is_own = |one: &String| one == "Provenance";
+    let told = types("Patient/p/$everything").await;
+    assert!(told.len() == 6 && !told.iter().any(is_own), "{told:?}");
+    let told = types("Patient/p/$everything?_type=Provenance").await;
+    assert!(told.len() == 3 && told.iter().all(is_own), "{told:?}");
+    let told = types("Observation?_id=o1&_revinclude=Provenance:target").await;
+    assert_eq!(told, ["Observation", "Provenance"]);
     // Who is a person is named; what the same request tells of itself is not told again.
     let created = api
         .post(

@@ -85,6 +85,7 @@ pub(super) async fn page(
     let query = EverythingQuery {
         of,
         types: &types,
+        noted: asked.types.is_some(),
         referenced: &referenced,
         since: asked.since,
         care: asked.care,

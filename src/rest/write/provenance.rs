@@ -1,5 +1,5 @@
 //! Who changed what, said in the transaction of the change (R4 Provenance): the one that the client
-//! sent in `X-Provenance` (R4 3.1.0.1.12), or one of this server's making where it is configured.
+//! sent in `X-Provenance` (R4 3.1.0.1.12), or one of this server's making.
 //!
 //! One Provenance for each patient and kind of change of a request, with many targets: a bundle of
 //! a thousand results of one patient makes one more resource, not a thousand. Writes whose
@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use aws_lc_rs::digest;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::clock::instant;
+use crate::clock::{Millis, instant};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
 use crate::fhir::outcome::Issue;
@@ -90,6 +91,43 @@ pub(super) fn told<'o>(ops: impl Iterator<Item = &'o Op>) -> HashSet<String> {
         .collect()
 }
 
+/// What one Provenance is about.
+#[derive(Debug, Default)]
+struct Group<'o> {
+    targets: Vec<Value>,
+    /// What its id is made of: how well the type suits, and the version.
+    first: Option<(u8, &'o str, &'o Outcome)>,
+}
+
+impl<'o> Group<'o> {
+    fn add(&mut self, name: &'o str, outcome: &'o Outcome) {
+        self.targets
+            .push(json!({"reference": format!("{name}/{}", outcome.id)}));
+        let rank = match name {
+            "Patient" => 0,
+            "Encounter" => 1,
+            _ => 2,
+        };
+        if self.first.is_none_or(|(best, ..)| rank < best) {
+            self.first = Some((rank, name, outcome));
+        }
+    }
+
+    /// The id, made of what was written and when, for a random one would tell two records apart that
+    /// differ by nothing but what is withheld. Of several the one is taken that is least likely to be
+    /// withheld, now or later.
+    fn id(&self, now: Millis) -> Uuid {
+        let Some((_, name, outcome)) = self.first else {
+            return Uuid::new_v4();
+        };
+        let about = format!("{name}/{}/_history/{} {now}", outcome.id, outcome.version);
+        let hash = digest::digest(&digest::SHA256, about.as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.as_ref()[..16]);
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
+}
+
 /// Writes what is to be said of these writes. `wrote` goes with `outcomes`.
 pub(super) async fn write(
     session: &Session,
@@ -102,7 +140,8 @@ pub(super) async fn write(
         return Ok(());
     }
     let type_id = type_id()?;
-    let mut groups: BTreeMap<(i64, &str), Vec<Value>> = BTreeMap::new();
+    let now = session.store.clock().now();
+    let mut groups: BTreeMap<(i64, &str), Group> = BTreeMap::new();
     for (wrote, outcome) in wrote.iter().zip(outcomes) {
         let name = definitions().type_name(outcome.type_id);
         let is_about_writes = matches!(name, "Provenance" | "AuditEvent");
@@ -121,23 +160,23 @@ pub(super) async fn write(
         groups
             .entry((outcome.patient, activity))
             .or_default()
-            .push(json!({"reference": format!("{name}/{}", outcome.id)}));
+            .add(name, outcome);
     }
     if groups.is_empty() {
         return Ok(());
     }
     let ops = groups
         .into_iter()
-        .map(|((_, activity), targets)| {
-            let mut resource = match sent {
-                Some(sent) => sent.clone(),
-                None => own(session, activity),
+        .map(|((_, activity), group)| {
+            let (mut resource, id, method) = match sent {
+                Some(sent) => (sent.clone(), Uuid::new_v4(), Method::Post),
+                None => (own(session, activity), group.id(now), Method::Noted),
             };
-            resource["target"] = targets.into();
+            resource["target"] = group.targets.into();
             Op {
                 type_id,
-                id: Uuid::new_v4().to_string(),
-                method: Method::Post,
+                id: id.to_string(),
+                method,
                 resource: Some(resource),
                 if_match: None,
                 must_be_new: true,

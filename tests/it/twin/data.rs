@@ -1,5 +1,6 @@
 //! Two records of one patient: one with everything that the law keeps back, one without.
 
+use candor::rest::Limits;
 use candor::store::{Reindexer, Step};
 use serde_json::{Value, json};
 
@@ -20,8 +21,12 @@ pub struct Twins {
 
 impl Twins {
     pub async fn load(database: Database) -> Self {
-        let with = Api::start(database).await;
-        let without = Api::start(database).await;
+        let limits = || Limits {
+            provenance: true,
+            ..Limits::default()
+        };
+        let with = Api::with(database, limits()).await;
+        let without = Api::with(database, limits()).await;
         let record = record();
         for (withheld, resource) in &record {
             put(&with, resource).await;
