@@ -5,6 +5,7 @@
 //! as stored.
 
 mod compartment;
+pub(crate) mod contained;
 pub mod cursor;
 pub mod error;
 pub mod explain;
@@ -40,8 +41,8 @@ use crate::visibility::scope::Scopes;
 use crate::visibility::{Access, Viewer, ViewerClass, Visibility};
 use cursor::Cursor;
 use extract::custom::Custom;
-use query::{Condition, Query, Total, Types};
-use run::Context;
+use query::{Condition, Contained, Query, Total, Types};
+use run::{Context, Found};
 use sql::{Lower, Row};
 
 /// A search as the HTTP layer hands it over.
@@ -84,6 +85,22 @@ pub struct Entry {
     /// Compact JSON as stored.
     pub body: Bytes,
     pub mode: Mode,
+    /// Where the body is not the resource itself but what it contains: that one's id.
+    pub within: Option<(TypeId, Arc<str>)>,
+}
+
+impl From<Found> for Entry {
+    fn from(found: Found) -> Self {
+        Self {
+            type_id: found.type_id,
+            fhir_id: found.fhir_id,
+            version: found.version,
+            updated: found.updated,
+            body: found.body,
+            mode: found.mode,
+            within: None,
+        }
+    }
 }
 
 /// `Bundle.entry.search.mode`.
@@ -158,7 +175,8 @@ async fn search_prepared(
         None => None,
         Some(token) => {
             let cursor = Cursor::open(token, keys, &binding)?;
-            if !run::fits(&cursor, &query) {
+            let fits = run::fits(&cursor, &query) || contained::is_within(&query, &cursor);
+            if !fits {
                 return Err(SearchError::invalid(Issue::error(
                     "invalid",
                     "'_cursor' belongs to another order",
@@ -173,10 +191,21 @@ async fn search_prepared(
         keys,
         visibility: &visibility,
     };
+    let is_compartment = !compartment.is_empty();
     let mut conditions = compartment;
     conditions.append(&mut query.conditions);
     let reader = store.reader();
     terminology::resolve(&context, reader, &mut conditions).await?;
+    let within = match query.contained {
+        Contained::No => None,
+        Contained::Only | Contained::Both => Some(contained::Search {
+            context,
+            store,
+            type_id: contained::check(&types, &query, is_compartment, &conditions)?,
+            conditions: conditions.clone(),
+            shows_contained: query.shows_contained,
+        }),
+    };
     let plan = context.plan(&types, conditions)?;
     let mut result = SearchResult {
         entries: Vec::new(),
@@ -186,8 +215,39 @@ async fn search_prepared(
         self_query,
         view: query.view.clone(),
     };
+    let total = async || -> Result<i64, SearchError> {
+        let own = match query.contained {
+            Contained::Only => 0,
+            Contained::No | Contained::Both => context.count(reader, &plan).await?,
+        };
+        let within = match &within {
+            None => 0,
+            Some(within) => within.count().await?,
+        };
+        Ok(own + within)
+    };
     if query.view == View::Count {
-        result.total = Some(context.count(reader, &plan).await?);
+        result.total = Some(total().await?);
+        return Ok(result);
+    }
+    if let Some(within) = &within {
+        let page = within.page(&plan, &query, cursor.as_ref()).await?;
+        result.total = if cursor.is_none() && page.next.is_none() {
+            i64::try_from(page.entries.len()).ok()
+        } else if query.total == Total::None {
+            None
+        } else {
+            Some(total().await?)
+        };
+        result.entries = page.entries;
+        if let Some((id, values)) = page.next {
+            let next = Cursor {
+                instant: visibility.instant(),
+                id,
+                keys: values,
+            };
+            result.next = Some(next.seal(keys, &binding)?);
+        }
         return Ok(result);
     }
     let led = sound::sound(&context, reader, &plan, &query).await?;
@@ -198,7 +258,7 @@ async fn search_prepared(
     } else {
         result.total = match query.total {
             Total::None => None,
-            Total::Estimate | Total::Accurate => Some(context.count(reader, &plan).await?),
+            Total::Estimate | Total::Accurate => Some(total().await?),
         };
     }
     if let Some((id, values)) = page.next {
@@ -226,14 +286,7 @@ async fn search_prepared(
         .matches
         .into_iter()
         .chain(included)
-        .map(|found| Entry {
-            type_id: found.type_id,
-            fhir_id: found.fhir_id,
-            version: found.version,
-            updated: found.updated,
-            body: found.body,
-            mode: found.mode,
-        })
+        .map(Entry::from)
         .collect();
     Ok(result)
 }
@@ -287,6 +340,7 @@ pub async fn find_ids<C: Select>(
     // The write that this is part of began with the parameters that stand.
     let custom = store.custom();
     let (types, mut query) = parse::parse(Some(type_id), pairs, true, store.base(), &custom)?;
+    own_resources(pairs)?;
     if query.conditions.is_empty() {
         return Err(SearchError::invalid(Issue::error(
             "invalid",
@@ -349,6 +403,19 @@ pub fn narrow(
         .collect();
     std::mem::swap(&mut lower.sql, sql);
     Ok(tests.map_or_else(|_| "1 = 0".to_owned(), |tests| tests.join(" AND ")))
+}
+
+/// Refuses `_contained`, where what is found must be resources of their own.
+///
+/// # Errors
+/// [`SearchError::Invalid`].
+pub fn own_resources(pairs: &[(String, String)]) -> Result<(), SearchError> {
+    let looks_within = |(name, value): &(String, String)| name == "_contained" && value != "false";
+    if !pairs.iter().any(looks_within) {
+        return Ok(());
+    }
+    let words = "'_contained' is for searches alone: a condition finds resources of their own";
+    Err(SearchError::invalid(Issue::error("not-supported", words)))
 }
 
 struct Prepared {

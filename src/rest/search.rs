@@ -139,9 +139,15 @@ pub(super) async fn search_with(
     let view = View::of_search(&result.view);
     for entry in result.entries {
         let type_name = definitions().type_name(entry.type_id);
-        let body = view.apply(entry.type_id, entry.body)?;
+        let mut address = format!("{base}/{type_name}/{}", entry.fhir_id);
+        let mut shown = entry.type_id;
+        if let Some((type_id, id)) = entry.within {
+            address.push_str(&format!("#{id}"));
+            shown = type_id;
+        }
+        let body = view.apply(shown, entry.body)?;
         bundle.entry(|out| {
-            out.text("fullUrl", &format!("{base}/{type_name}/{}", entry.fhir_id));
+            out.text("fullUrl", &address);
             out.raw("resource", &body);
             out.object("search", |out| out.text("mode", entry.mode.code()));
         });
@@ -234,6 +240,7 @@ pub(super) async fn all_ids(
     pairs: &Pairs,
     most: usize,
 ) -> Result<Option<Vec<String>>, RestError> {
+    search::own_resources(pairs)?;
     let mut ids = Vec::new();
     let mut next: Option<String> = None;
     loop {

@@ -35,6 +35,9 @@ pub struct Query {
     pub count: Option<u32>,
     pub total: Total,
     pub view: View,
+    pub contained: Contained,
+    /// `_containedType=contained`: what is contained is shown, not what it is in.
+    pub shows_contained: bool,
     pub cursor: Option<String>,
     /// Parameters left out and other warnings.
     pub issues: Vec<Issue>,
@@ -347,6 +350,18 @@ pub enum SortBy {
     Id,
     LastUpdated,
     Param(Param),
+}
+
+/// `_contained` (R4 search, 3.1.1.5.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Contained {
+    /// `false`: resources of their own.
+    #[default]
+    No,
+    /// `true`: only what is contained in others.
+    Only,
+    /// `both`
+    Both,
 }
 
 /// `_total`.

@@ -14,6 +14,7 @@ use crate::fhir::definitions::{ParamId, TypeId, definitions};
 use crate::fhir::json;
 use crate::keys::Keys;
 use crate::release;
+use crate::search::contained;
 use crate::search::extract::custom::Custom;
 use crate::search::extract::{self, IndexRows, ReferenceRow};
 
@@ -114,7 +115,7 @@ impl Indexer {
     }
 
     /// All index rows of a resource as stored.
-    pub(super) fn rows(&self, type_id: TypeId, resource: &Value) -> IndexRows {
+    pub(crate) fn rows(&self, type_id: TypeId, resource: &Value) -> IndexRows {
         let mut rows = index_rows(type_id, resource, &self.keys, &self.base);
         if let Some(own) = self.own_rows(type_id, resource) {
             rows.append(own);
@@ -150,6 +151,7 @@ fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &str) -> Ind
             });
         }
     }
+    contained::mark(resource, keys, &mut rows);
     // Elements without a search parameter refer too: `MedicationRequest.reasonReference`, a Binary's
     // `securityContext`, extensions.
     let found: HashSet<i64> = rows.references.iter().map(|row| row.target).collect();

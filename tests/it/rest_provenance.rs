@@ -140,7 +140,12 @@ async fn made(api: &Api) {
     let types = async |path: &str| -> Vec<String> {
         let found = api.get(&patient("p"), path).await.is(200).json();
         let entries = found["entry"].as_array().cloned().unwrap_or_default();
-        let of = |entry: &Value| entry["resource"]["resourceType"].as_str().unwrap().to_owned();
+        let of = |entry: &Value| {
+            entry["resource"]["resourceType"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
         entries.iter().map(of).collect()
     };
     let is_own = |one: &String| one == "Provenance";

@@ -57,6 +57,63 @@ fn set(id: &str, compose: Value) -> Value {
 }
 
 each_api! {
+    async fn what_resources_contain_is_searched_when_asked_for(api: &Api) {
+        let medicine = |id: &str, code: &str| json!({"resourceType": "Medication", "id": id,
+            "code": {"coding": [{"system": "urn:m", "code": code}], "text": format!("Pill {code}")}});
+        let order = |id: &str, whose: &str, inside: &[Value]| json!({"resourceType": "MedicationRequest",
+            "id": id, "status": "active", "intent": "order", "contained": inside,
+            "subject": {"reference": format!("Patient/{whose}")}, "medicationReference": {"reference": "#m"}});
+        put_all(api, &[
+            a_patient("p"), a_patient("q"),
+            medicine("alone", "A"),
+            order("r1", "p", &[medicine("m", "A"), medicine("n", "B")]),
+            order("r2", "q", &[medicine("m", "A")]),
+            order("r3", "p", &[medicine("m", "C")]),
+        ]).await;
+        expect(api, &[
+            ("Medication?code=A", "alone"),
+            ("Medication?code=A&_contained=false", "alone"),
+            ("Medication?code=A&_contained=true", "r1 r2"),
+            ("Medication?code=urn:m|A&_contained=both", "alone r1 r2"),
+            ("Medication?code=A&_contained=true&_containedType=contained", "m m"),
+            ("Medication?code:text=pill&_contained=true", "r1 r2 r3"),
+            ("Medication?_contained=true&_id=n&_containedType=contained", "n"),
+            // Of one contained resource everything that is asked has to be true.
+            ("Medication?_contained=true&code=A&_id=n", ""),
+            ("Medication?_contained=true&code:not=A", "r1 r3"),
+        ]).await;
+        let page = api.get(SYSTEM, "Medication?code=B&_contained=true&_containedType=contained").await.is(200).json();
+        let entry = &page["entry"][0];
+        assert!(entry["fullUrl"].as_str().unwrap().ends_with("/MedicationRequest/r1#n"), "{entry}");
+        assert_eq!((&entry["resource"]["resourceType"], &entry["search"]["mode"]), (&json!("Medication"), &json!("match")));
+        // Pages follow each other; what counts is what matches.
+        let mut path = "Medication?_contained=both&_count=1&_total=accurate".to_owned();
+        let mut pages = Vec::new();
+        loop {
+            let page = api.get(SYSTEM, &path).await.is(200).json();
+            assert_eq!(page["total"], 4, "{page}");
+            pages.extend(page["entry"].as_array().unwrap().iter().map(|entry| entry["resource"]["id"].clone()));
+            let links = page["link"].as_array().unwrap();
+            let Some(next) = links.iter().find(|link| link["relation"] == "next") else { break };
+            path = next["url"].as_str().unwrap().split("/r4/").nth(1).unwrap().to_owned();
+        }
+        assert_eq!(pages, ["alone", "r1", "r2", "r3"]);
+        let count = api.get(SYSTEM, "Medication?code=A&_contained=true&_summary=count").await.is(200).json();
+        assert_eq!(count["total"], 2);
+        // Everybody finds what is in the resources that they see.
+        assert_eq!(found(api, &patient("p"), "Medication?code=A&_contained=true").await, "r1");
+        let narrow = "patient;p;patient/Medication.rs";
+        assert_eq!(found(api, narrow, "Medication?code=A&_contained=true").await, "");
+        for refused in ["Medication?_contained=true&_sort=code", "?_contained=true&_id=m",
+            "Medication?_contained=true&_text=pill", "Medication?_contained=true&_include=Medication:ingredient",
+            "Coverage?_contained=true&beneficiary.name=x", "Patient/p/MedicationRequest?_contained=true"] {
+            api.get(SYSTEM, refused).await.issue(400);
+        }
+        // No condition is satisfied by what is within another resource.
+        api.call(SYSTEM, "DELETE", "Medication?code=A&_contained=true").send().await.issue(400);
+        api.get(SYSTEM, "MedicationRequest/r1").await.is(200);
+    }
+
     async fn value_sets_choose_codes(api: &Api) {
         let pets = set("pets", json!({"include": [
             {"system": "urn:animals", "concept": [{"code": "cat"}, {"code": "dog"}]},

@@ -183,6 +183,30 @@ async fn ask(api: &Api, query: &str, count: usize) -> Vec<String> {
     }
 }
 
+/// Stores each resource once more, within another; the addresses of those that can be.
+async fn wrap(api: &Api, world: &World) -> BTreeSet<String> {
+    let mut entries = Vec::new();
+    let mut wrapped = BTreeSet::new();
+    for one in &world.all {
+        let name = text(one, "resourceType");
+        let has_parts = one.to_string().contains("\"#") || one.get("contained").is_some();
+        if has_parts || ["Binary", "Bundle", "Parameters"].contains(&name) {
+            continue;
+        }
+        let mut inner = one.clone();
+        inner.as_object_mut().unwrap().remove("meta");
+        entries.push(
+            json!({"request": {"method": "POST", "url": "Basic"}, "resource": {
+            "resourceType": "Basic", "code": {"text": "wrapped"}, "contained": [inner],
+            "subject": {"reference": format!("#{}", text(one, "id"))}}}),
+        );
+        wrapped.insert(address(one));
+    }
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": entries});
+    api.post(SYSTEM, "", &bundle).await.is(200);
+    wrapped
+}
+
 /// The first pair that stands in the wrong order.
 fn out_of_order(world: &World, query: &Query, order: &Order, found: &[String]) -> Option<String> {
     let keys: Vec<Option<Key>> = found
@@ -251,5 +275,45 @@ each_api! {
         let matched: usize = tally.values().map(|(_, matched)| matched).sum();
         assert!(queries.len() >= 300, "{} queries", queries.len());
         assert!(matched >= 200, "{matched} queries matched something: {tally:?}");
+    }
+
+    async fn what_is_contained_is_found_as_what_stands_alone(api: &Api) {
+        let Some(world) = load(api).await else { return };
+        let wrapped = wrap(api, &world).await;
+        let mut wrong = Vec::new();
+        let (mut asked, mut matched) = (0, 0);
+        for query in queries::all(&world) {
+            // What leads out of the resource, and what is said of a resource by the server.
+            let beyond = ["_text", "_content", "_lastUpdated", "_has:", "_list", "_tag", "_profile", "_security"];
+            let name = query.path.split(['?', '=']).nth(1).unwrap_or_default();
+            let is_beyond = name.contains('.') || beyond.iter().any(|one| query.path.contains(one));
+            if query.order.is_some() || is_beyond {
+                continue;
+            }
+            let expected: BTreeSet<String> = world
+                .of(query.type_name)
+                .filter(|resource| (query.matches)(&world, resource))
+                .map(address)
+                .filter(|one| wrapped.contains(one))
+                .collect();
+            let path = format!("{}&_contained=true&_containedType=contained", query.path);
+            let first = api.get(SYSTEM, &path).await;
+            if first.status == 400 && first.text().contains("'_contained' goes without") {
+                continue;
+            }
+            // Some examples contain something of their own.
+            let mut found = ask(api, &path, if expected.len() > 60 { 500 } else { 7 }).await;
+            found.retain(|one| wrapped.contains(one));
+            let set: BTreeSet<String> = found.iter().cloned().collect();
+            assert_eq!(set.len(), found.len(), "{path}: one match twice");
+            if set != expected {
+                let differing = set.symmetric_difference(&expected).next().unwrap();
+                wrong.push(format!("{path}: {differing}\n{}", world.get(differing).unwrap_or(&Value::Null)));
+            }
+            asked += 1;
+            matched += usize::from(!expected.is_empty());
+        }
+        assert!(wrong.is_empty(), "{} of {asked}:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(asked >= 250 && matched >= 150, "{asked} asked, {matched} matched");
     }
 }

@@ -96,7 +96,7 @@ const SEARCHES: &str = r#"
     _has:Provenance:target:agent=Practitioner/x _include=Observation:subject _include=*
     _revinclude=Observation:patient _revinclude=Provenance:target
     _include:iterate=Encounter:participant _sort=-date _sort=code,-_lastUpdated _sort=name
-    _count=3 _count=0 _total=accurate _total=none _summary=count _summary=true _elements=id,status
+    _count=3 _count=0 _contained=true _contained=both&_containedType=contained _total=accurate _total=none _summary=count _summary=true _elements=id,status
     _content=note _text=see _filter=code%20eq%20718-7%20or%20status%20eq%20final code:missing=true
     value-quantity:missing=false _type=Observation,Condition _list=x _format=json _format=xml
     _pretty=true onset-date=ge2000 clinical-status=active code-value-quantity=718-7$gt5

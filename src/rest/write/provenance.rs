@@ -141,7 +141,7 @@ pub(super) async fn write(
     }
     let type_id = type_id()?;
     let now = session.store.clock().now();
-    let mut groups: BTreeMap<(i64, &str), Group> = BTreeMap::new();
+    let mut groups: BTreeMap<(i64, &str), Group<'_>> = BTreeMap::new();
     for (wrote, outcome) in wrote.iter().zip(outcomes) {
         let name = definitions().type_name(outcome.type_id);
         let is_about_writes = matches!(name, "Provenance" | "AuditEvent");

@@ -3,7 +3,7 @@
 
 use super::{Problem, Reader, include, limit};
 use crate::fhir::definitions::{ParamKind, definitions};
-use crate::search::query::{Param, Query, Sort, SortBy, Summary, Total, Types, View};
+use crate::search::query::{Contained, Param, Query, Sort, SortBy, Summary, Total, Types, View};
 use crate::visibility::record_types;
 
 /// Takes `name=value` if it is one of these; None when it is not.
@@ -20,10 +20,14 @@ pub fn read(
         "_total" => total(query, value),
         "_summary" => summary(query, value),
         "_elements" => elements(query, types, value),
-        "_contained" if value == "false" => Ok(()),
-        "_contained" | "_containedType" => Err(Problem::unsupported(
-            "contained resources cannot be searched: only '_contained=false' is supported",
-        )),
+        "_contained" => contained(query, value),
+        "_containedType" => match value {
+            "container" | "contained" => {
+                query.shows_contained = value == "contained";
+                Ok(())
+            }
+            _ => Err(Problem::value(name, value, "container or contained")),
+        },
         // Already taken by `types`; a type in the path leaves it no meaning.
         "_type" if matches!(types, Types::Many(_)) => Ok(()),
         "_cursor" => {
@@ -202,6 +206,16 @@ fn elements(query: &mut Query, types: &Types, value: &str) -> Result<(), Problem
         return Ok(());
     }
     set_view(query, View::Elements(names))
+}
+
+fn contained(query: &mut Query, value: &str) -> Result<(), Problem> {
+    query.contained = match value {
+        "false" => Contained::No,
+        "true" => Contained::Only,
+        "both" => Contained::Both,
+        _ => return Err(Problem::value("_contained", value, "true, false or both")),
+    };
+    Ok(())
 }
 
 fn set_view(query: &mut Query, view: View) -> Result<(), Problem> {

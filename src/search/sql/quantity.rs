@@ -78,7 +78,7 @@ impl Lower<'_> {
 }
 
 /// The canonical unit of a test in UCUM.
-fn unit_of(value: &QuantityTest) -> Option<Canonical> {
+pub(in crate::search) fn unit_of(value: &QuantityTest) -> Option<Canonical> {
     let (SystemTest::Is(system), Some(unit)) = (&value.system, &value.unit) else {
         return None;
     };

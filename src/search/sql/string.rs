@@ -94,7 +94,7 @@ impl Lower<'_> {
                     StringMode::Words => {
                         let sought = like_escape(&(norm + &more));
                         let mut any = vec![self.like(t, &format!("{sought}%"))];
-                        for before in [" ", "(", "[", "/", "-", "\""] {
+                        for before in WORD_STARTS {
                             any.push(self.like(t, &format!("%{before}{sought}%")));
                         }
                         either(&any)
@@ -122,6 +122,9 @@ impl Lower<'_> {
         format!("({column} >= {low} AND {column} < {high})")
     }
 }
+
+/// What a word may come after, beside the start of the text.
+pub(in crate::search) const WORD_STARTS: [&str; 6] = [" ", "(", "[", "/", "-", "\""];
 
 /// A text that LIKE takes literally, with `ESCAPE '!'`.
 pub(super) fn like_escape(text: &str) -> String {

@@ -2,8 +2,9 @@
 
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
+use crate::keys::Keys;
 use crate::search::extract::{fold, is_folded, lacking, of_type_key, of_type_system};
-use crate::search::query::{CodeTest, SystemTest, TokenTest};
+use crate::search::query::{CodeTest, SystemTest, TokenTest, Types};
 
 impl Lower<'_> {
     pub(super) fn token_probe(
@@ -73,11 +74,11 @@ impl Lower<'_> {
         values: &[TokenTest],
         row: &Row,
     ) -> Source {
-        let spelling = Spelling::of(param, row);
+        let spelling = Spelling::of(param, &row.types);
         let mut keys: Vec<i64> = values
             .iter()
             .filter_map(|value| value.code.as_ref())
-            .flat_map(|code| self.code_keys(code, spelling))
+            .flat_map(|code| code_keys(self.keys, code, spelling))
             .collect();
         keys.sort_unstable();
         keys.dedup();
@@ -121,7 +122,7 @@ impl Lower<'_> {
         values: &[TokenTest],
         row: &Row,
     ) -> String {
-        let spelling = Spelling::of(param, row);
+        let spelling = Spelling::of(param, &row.types);
         if let [one] = values {
             return self.token_test(t, one, spelling);
         }
@@ -136,7 +137,7 @@ impl Lower<'_> {
             values
                 .iter()
                 .filter_map(|value| value.code.as_ref())
-                .flat_map(|code| lower.code_keys(code, spelling))
+                .flat_map(|code| code_keys(lower.keys, code, spelling))
                 .collect()
         };
         // The list of codes is what the index is asked; systems are looked at on the way.
@@ -144,7 +145,7 @@ impl Lower<'_> {
         let list = self.equals(codes(self, &all));
         let mut systems: Vec<(Option<i32>, Vec<&TokenTest>)> = Vec::new();
         for value in values {
-            let system = self.system_key(value);
+            let system = system_key(self.keys, value);
             match systems.iter_mut().find(|(own, _)| *own == system) {
                 Some((_, same)) => same.push(value),
                 None => systems.push((system, vec![value])),
@@ -177,10 +178,10 @@ impl Lower<'_> {
 
     fn token_test(&mut self, t: &str, value: &TokenTest, spelling: Spelling) -> String {
         let code = value.code.as_ref().map(|code| {
-            let keys = self.code_keys(code, spelling);
+            let keys = code_keys(self.keys, code, spelling);
             format!("{t}.code {}", self.equals(keys))
         });
-        let system = self.system_key(value).map(|system| {
+        let system = system_key(self.keys, value).map(|system| {
             if system == 0 {
                 format!("{t}.system = 0")
             } else {
@@ -191,39 +192,6 @@ impl Lower<'_> {
             (Some(code), Some(system)) => format!("({code} AND {system})"),
             (Some(one), None) | (None, Some(one)) => one,
             (None, None) => super::NEVER.to_owned(),
-        }
-    }
-
-    /// What `idx_token.code` holds for a code: more than one key where types differ in whether
-    /// they fold it.
-    fn code_keys(&self, code: &CodeTest, spelling: Spelling) -> Vec<i64> {
-        match code {
-            CodeTest::Is(code) => {
-                let mut keys = Vec::with_capacity(1);
-                if spelling != Spelling::Folded {
-                    keys.push(self.keys.code(code));
-                }
-                if spelling != Spelling::Exact {
-                    keys.push(self.keys.code(&fold(code)));
-                }
-                keys.dedup();
-                keys
-            }
-            CodeTest::OfType { type_code, value } => {
-                vec![of_type_key(self.keys, type_code, value)]
-            }
-        }
-    }
-
-    /// What `idx_token.system` must be; None: anything.
-    fn system_key(&self, value: &TokenTest) -> Option<i32> {
-        match (&value.system, &value.code) {
-            (SystemTest::Any, _) => None,
-            (SystemTest::None, _) => Some(0),
-            (SystemTest::Is(uri), Some(CodeTest::OfType { .. })) => {
-                Some(of_type_system(self.keys, uri))
-            }
-            (SystemTest::Is(uri), _) => Some(self.keys.system(uri)),
         }
     }
 
@@ -240,21 +208,46 @@ impl Lower<'_> {
     }
 }
 
+/// What `idx_token.code` holds for a code: more than one key where types differ in whether
+/// they fold it.
+pub(in crate::search) fn code_keys(keys: &Keys, code: &CodeTest, spelling: Spelling) -> Vec<i64> {
+    match code {
+        CodeTest::Is(code) => {
+            let mut found = Vec::with_capacity(1);
+            if spelling != Spelling::Folded {
+                found.push(keys.code(code));
+            }
+            if spelling != Spelling::Exact {
+                found.push(keys.code(&fold(code)));
+            }
+            found.dedup();
+            found
+        }
+        CodeTest::OfType { type_code, value } => vec![of_type_key(keys, type_code, value)],
+    }
+}
+
+/// What `idx_token.system` must be; None: anything.
+pub(in crate::search) fn system_key(keys: &Keys, value: &TokenTest) -> Option<i32> {
+    match (&value.system, &value.code) {
+        (SystemTest::Any, _) => None,
+        (SystemTest::None, _) => Some(0),
+        (SystemTest::Is(uri), Some(CodeTest::OfType { .. })) => Some(of_type_system(keys, uri)),
+        (SystemTest::Is(uri), _) => Some(keys.system(uri)),
+    }
+}
+
 /// How the codes of a parameter stand in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spelling {
+pub(in crate::search) enum Spelling {
     Exact,
     Folded,
     Both,
 }
 
 impl Spelling {
-    fn of(param: &SearchParam, row: &Row) -> Self {
-        let mut types = row
-            .types
-            .as_slice()
-            .iter()
-            .map(|own| is_folded(*own, param));
+    pub(in crate::search) fn of(param: &SearchParam, types: &Types) -> Self {
+        let mut types = types.as_slice().iter().map(|own| is_folded(*own, param));
         let first = types.next().unwrap_or(false);
         match (first, types.all(|own| own == first)) {
             (_, false) => Self::Both,

@@ -78,7 +78,7 @@ impl Lower<'_> {
 }
 
 /// The URI itself and every shorter one at a path boundary, with and without the final slash.
-fn ancestors(uri: &str) -> Vec<String> {
+pub(in crate::search) fn ancestors(uri: &str) -> Vec<String> {
     let mut all = vec![uri.to_owned()];
     let authority = uri.find("://").map_or(0, |at| at + 3);
     for (at, _) in uri.match_indices('/').filter(|(at, _)| *at >= authority) {
@@ -93,7 +93,7 @@ fn ancestors(uri: &str) -> Vec<String> {
 }
 
 /// A canonical with its version and with every shorter one.
-fn versions(canonical: &str) -> Vec<String> {
+pub(in crate::search) fn versions(canonical: &str) -> Vec<String> {
     let start = canonical.find('|').unwrap_or(canonical.len());
     let mut all = vec![canonical.to_owned()];
     for (at, _) in canonical.match_indices('.').filter(|(at, _)| *at > start) {

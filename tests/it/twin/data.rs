@@ -206,14 +206,19 @@ fn record() -> Vec<(bool, Value)> {
             input("reassess-at", "valueDateTime", json!("2026-11-25T15:00:00Z")),
         ],
     });
+    let inside = |value: f64| {
+        let mut one = observation("in", "718-7", value, 6);
+        one.as_object_mut().unwrap().remove("issued");
+        json!([one])
+    };
     let biopsy = json!({
-        "resourceType": "DiagnosticReport", "id": "k-biopsy", "status": "final",
+        "resourceType": "DiagnosticReport", "id": "k-biopsy", "status": "final", "contained": inside(9.1),
         "category": [{"coding": [{"system": "http://loinc.org", "code": "LP7839-6"}]}],
         "code": {"coding": [{"system": "http://loinc.org", "code": "11526-1"}]}, "subject": subject(),
         "effectiveDateTime": "2026-11-07T12:00:00Z", "issued": "2026-11-07T15:00:00Z",
     });
     let panel = json!({
-        "resourceType": "DiagnosticReport", "id": "panel", "status": "final",
+        "resourceType": "DiagnosticReport", "id": "panel", "status": "final", "contained": inside(13.1),
         "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "LAB"}]}],
         "code": {"coding": [{"system": "http://loinc.org", "code": "58410-2"}]}, "subject": subject(),
         "encounter": {"reference": "Encounter/e"},

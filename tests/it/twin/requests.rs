@@ -325,6 +325,12 @@ impl Generator {
         for _ in 0..self.below(3) {
             parts.extend(self.criterion(type_name));
         }
+        if self.chance(6) {
+            let ways = ["true", "both", "true&_containedType=contained"];
+            let at = self.below(ways.len());
+            parts.push(format!("_contained={}", ways[at]));
+            return parts.join("&");
+        }
         if self.chance(30) {
             let sort = self.sort(type_name);
             parts.push(format!("_sort={sort}"));

@@ -103,6 +103,7 @@ impl<'q> Run<'q> {
 
     async fn find(&mut self, type_id: TypeId, pairs: &Pairs) -> Result<SearchResult, RestError> {
         self.look_up()?;
+        search::own_resources(pairs)?;
         let request = SearchRequest {
             type_id: Some(type_id),
             pairs,
