@@ -13,6 +13,7 @@ use std::sync::Arc;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use serde_json::{Value, json};
 
+use super::between::Locked;
 use super::current::{self, Current, in_list};
 use super::gather::{Gathered, StoredInput};
 use super::holds::{self, HoldRow};
@@ -57,6 +58,7 @@ pub(super) struct Decider<'t> {
     origin: Origin,
     pub(super) now: Millis,
     pub(super) gathered: Gathered,
+    pub(super) locked: Locked,
     work: VecDeque<i64>,
     visits: HashMap<i64, u8>,
     released: Vec<String>,
@@ -76,11 +78,18 @@ impl<'t> Decider<'t> {
             origin,
             now,
             gathered: Gathered::default(),
+            locked: Locked::default(),
             work: VecDeque::new(),
             visits: HashMap::new(),
             released: Vec::new(),
             entries: Vec::new(),
         }
+    }
+
+    /// Patients whose records this transaction has locked.
+    pub(super) fn with_locks(mut self, patients: &[i64]) -> Self {
+        self.locked.add_patients(patients.iter().copied());
+        self
     }
 
     /// Writes the holds that follow from `changed`; returns what the ledger must say.
@@ -92,6 +101,7 @@ impl<'t> Decider<'t> {
         for one in &changed {
             patients.extend(one.patients.iter().copied());
         }
+        self.locked.add_patients(patients.iter().copied());
         self.steer(&changed).await?;
         self.depends(&changed).await?;
         let docs: Vec<i64> = changed
@@ -547,6 +557,7 @@ impl<'t> Decider<'t> {
             });
         }
         if !same {
+            self.locked.take(self.on, current.key).await?;
             self.referring(current.key).await?;
         }
         self.pass_on(decision).await

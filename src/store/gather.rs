@@ -254,6 +254,7 @@ impl Decider<'_> {
 
     async fn load_holds_of(&mut self, mut keys: Vec<i64>) -> Result<(), StoreError> {
         keys.retain(|key| self.gathered.asked.insert(*key));
+        self.locked.share(self.on, &keys).await?;
         for row in holds::load(self.on, &[], &[], &keys).await? {
             let rows = self.gathered.holds.entry(row.key).or_default();
             if !rows.contains(&row) {

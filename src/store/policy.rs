@@ -149,9 +149,10 @@ impl Store {
             };
             after = *last;
             done += docs.len() as u64;
-            apply::lock_all(on, patients).await?;
+            apply::lock_all(on, patients.clone()).await?;
             let now = self.clock().now();
             let entries = Decider::new(self, on, Origin::Feed, now)
+                .with_locks(&patients)
                 .again(docs)
                 .await?;
             ledger::append(on, now, entries).await?;

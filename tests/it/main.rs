@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod between_records;
 mod browser;
 mod commands;
 mod cross_patient;
