@@ -84,10 +84,19 @@ impl Store {
             return Ok(false);
         };
         let backend = self.backend();
+        // By when the access was, which may be long before the event was made.
+        let Some(recorded) = definitions().search_param(type_id, "date") else {
+            return Ok(false);
+        };
+        let of_before = format!(
+            "FROM idx_date d JOIN resource r ON r.id = d.id AND r.rendition = 0 \
+             WHERE d.type = {type_id} AND d.param = {}",
+            recorded.id
+        );
         let mut sql = Sql::default();
         let at = sql.bind(before);
         sql.text = format!(
-            "SELECT 1 FROM resource WHERE type = {type_id} AND updated < {at} \
+            "SELECT 1 FROM (SELECT 1 {of_before} AND d.low < {at} LIMIT 1) AS event \
              UNION ALL SELECT 1 FROM audit_journal WHERE at < {at} LIMIT 1"
         );
         let any = self.reader().query_one_raw(sql.statement(backend)).await?;
@@ -104,8 +113,7 @@ impl Store {
         let mut sql = Sql::default();
         let at = sql.bind(before);
         sql.text = format!(
-            "SELECT id, patient, body FROM resource WHERE type = {type_id} AND updated < {at} \
-             ORDER BY updated LIMIT {MOST}"
+            "SELECT r.id, r.patient, r.body {of_before} AND d.low < {at} ORDER BY d.low LIMIT {MOST}"
         );
         let rows = on.query_all_raw(sql.statement(backend)).await?;
         let ids = self.unindex(on, type_id, &rows).await?;

@@ -3,10 +3,13 @@
 
 use std::collections::HashMap;
 
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend};
 
+use super::StoreError;
+use super::apply;
 use super::current::in_list;
-use super::{Store, StoreError};
+use super::write::Writer;
+use crate::clock::Millis;
 use crate::sql::Sql;
 use crate::visibility::audience;
 
@@ -17,17 +20,46 @@ pub struct Subject {
     pub patient: String,
     /// Whether something of the resource is or will be held back from the patient or from who acts for them.
     pub is_held: bool,
+    /// In whose records it was before: from when, until when, id of the Patient.
+    before: Vec<(Millis, Millis, String)>,
 }
 
-impl Store {
+impl Subject {
+    /// In whose record it was at a time; now if it was in none yet.
+    #[must_use]
+    pub fn patient_at(&self, at: Millis) -> &str {
+        let mut before = self.before.iter();
+        let then = before.find(|(since, until, _)| (*since..*until).contains(&at));
+        then.map_or(&self.patient, |(.., patient)| patient)
+    }
+}
+
+impl Writer<'_> {
     /// The subjects of resources (by key), deleted ones included; those about nobody are left out.
+    /// What is held of them stays as it is until this write ends.
+    ///
+    /// # Errors
+    /// When the database fails.
     pub async fn subjects(&self, keys: &[i64]) -> Result<HashMap<i64, Subject>, StoreError> {
+        let mut subjects = self.read_subjects(keys).await?;
+        if self.store.backend() == DbBackend::Postgres && !subjects.is_empty() {
+            let patients = subjects.values();
+            let patients = patients.map(|one| self.store.keys().reference("Patient", &one.patient));
+            apply::lock_all(self.connection(), patients.collect()).await?;
+            subjects = self.read_subjects(keys).await?;
+        }
+        self.read_moves(keys, &mut subjects).await?;
+        Ok(subjects)
+    }
+
+    async fn read_subjects(&self, keys: &[i64]) -> Result<HashMap<i64, Subject>, StoreError> {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
+        let backend = self.store.backend();
         let mut sql = Sql::default();
-        let list = in_list(&mut sql, self.backend(), keys);
-        let now = sql.bind(self.clock().now());
+        let list = in_list(&mut sql, backend, keys);
+        let now = sql.bind(self.store.clock().now());
         let record = sql.bind("%\"audience\":\"Record/%");
         // Not what is over, nor what concerns others alone, nor that what is about several patients is
         // shown to each in part.
@@ -45,17 +77,56 @@ impl Store {
              THEN 1 ELSE 0 END FROM resource r CROSS JOIN resource p \
              WHERE r.key {list} AND r.rendition = 0 AND p.key = r.patient AND p.rendition = 0"
         );
-        let statement = sql.statement(self.backend());
-        let rows = self.reader().query_all_raw(statement).await?;
+        let rows = self
+            .connection()
+            .query_all_raw(sql.statement(backend))
+            .await?;
         rows.iter()
             .map(|row| {
                 let is_held: i32 = row.try_get_by_index(2)?;
                 let subject = Subject {
                     patient: row.try_get_by_index(1)?,
                     is_held: is_held != 0,
+                    before: Vec::new(),
                 };
                 Ok((row.try_get_by_index(0)?, subject))
             })
             .collect()
+    }
+
+    /// Versions that were about somebody else.
+    async fn read_moves(
+        &self,
+        keys: &[i64],
+        subjects: &mut HashMap<i64, Subject>,
+    ) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let backend = self.store.backend();
+        let mut sql = Sql::default();
+        let list = in_list(&mut sql, backend, keys);
+        // A version stands until the next one.
+        sql.text = format!(
+            "SELECT r.key, v.updated, COALESCE((SELECT MIN(n.updated) FROM history n WHERE n.doc = v.doc \
+             AND n.version > v.version), r.updated), p.fhir_id \
+             FROM resource r CROSS JOIN history v CROSS JOIN resource p \
+             WHERE r.key {list} AND r.rendition = 0 AND v.doc = r.id AND v.patient <> r.patient \
+             AND p.key = v.patient AND p.rendition = 0 ORDER BY v.doc, v.version"
+        );
+        let rows = self
+            .connection()
+            .query_all_raw(sql.statement(backend))
+            .await?;
+        for row in rows {
+            if let Some(subject) = subjects.get_mut(&row.try_get_by_index(0)?) {
+                subject.before.push((
+                    row.try_get_by_index(1)?,
+                    row.try_get_by_index(2)?,
+                    row.try_get_by_index(3)?,
+                ));
+            }
+        }
+        Ok(())
     }
 }

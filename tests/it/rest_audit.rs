@@ -276,9 +276,27 @@ async fn journal(database: Database) {
         count(here.clone())
     );
     assert_eq!([a, b, c, d], [30; 4]);
+    // An access is told in the record where the resource was, wherever it is when somebody asks.
+    put(&server, &system, &a_patient("q")).await;
+    put(&server, &system, &an_observation("moved", "p")).await;
+    server.get(&reader, "Observation/moved").await;
+    let later = server.clock().now() + 1000;
+    assert!(server.clock().set(later));
+    put(&server, &system, &an_observation("moved", "q")).await;
+    let theirs = server.patient_token("q").await;
+    for (token, least) in [(&reader, 1), (&theirs, 0)] {
+        let found = events(
+            &server,
+            token,
+            "subtype=read&entity=Observation/moved",
+            least,
+        )
+        .await;
+        assert_eq!(found.len(), least, "{found:?}");
+    }
     // The last ones, of which only this process knows yet.
     server.get(&reader, "Patient/p").await;
-    assert_eq!(count(here).await, 31);
+    assert_eq!(count(here).await, 32);
 
     let store = &server.app().store;
     let rows = async |table: &str| {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::event;
 use super::record::{self, Record};
 use crate::fhir::definitions::{TypeId, definitions};
-use crate::store::{Method, Op, Origin, Store, StoreError};
+use crate::store::{Method, Op, Origin, Store, StoreError, Writer};
 
 /// Resources whose patients are looked up at once.
 const KEYS: usize = 5_000;
@@ -28,13 +28,18 @@ pub(super) async fn make(store: &Store) -> Result<bool, StoreError> {
         return Ok(true);
     };
     let records = record::unpack(&text)?;
-    let ops = ops(store, type_id, &records).await?;
+    let ops = ops(&writer, store.base(), type_id, &records).await?;
     writer.apply(ops).await?;
     writer.commit().await?;
     Ok(true)
 }
 
-async fn ops(store: &Store, type_id: TypeId, records: &[Record]) -> Result<Vec<Op>, StoreError> {
+async fn ops(
+    writer: &Writer<'_>,
+    base: &str,
+    type_id: TypeId,
+    records: &[Record],
+) -> Result<Vec<Op>, StoreError> {
     let mut keys: Vec<i64> = records
         .iter()
         .flat_map(|one| one.touched.iter().copied())
@@ -43,7 +48,7 @@ async fn ops(store: &Store, type_id: TypeId, records: &[Record]) -> Result<Vec<O
     keys.dedup();
     let mut subjects = HashMap::new();
     for some in keys.chunks(KEYS) {
-        subjects.extend(store.subjects(some).await?);
+        subjects.extend(writer.subjects(some).await?);
     }
     let mut ops = Vec::with_capacity(records.len());
     for record in records {
@@ -51,13 +56,13 @@ async fn ops(store: &Store, type_id: TypeId, records: &[Record]) -> Result<Vec<O
         // One of its own for each patient: an event is in one record.
         let mut patients: BTreeSet<Option<&str>> = found()
             .filter(|subject| !subject.is_held)
-            .map(|subject| Some(&*subject.patient))
+            .map(|subject| Some(subject.patient_at(record.at)))
             .collect();
         if patients.is_empty() {
             patients.insert(None);
         }
         for patient in patients {
-            ops.push(op(type_id, event::event(store.base(), record, patient)));
+            ops.push(op(type_id, event::event(base, record, patient)));
         }
     }
     Ok(ops)
