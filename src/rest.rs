@@ -63,7 +63,7 @@ use update::Conditions;
 use write::Target;
 
 use crate::store::{Origin, Store, Witness};
-use crate::visibility::Viewer;
+use crate::visibility::{Viewer, ViewerClass};
 
 /// What the API needs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -125,7 +125,12 @@ impl RestState {
 /// Which interaction answered, in the response's extensions: for metrics, where the path must not
 /// stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interaction(pub &'static str);
+pub struct Interaction {
+    /// R4's name of it.
+    pub name: &'static str,
+    /// Whether an app asked for somebody: not a system for itself, and not nobody.
+    pub is_app: bool,
+}
 
 /// The API as a service of requests whose paths begin with `base`, which is not part of an address:
 /// empty below [`axum::Router::nest_service`], which takes it away.
@@ -224,7 +229,7 @@ async fn dispatch(state: &RestState, base: &str, request: Request) -> Response<B
             from_memory: false,
             ..first
         };
-        result = again.answer(Body::empty(), &mut shape, &mut log).await;
+        result = Box::pin(again.answer(Body::empty(), &mut shape, &mut log)).await;
     }
     if let Some(viewer) = log.viewer {
         let status = match &result {
@@ -259,9 +264,10 @@ async fn dispatch(state: &RestState, base: &str, request: Request) -> Response<B
             HeaderValue::from_static("public, max-age=300"),
         );
     }
-    response
-        .extensions_mut()
-        .insert(Interaction(interaction(&parts.method, route)));
+    response.extensions_mut().insert(Interaction {
+        name: interaction(&parts.method, route),
+        is_app: log.is_app,
+    });
     response
 }
 
@@ -272,6 +278,8 @@ struct Noted {
     witness: Option<Arc<Witness>>,
     /// None: nobody was let in.
     viewer: Option<Arc<Viewer>>,
+    /// Whether it is no system that asks.
+    is_app: bool,
     query: String,
     touched: Touched,
 }
@@ -312,7 +320,7 @@ impl Call<'_> {
         }
         if is_read && self.route == Route::Metadata {
             capability::mode(&pairs)?;
-            let bytes = self.state.metadata().await?;
+            let bytes = Box::pin(self.state.metadata()).await?;
             return Ok(Reply::ok(reply::Content::Json(bytes)));
         }
         if is_read && self.route == Route::SystemOperation("$release-policy") {
@@ -336,6 +344,7 @@ impl Call<'_> {
         };
         let mut session = Session::new(store, viewer, self.state.limits.clone(), Origin::Api);
         session.audit = Some(self.state.audit.clone());
+        log.is_app = session.viewer.class != ViewerClass::System;
         if self.state.audit.is_on() {
             log.viewer = Some(session.viewer.clone());
             if audit::what(self.route).is_none() {
@@ -348,8 +357,11 @@ impl Call<'_> {
             session.provenance = Some(Arc::new(sent));
         }
         if let Some((type_id, id)) = raw {
-            return binary::content(&session, type_id, id, &freshness(headers)).await;
+            let freshness = freshness(headers);
+            return Box::pin(binary::content(&session, type_id, id, &freshness)).await;
         }
+        // A future is as large as its largest branch, and is moved as a whole: what costs more than a read
+        // anyway lies in a box.
         match self.parts.method {
             Method::GET | Method::HEAD => {
                 let request = GetRequest {
@@ -361,13 +373,21 @@ impl Call<'_> {
                 };
                 get::get(&session, &request).await
             }
-            Method::POST => self.post(&session, pairs, body, shape).await,
-            Method::PUT => self.put(&session, &pairs, body).await,
-            Method::PATCH => self.patch(&session, &pairs, body).await,
+            Method::POST => Box::pin(self.post(&session, pairs, body, shape)).await,
+            Method::PUT => Box::pin(self.put(&session, &pairs, body)).await,
+            Method::PATCH => Box::pin(self.patch(&session, &pairs, body)).await,
             Method::DELETE => {
                 let (type_id, target) = self.target(&pairs)?;
                 let answer = Prefer::of(headers).answer.unwrap_or_default();
-                delete::delete(&session, type_id, target, &conditions(headers), answer).await
+                let conditions = conditions(headers);
+                Box::pin(delete::delete(
+                    &session,
+                    type_id,
+                    target,
+                    &conditions,
+                    answer,
+                ))
+                .await
             }
             _ => Err(self.refuse()),
         }

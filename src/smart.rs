@@ -106,7 +106,7 @@ use viewer::ViewerCache;
 pub use mail::{MailError, MailSettings};
 pub use reads::{note_read, write_reads};
 pub use sweep::sweep;
-pub use viewer::{AuthError, authenticate, bearer, recall};
+pub use viewer::{AuthError, authenticate, bearer, bearer_of, recall};
 
 const SECOND: Millis = 1000;
 const MINUTE: Millis = 60 * SECOND;

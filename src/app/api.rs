@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Method;
+use axum::http::{Method, header};
 use axum::response::Response;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
@@ -15,8 +15,8 @@ use super::App;
 use crate::config;
 use crate::rest::auth::Recalled;
 use crate::rest::{
-    self, AuditLog, AuthError, AuthFuture, Authenticator, ConditionalDelete, Limits, OauthUris,
-    RestState,
+    self, AuditLog, AuthError, AuthFuture, Authenticator, ConditionalDelete, Interaction, Limits,
+    OauthUris, RestState,
 };
 use crate::smart::{self, SmartState};
 
@@ -45,16 +45,6 @@ impl Authenticator for Tokens {
     ) -> Pin<Box<dyn Future<Output = Recalled> + Send + 'a>> {
         Box::pin(smart::recall(&self.0, bearer))
     }
-}
-
-/// Whose token a request reads with, and where below the FHIR base.
-fn reader(request: &Request, base: &str) -> Option<(String, String)> {
-    let path = request.uri().path();
-    let path = path.strip_prefix(base).unwrap_or(path);
-    let is_read =
-        matches!(*request.method(), Method::GET | Method::HEAD) || path.ends_with("/_search");
-    let bearer = smart::bearer(request.headers()).filter(|_| is_read)?;
-    Some((bearer.to_owned(), path.to_owned()))
 }
 
 /// Everything under [`FHIR_PATH`](super::FHIR_PATH) but what the authorization server answers there itself.
@@ -95,14 +85,26 @@ pub(super) fn service(state: RestState, smart: SmartState, base: &'static str) -
     // can be guessed from the length (BREACH).
     let api = CompressionLayer::new().layer(rest::service(state, base));
     BoxCloneSyncService::new(tower::service_fn(move |request: Request| {
-        let noted = reader(&request, base).map(|reader| (smart.clone(), reader));
+        let path = request.uri().path();
+        let is_read =
+            matches!(*request.method(), Method::GET | Method::HEAD) || path.ends_with("/_search");
+        let bearer = request.headers().get(header::AUTHORIZATION);
+        let noted = bearer
+            .filter(|_| is_read)
+            .map(|bearer| (smart.clone(), bearer.clone(), request.uri().clone()));
         let answer = api.clone().oneshot(request);
         async move {
             let response = answer.await?;
-            if let Some((smart, (bearer, path))) = noted
+            if let Some((smart, bearer, uri)) = noted
                 && response.status().is_success()
+                && response
+                    .extensions()
+                    .get::<Interaction>()
+                    .is_some_and(|own| own.is_app)
+                && let Some(bearer) = smart::bearer_of(&bearer)
             {
-                smart::note_read(&smart, &bearer, &path);
+                let path = uri.path().strip_prefix(base).unwrap_or(uri.path());
+                smart::note_read(&smart, bearer, path);
             }
             Ok(response.map(Body::new))
         }

@@ -67,7 +67,7 @@ impl Observed {
         let status = response.status().as_u16();
         // The FHIR API is one route; the interaction says what was asked of it.
         let route = match response.extensions().get::<Interaction>() {
-            Some(Interaction(name)) => format!("fhir {name}"),
+            Some(Interaction { name, .. }) => format!("fhir {name}"),
             None => self.route,
         };
         self.span.record("route", &route);

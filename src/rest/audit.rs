@@ -31,7 +31,6 @@ use crate::clock::Millis;
 use crate::fhir::definitions::definitions;
 use crate::store::{Store, StoreError};
 use crate::visibility::{Access as Permission, Viewer};
-use record::Record;
 
 /// Accesses that wait to be written.
 const QUEUE: usize = 65_536;
@@ -309,8 +308,7 @@ async fn write_all(store: Store, queue: Arc<Queue>, stop: CancellationToken) {
             }
         };
         queue.room.notify_waiters();
-        let records: Vec<Record> = taken.accesses.into_iter().map(Record::from).collect();
-        append(&store, &records, &stop).await;
+        append(&store, &taken.accesses, &stop).await;
         for told in taken.tell {
             let _ = told.send(());
         }
@@ -321,10 +319,10 @@ async fn write_all(store: Store, queue: Arc<Queue>, stop: CancellationToken) {
 }
 
 /// Writes accesses, however often it takes.
-async fn append(store: &Store, records: &[Record], stop: &CancellationToken) {
+async fn append(store: &Store, accesses: &[Access], stop: &CancellationToken) {
     let mut pause = Duration::from_millis(100);
-    while let Err(error) = try_append(store, records).await {
-        let count = records.len();
+    while let Err(error) = try_append(store, accesses).await {
+        let count = accesses.len();
         tracing::error!(%error, count, "accesses could not be written, trying again");
         if stop.is_cancelled() && pause > Duration::from_secs(5) {
             tracing::error!(
@@ -338,11 +336,11 @@ async fn append(store: &Store, records: &[Record], stop: &CancellationToken) {
     }
 }
 
-async fn try_append(store: &Store, records: &[Record]) -> Result<(), StoreError> {
-    if records.is_empty() {
+async fn try_append(store: &Store, accesses: &[Access]) -> Result<(), StoreError> {
+    if accesses.is_empty() {
         return Ok(());
     }
-    let rows = records.chunks(ROW).map(record::pack);
+    let rows = accesses.chunks(ROW).map(record::pack);
     store.append_journal(rows.collect::<Result<_, _>>()?).await
 }
 
@@ -361,6 +359,9 @@ pub(super) async fn settle(session: &Session, path: &str, pairs: &Pairs) -> Resu
         || pairs
             .iter()
             .any(|(name, value)| names(name) || names(value));
+    if !concerned {
+        return Ok(());
+    }
     let may = |access| {
         definitions()
             .type_id("AuditEvent")
@@ -368,7 +369,7 @@ pub(super) async fn settle(session: &Session, path: &str, pairs: &Pairs) -> Resu
     };
     let may = session.visibility.is_told_of_accesses()
         && (may(Permission::Search) || may(Permission::Read));
-    if concerned && may && !log.settle(&session.store).await? {
+    if may && !Box::pin(log.settle(&session.store)).await? {
         return Err(RestError::EventsNotYet);
     }
     Ok(())

@@ -47,7 +47,8 @@ pub(super) async fn get(session: &Session, request: &GetRequest) -> Result<Reply
     let pairs = &request.pairs;
     let freshness = &request.freshness;
     let searched = |type_id, compartment| {
-        search::search(
+        // All but reads in boxes, so that this future is small.
+        Box::pin(search::search(
             session,
             Place {
                 type_id,
@@ -55,8 +56,9 @@ pub(super) async fn get(session: &Session, request: &GetRequest) -> Result<Reply
             },
             pairs,
             request.prefer,
-        )
+        ))
     };
+    let past = |scope| Box::pin(history::history(session, scope, pairs));
     audit::settle(session, &request.path, pairs).await?;
     let mut reply = match route {
         Route::Metadata => Ok(capability::reply(
@@ -67,20 +69,16 @@ pub(super) async fn get(session: &Session, request: &GetRequest) -> Result<Reply
         )),
         Route::Instance(type_id, id) => read::read(session, type_id, id, pairs, freshness).await,
         Route::Version(type_id, id, version) => {
-            read::vread(session, type_id, id, version, pairs, freshness).await
+            Box::pin(read::vread(session, type_id, id, version, pairs, freshness)).await
         }
-        Route::InstanceHistory(type_id, id) => {
-            history::history(session, HistoryScope::Instance(type_id, id), pairs).await
-        }
-        Route::TypeHistory(type_id) => {
-            history::history(session, HistoryScope::Type(type_id), pairs).await
-        }
-        Route::SystemHistory => history::history(session, HistoryScope::System, pairs).await,
+        Route::InstanceHistory(type_id, id) => past(HistoryScope::Instance(type_id, id)).await,
+        Route::TypeHistory(type_id) => past(HistoryScope::Type(type_id)).await,
+        Route::SystemHistory => past(HistoryScope::System).await,
         Route::System => searched(None, None).await,
         Route::Type(type_id) => searched(Some(type_id), None).await,
         Route::Compartment(type_id, id, wanted) => searched(wanted, Some((type_id, id))).await,
         Route::SystemOperation(_) | Route::TypeOperation(..) | Route::InstanceOperation(..) => {
-            operation::get(session, route, pairs).await
+            Box::pin(operation::get(session, route, pairs)).await
         }
         Route::SystemSearch | Route::TypeSearch(_) | Route::CompartmentSearch(..) => {
             Err(post_only(route))

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
 use moka::future::Cache;
 use sea_orm::ConnectionTrait as _;
 use thiserror::Error;
@@ -51,7 +51,13 @@ pub(super) struct Live {
 /// The token of an `Authorization: Bearer` header.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    bearer_of(headers.get(AUTHORIZATION)?)
+}
+
+/// The token, of the header's value alone.
+#[must_use]
+pub fn bearer_of(authorization: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
     scheme
         .eq_ignore_ascii_case("bearer")
         .then(|| token.trim())
