@@ -21,6 +21,7 @@ pub mod sql;
 mod terminology;
 #[cfg(test)]
 mod tests;
+mod texts;
 pub mod walk;
 
 use std::sync::Arc;
@@ -206,7 +207,7 @@ async fn search_prepared(
             shows_contained: query.shows_contained,
         }),
     };
-    let plan = context.plan(&types, conditions)?;
+    let plan = texts::plan(&context, reader, &types, conditions).await?;
     let mut result = SearchResult {
         entries: Vec::new(),
         total: None,
@@ -315,7 +316,7 @@ pub async fn count(
         } = prepare(store, request).await?;
         conditions.extend(query.conditions);
         terminology::resolve(&context, store.reader(), &mut conditions).await?;
-        let plan = context.plan(&types, conditions)?;
+        let plan = texts::plan(&context, store.reader(), &types, conditions).await?;
         let count = context.count(store.reader(), &plan).await?;
         if still_stands(store, custom).await? {
             return Ok(count);

@@ -47,7 +47,7 @@ pub async fn explain(
     conditions.append(&mut query.conditions);
     let reader = store.reader();
     terminology::resolve(&context, reader, &mut conditions).await?;
-    let plan = context.plan(&types, conditions)?;
+    let plan = super::texts::plan(&context, reader, &types, conditions).await?;
     let plan = super::sound::sound(&context, reader, &plan, &query)
         .await?
         .unwrap_or(plan);

@@ -39,7 +39,7 @@ use crate::keys::Keys;
 /// Longest text kept of a string as it stands.
 const MAX_EXACT: usize = 1024;
 /// Longest text kept folded.
-const MAX_NORM: usize = 256;
+pub(super) const MAX_NORM: usize = 256;
 /// Longest rest of a folded text, for `:contains`.
 const MAX_MORE: usize = 16_384;
 /// Longest code kept as text, for `_sort`.

@@ -14,9 +14,9 @@ use crate::search::query::{
     SystemTest, Target, TokenTest, Types, UriMode,
 };
 use crate::search::sql::quantity::unit_of;
-use crate::search::sql::string::WORD_STARTS;
 use crate::search::sql::token::{Spelling, code_keys, system_key};
 use crate::search::sql::uri::{ancestors, versions};
+use crate::search::texts::has_words;
 
 /// Refuses what asks for other resources than the one at hand.
 ///
@@ -280,12 +280,7 @@ fn text(mode: StringMode, value: &str, row: &StringRow) -> bool {
         StringMode::From => row.norm >= norm,
         StringMode::Before => row.norm < norm,
         StringMode::UpTo => row.norm <= norm,
-        StringMode::Words => {
-            let (whole, sought) = (whole(), sought());
-            let mut starts = WORD_STARTS.iter();
-            whole.starts_with(&sought)
-                || starts.any(|before| whole.contains(&format!("{before}{sought}")))
-        }
+        StringMode::Words => has_words(&whole(), &sought()),
     }
 }
 

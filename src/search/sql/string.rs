@@ -2,7 +2,7 @@
 
 use super::{Lower, NEVER, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
-use crate::search::extract::normalize_all;
+use crate::search::extract::{MAX_NORM, normalize_all};
 use crate::search::query::StringMode;
 
 impl Lower<'_> {
@@ -44,6 +44,9 @@ impl Lower<'_> {
     }
 
     fn string_tests(&mut self, t: &str, mode: StringMode, values: &[String]) -> String {
+        if mode == StringMode::Is && values.len() > 1 {
+            return self.whole(t, values);
+        }
         let tests: Vec<String> = values
             .iter()
             .map(|value| {
@@ -69,6 +72,9 @@ impl Lower<'_> {
                     StringMode::Contains => {
                         let sought = like_escape(&(norm + &more));
                         self.like(t, &format!("%{sought}%"))
+                    }
+                    StringMode::Is if norm.chars().count() < MAX_NORM => {
+                        format!("{t}.norm = {}", self.sql.bind(norm))
                     }
                     StringMode::Is => {
                         let norm = self.sql.bind(norm);
@@ -102,6 +108,26 @@ impl Lower<'_> {
                 }
             })
             .collect();
+        either(&tests)
+    }
+
+    /// The text is one of these: short ones as a list that the index serves.
+    fn whole(&mut self, t: &str, values: &[String]) -> String {
+        let (short, long): (Vec<_>, Vec<_>) = values
+            .iter()
+            .map(|value| normalize_all(value))
+            .filter(|(norm, _)| !norm.is_empty())
+            // Of shorter ones nothing is cut off.
+            .partition(|(norm, _)| norm.chars().count() < MAX_NORM);
+        let mut tests = Vec::with_capacity(long.len() + 1);
+        if !short.is_empty() {
+            let list = self.equals(short.into_iter().map(|(norm, _)| norm));
+            tests.push(format!("{t}.norm {list}"));
+        }
+        for (norm, more) in long {
+            let (norm, more) = (self.sql.bind(norm), self.sql.bind(more));
+            tests.push(format!("({t}.norm = {norm} AND {t}.more = {more})"));
+        }
         either(&tests)
     }
 
