@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use super::extract::finds_canonicals;
 use super::parse::Reader;
-use super::query::{Include, Param, Types};
+use super::query::{Condition, Include, Param, Types};
 use super::run::{Found, columns};
 use super::sql::{Lower, Row, canonical};
 use super::{Mode, SearchError, plan};
@@ -91,7 +91,11 @@ pub async fn find<C: Select>(
 /// One include as a SELECT; None when it has nothing to start from or nothing it may show.
 fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<String> {
     let types = shown_types(include)?;
-    let plan = plan::open(lower.visibility, lower.access, &types).ok()?;
+    let mut plan = plan::open(lower.visibility, lower.access, &types).ok()?;
+    // A wildcard is no question about who wrote what.
+    if include.reverse && include.source.is_none() {
+        plan.conditions.push(Condition::Unnoted);
+    }
     let k = Row {
         alias: "k".to_owned(),
         types: plan.types.clone(),

@@ -99,6 +99,9 @@ pub fn parse(
             Err(problem) => return Err(SearchError::Invalid(vec![problem_issue(problem)])),
         },
     };
+    if type_id.is_none() && !pairs.iter().any(|(name, _)| name == "_type") {
+        query.conditions.push(Condition::Unnoted);
+    }
     let mut reader = Reader::with(base, custom);
     for (name, value) in pairs {
         if name.len() > limit::LENGTH || value.len() > limit::LENGTH {

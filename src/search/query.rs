@@ -131,6 +131,9 @@ pub enum Condition {
     /// The patient that the resource is about satisfies the condition ([`Chain`](Self::Chain)
     /// through the patient column).
     PatientIs(Box<Condition>),
+    /// Not a Provenance that this server made of a write: searches over all types leave those out,
+    /// as they leave out who looked at what.
+    Unnoted,
     /// This one resource exists for the viewer, whatever row is looked at.
     Exists(TypeId, String),
     /// At least one holds.

@@ -37,6 +37,7 @@ use crate::fhir::definitions::{TypeId, definitions};
 use crate::keys::Keys;
 use crate::search::extract::finds_canonicals;
 use crate::sql::Sql;
+use crate::store::Method;
 use crate::visibility::{Access, Visibility, record_types};
 
 /// Writes one statement.
@@ -115,6 +116,21 @@ impl Row {
             .map(|pin| format!(" AND {alias}.patient {pin}"))
             .unwrap_or_default()
     }
+}
+
+/// Of other types it is enough to look at the row.
+fn unnoted(row: &Row) -> String {
+    let Some(provenance) = definitions().type_id("Provenance") else {
+        return "1 = 1".to_owned();
+    };
+    let (t, noted) = (&row.alias, Method::Noted.number());
+    if row.is_resource {
+        return format!("({t}.type <> {provenance} OR {t}.method <> {noted})");
+    }
+    format!(
+        "({t}.type <> {provenance} OR NOT EXISTS (SELECT 1 FROM resource n \
+         WHERE n.id = {t}.id AND n.method = {noted}))"
+    )
 }
 
 /// The type of the log, where these are all the others.
@@ -208,6 +224,7 @@ impl<'a> Lower<'a> {
             }
             Condition::PatientIs(condition) => self.patient_is_probe(condition, row)?,
             Condition::Exists(type_id, id) => self.exists(*type_id, id)?,
+            Condition::Unnoted => unnoted(row),
             Condition::Compartment(of) => self.compartment_probe(of, row),
             Condition::Hierarchy { param, of } => self.hierarchy_probe(param.0, of, row)?,
             Condition::Text { narrative, any } => self.text_probe(*narrative, any, row),

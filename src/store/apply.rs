@@ -112,6 +112,7 @@ impl Writer<'_> {
                 version: plan.version,
                 updated: now,
                 created: plan.created,
+                changed: !plan.idle,
                 patient: match (plan.patients.first(), &plan.old) {
                     (Some(patient), _) => *patient,
                     (None, Some(old)) if plan.new.is_none() => old.patient,

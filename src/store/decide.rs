@@ -19,7 +19,7 @@ use super::gather::{Gathered, StoredInput};
 use super::holds::{self, HoldRow};
 use super::ledger::NewEntry;
 use super::record::ledger_body;
-use super::write::Origin;
+use super::write::{Method, Origin};
 use super::{Store, StoreError};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
@@ -50,6 +50,13 @@ pub(super) struct Changed {
 /// How often one resource may be decided again in one transaction: decisions follow references, and
 /// references can go in circles.
 const MOST_VISITS: u8 = 64;
+
+/// The ledger tells what became of the record. One line for each access and each write would bury that, and
+/// AuditEvents and this server's own Provenances say themselves what they are about.
+fn is_log(current: &Current) -> bool {
+    definitions().type_name(current.type_id) == "AuditEvent"
+        || current.method == Method::Noted.number()
+}
 
 /// Decides what a transaction changed, and what depends on it.
 pub(super) struct Decider<'t> {
@@ -386,9 +393,7 @@ impl<'t> Decider<'t> {
             decision.depends_on.extend(more);
         }
         let first_visit = self.visits.get(&current.doc) == Some(&1);
-        // The ledger tells what became of the record. One line for each access would bury that, and the
-        // AuditEvent itself says what it is about.
-        let is_log = type_name == "AuditEvent";
+        let is_log = is_log(&current);
         if decision.holds.is_empty() && decision.entries.is_empty() && own.is_empty() {
             if first_visit && current.updated == self.now && !is_log {
                 self.released
@@ -547,8 +552,7 @@ impl<'t> Decider<'t> {
         self.replace_dependencies(current.doc, &decision.depends_on)
             .await?;
         self.gathered.set_holds(current.key, outcome.rows);
-        let is_log = definitions().type_name(current.type_id) == "AuditEvent";
-        if (first_visit || !same) && !is_log {
+        if (first_visit || !same) && !is_log(current) {
             let body = ledger_body(reference, current, decision, &self.store.policy());
             self.entries.push(NewEntry {
                 kind: "decision",

@@ -99,6 +99,10 @@ impl Store {
                 None => groups.push((branches, vec![type_id])),
             }
         }
+        if matches!(query.scope, HistoryScope::System) && query.types.is_empty() {
+            let noted = Method::Noted.number();
+            limits.push_str(&format!(" AND r.method <> {noted}"));
+        }
         let mut ways = Vec::new();
         // Through these older versions are seen too: what a granular scope lets through says nothing
         // of what the resource was before.

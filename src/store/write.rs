@@ -24,7 +24,7 @@ pub enum Method {
 }
 
 impl Method {
-    pub(super) fn number(self) -> i16 {
+    pub(crate) fn number(self) -> i16 {
         match self {
             Self::Post => 0,
             Self::Put => 1,
@@ -109,6 +109,8 @@ pub struct Outcome {
     pub updated: Millis,
     /// Whether the resource did not exist (or was deleted) before.
     pub created: bool,
+    /// Whether anything was written: not where what was gone was deleted.
+    pub changed: bool,
     /// Key of the patient whose record it is in, 0 for none.
     pub patient: i64,
     /// As stored; None for a deletion. A deletion of what never existed has version 0.

@@ -155,6 +155,55 @@ async fn made(api: &Api) {
     assert!(told.len() == 3 && told.iter().all(is_own), "{told:?}");
     let told = types("Observation?_id=o1&_revinclude=Provenance:target").await;
     assert_eq!(told, ["Observation", "Provenance"]);
+    // Nor do requests over all types tell of them, or the ledger.
+    for path in [
+        "Patient/p/*?_count=50",
+        "?_count=50",
+        "_history?_count=50",
+        "Patient?_id=p&_revinclude=*",
+    ] {
+        let told = types(path).await;
+        assert!(
+            told.len() > 5 && !told.iter().any(is_own),
+            "{path}: {told:?}"
+        );
+    }
+    for path in [
+        "Patient/p/Provenance",
+        "?_type=Provenance",
+        "_history?_type=Provenance",
+    ] {
+        let told = types(path).await;
+        assert!(
+            told.len() == 3 && told.iter().all(is_own),
+            "{path}: {told:?}"
+        );
+    }
+    let ledger = api
+        .get(SYSTEM, "$release-ledger?_count=200")
+        .await
+        .is(200)
+        .text();
+    assert!(
+        ledger.contains("Observation/o1") && !ledger.contains("Provenance/"),
+        "{ledger}"
+    );
+    // What is gone is not deleted again; one that has the id already stays as it is.
+    api.call(SYSTEM, "DELETE", "Observation/o4")
+        .send()
+        .await
+        .is(204);
+    api.call(SYSTEM, "DELETE", "Observation/o4")
+        .send()
+        .await
+        .is(204);
+    assert_eq!(about(api, "Observation/o4").await.len(), 2);
+    let brought = json!({"resourceType": "Provenance", "id": "Observation.late.1",
+        "recorded": "2026-11-10T14:00:00Z", "target": [{"reference": "Observation/late"}],
+        "agent": [{"who": {"display": "Elsewhere"}}]});
+    api.put(SYSTEM, &brought).await.is(201);
+    api.put(SYSTEM, &an_observation("late", "p")).await.is(201);
+    assert_eq!(about(api, "Observation/late").await.len(), 2);
     // Who is a person is named; what the same request tells of itself is not told again.
     let created = api
         .post(

@@ -11,13 +11,13 @@ use aws_lc_rs::digest;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::clock::{Millis, instant};
+use crate::clock::instant;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
 use crate::fhir::outcome::Issue;
 use crate::rest::session::Session;
 use crate::rest::{RestError, incoming};
-use crate::store::{Method, Op, Outcome, Writer};
+use crate::store::{Method, Op, Outcome, StoreError, Writer};
 use crate::visibility::Access;
 
 /// Reads `X-Provenance`: a Provenance in JSON, whose target the server fills in.
@@ -91,6 +91,9 @@ pub(super) fn told<'o>(ops: impl Iterator<Item = &'o Op>) -> HashSet<String> {
         .collect()
 }
 
+/// R4 2.24.0.1, `id`.
+const LONGEST_ID: usize = 64;
+
 /// What one Provenance is about.
 #[derive(Debug, Default)]
 struct Group<'o> {
@@ -113,18 +116,22 @@ impl<'o> Group<'o> {
         }
     }
 
-    /// The id, made of what was written and when, for a random one would tell two records apart that
-    /// differ by nothing but what is withheld. Of several the one is taken that is least likely to be
-    /// withheld, now or later.
-    fn id(&self, now: Millis) -> Uuid {
+    /// The id, made of what was written: a random one would tell two records apart that differ by nothing
+    /// but what is withheld. Of several targets the one is taken that is least likely to be withheld,
+    /// now or later.
+    fn id(&self) -> String {
         let Some((_, name, outcome)) = self.first else {
-            return Uuid::new_v4();
+            return Uuid::new_v4().to_string();
         };
-        let about = format!("{name}/{}/_history/{} {now}", outcome.id, outcome.version);
-        let hash = digest::digest(&digest::SHA256, about.as_bytes());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.as_ref()[..16]);
-        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+        let id = format!("{name}.{}.{}", outcome.id, outcome.version);
+        if id.len() <= LONGEST_ID {
+            return id;
+        }
+        let hash = digest::digest(&digest::SHA256, id.as_bytes());
+        hash.as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -140,13 +147,12 @@ pub(super) async fn write(
         return Ok(());
     }
     let type_id = type_id()?;
-    let now = session.store.clock().now();
     let mut groups: BTreeMap<(i64, &str), Group<'_>> = BTreeMap::new();
     for (wrote, outcome) in wrote.iter().zip(outcomes) {
         let name = definitions().type_name(outcome.type_id);
         let is_about_writes = matches!(name, "Provenance" | "AuditEvent");
         // A deletion of nothing changed nothing.
-        if outcome.version == 0 || is_about_writes || (wrote.told && sent.is_none()) {
+        if !outcome.changed || is_about_writes || (wrote.told && sent.is_none()) {
             continue;
         }
         let activity = match (wrote.method, outcome.created) {
@@ -165,17 +171,17 @@ pub(super) async fn write(
     if groups.is_empty() {
         return Ok(());
     }
-    let ops = groups
+    let ops: Vec<Op> = groups
         .into_iter()
         .map(|((_, activity), group)| {
             let (mut resource, id, method) = match sent {
-                Some(sent) => (sent.clone(), Uuid::new_v4(), Method::Post),
-                None => (own(session, activity), group.id(now), Method::Noted),
+                Some(sent) => (sent.clone(), Uuid::new_v4().to_string(), Method::Post),
+                None => (own(session, activity), group.id(), Method::Noted),
             };
             resource["target"] = group.targets.into();
             Op {
                 type_id,
-                id: id.to_string(),
+                id,
                 method,
                 resource: Some(resource),
                 if_match: None,
@@ -183,7 +189,19 @@ pub(super) async fn write(
             }
         })
         .collect();
-    writer.apply(ops).await?;
+    match writer.apply(ops.clone()).await {
+        // One that a client brought along, from another server or a backup; nothing is written yet.
+        Err(StoreError::About { error, .. }) if matches!(*error, StoreError::VersionConflict) => {
+            let anew = ops.into_iter().map(|op| Op {
+                id: Uuid::new_v4().to_string(),
+                ..op
+            });
+            writer.apply(anew.collect()).await?;
+        }
+        result => {
+            result?;
+        }
+    }
     Ok(())
 }
 

@@ -171,6 +171,7 @@ pub fn rank(condition: &Condition, pinned: bool) -> u32 {
         Condition::Patient(_)
         | Condition::PatientIs(_)
         | Condition::Exists(..)
+        | Condition::Unnoted
         | Condition::Missing { .. }
         | Condition::Any(_)
         | Condition::All(_)
