@@ -29,6 +29,7 @@ mod activation;
 mod agent;
 mod apps;
 mod assertion;
+mod assurance;
 mod attempts;
 mod authorize;
 mod brands;
@@ -44,9 +45,11 @@ mod forgot;
 mod gate;
 mod generation;
 mod grants;
+mod here;
 mod idle;
 mod introspect;
 mod json;
+mod kiosk;
 mod launch;
 mod login;
 mod logout;
@@ -162,6 +165,8 @@ pub struct SmartConfig {
     pub client_address_header: Option<String>,
     /// From where that header is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// From where shared terminals call.
+    pub kiosk_addresses: Vec<IpNet>,
     /// How letters to account holders leave; none: none are written.
     pub mail: Option<MailSettings>,
 }
@@ -198,6 +203,7 @@ impl SmartConfig {
             allow_loopback_jwks: false,
             client_address_header: None,
             trusted_proxies: Vec::new(),
+            kiosk_addresses: Vec::new(),
             mail: None,
         }
     }
@@ -532,6 +538,7 @@ pub fn router(state: SmartState) -> Router {
         .route("/logout", post(logout::post))
         .route("/signed-out", get(logout::signed_out))
         .route("/policy/release", get(release_policy::html))
+        .layer(from_fn_with_state(state.clone(), here::look))
         .layer(from_fn_with_state(
             texts::Https(state.is_https()),
             texts::choose,

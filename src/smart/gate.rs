@@ -72,9 +72,11 @@ pub(super) async fn pass(
     let is_get = request.method() == Method::GET;
     match sessions::look(&state, &jar).await {
         Err(error) => PageError::from(error).page(&state),
-        // A form that comes too late finds its own way to the sign-in page.
-        Ok(Look::Idle) if is_get => match sessions::end(&state, jar).await {
-            Ok(jar) => (jar, logout::idle(&state, page.as_deref())).into_response(),
+        // A form that comes too late finds its own way to the sign-in page; at a shared terminal that is the
+        // terminal's.
+        Ok(Look::Idle { is_kiosk }) if is_get || is_kiosk => match sessions::end(&state, jar).await
+        {
+            Ok(jar) => (jar, logout::idle(&state, page.as_deref(), is_kiosk)).into_response(),
             Err(error) => PageError::from(error).page(&state),
         },
         Ok(Look::Live { must_change: true }) if request.uri().path() != PASSWORD => {

@@ -8,6 +8,30 @@
     history.replaceState(null, '', location.pathname + location.search);
   }
 
+  // Passwords can be looked at while they are typed: never when they are sent, nor on the page that is kept.
+  const show = document.currentScript.dataset.show;
+  for (const field of document.querySelectorAll('input[type=password]')) {
+    const button = document.createElement('button');
+    const name = field.labels.length ? field.labels[0].firstChild.textContent.trim() : '';
+    button.type = 'button';
+    button.className = 'quiet';
+    button.textContent = show;
+    // Which of several.
+    button.setAttribute('aria-label', show + ': ' + name);
+    const set = (shown) => {
+      field.type = shown ? 'text' : 'password';
+      button.setAttribute('aria-pressed', String(shown));
+    };
+    set(false);
+    button.addEventListener('click', () => set(field.type === 'password'));
+    field.form.addEventListener('submit', () => set(false));
+    addEventListener('pagehide', () => set(false));
+    const row = document.createElement('span');
+    row.className = 'row';
+    field.replaceWith(row);
+    row.append(field, button);
+  }
+
   const dialog = document.getElementById('idle');
   if (!dialog) return;
   // A page that the browser kept may be from before signing out.

@@ -4,6 +4,7 @@ use candor::smart::clients::ClientKind;
 use candor::smart::users::Role;
 use serde_json::Value;
 
+use crate::smart_attacks_generated::pages;
 use crate::smart_support::{App, Browser, End, PASSWORD, Page, Server, each_smart_database};
 use crate::support::Database;
 
@@ -77,6 +78,57 @@ async fn every_browser_is_listed_and_can_be_signed_out(server: Server) {
     assert_eq!(path(server, &three, "/apps").await, "/login");
     assert_eq!(path(server, &one, "/apps").await, "/apps");
     assert_eq!(path(server, &other, "/apps").await, "/apps");
+}
+
+async fn every_page_of_whoever_is_signed_in_signs_them_out(server: Server) {
+    let user = server.add_patient().await;
+    let browser = sign_in_as(server, &user.username, FIREFOX).await;
+    let mut seen = 0;
+    for (route, handlers) in pages() {
+        for (method, http) in [("get(", reqwest::Method::GET), ("post(", reqwest::Method::POST)] {
+            if !handlers.contains(method) {
+                continue;
+            }
+            // Forms of nobody, unknown requests, links without what they need: pages that say what is wrong.
+            let mut request = browser.http.request(http.clone(), server.url(&format!("{route}?request=x")));
+            if http == reqwest::Method::POST {
+                request = request.header("sec-fetch-site", "cross-site").form(&[("form", "x"), ("request", "x")]);
+            }
+            let response = request.send().await.unwrap();
+            let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+            if !kind.is_some_and(|kind| kind.starts_with("text/html")) {
+                continue;
+            }
+            let status = response.status();
+            let body = response.text().await.unwrap();
+            assert!(body.contains("action=\"/logout\""), "{http} {route}: {status} {body}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "only {seen} pages");
+    // The button of such a page works, and nobody else's page has one.
+    let problem = browser.open(&server.url("/auth/consent?request=x")).await.page();
+    assert_eq!(problem.status, 400);
+    assert!(problem.body.contains("code <strong>gone</strong>, reference <strong>"), "{}", problem.body);
+    // Who is in is not told that they are out.
+    assert_eq!(path(server, &browser, "/signed-out").await, "/idle");
+    let out = browser.submit(&problem.form("/logout")).await.page();
+    assert_eq!(out.url.path(), "/signed-out");
+    let problem = browser.open(&server.url("/auth/consent?request=x")).await.page();
+    assert!(!problem.body.contains("/logout"), "{}", problem.body);
+}
+
+async fn a_refusal_has_a_code_and_a_reference(server: Server) {
+    let user = server.add_patient().await;
+    let browser = Browser::new(server);
+    let login = browser.open(&server.url("/login")).await.page();
+    let mut references = Vec::new();
+    for _ in 0..2 {
+        let refused = browser.sign_in(&login, &user.username, "not the password").await.page();
+        let (_, rest) = refused.body.split_once("(Code sign-in-wrong, reference ").unwrap();
+        references.push(rest.split(')').next().unwrap().to_owned());
+    }
+    assert!(references[0].len() == 10 && references[0] != references[1], "{references:?}");
 }
 
 async fn fifteen_minutes_without_use_end_a_session(server: Server) {

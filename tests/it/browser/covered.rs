@@ -26,7 +26,7 @@ const JUDGED: &[(&str, &[&str])] = &[
     ("/apps/directory", &["directory"]),
     (
         "/auth/authorize",
-        &["unknown-app", "leave-chart", "problem-busy"],
+        &["unknown-app", "leave-chart", "leave-kiosk", "problem-busy"],
     ),
     (
         "/auth/consent",
@@ -70,6 +70,7 @@ const JUDGED: &[(&str, &[&str])] = &[
             "sign-in-providers",
             "sign-in-spanish",
             "login-with-passkeys",
+            "sign-in-kiosk",
             "problem-cookie",
         ],
     ),
@@ -85,7 +86,10 @@ const JUDGED: &[(&str, &[&str])] = &[
     ("/settings/email", &["settings-email", "idle-dialog"]),
     ("/settings/password", &["settings-password"]),
     ("/settings/sessions", &["settings-sessions"]),
-    ("/signed-out", &["signed-out", "signed-out-idle"]),
+    (
+        "/signed-out",
+        &["signed-out", "signed-out-idle", "signed-out-kiosk"],
+    ),
     ("/staff/launch", &["staff-found", "staff-chosen"]),
     (
         "/staff/reset",
