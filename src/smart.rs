@@ -39,6 +39,7 @@ mod consent;
 mod contact;
 mod developers;
 mod discovery;
+mod drafts;
 mod end_session;
 mod events;
 mod forgot;
@@ -486,6 +487,7 @@ pub fn router(state: SmartState) -> Router {
             get(staff_launch::get).post(staff_launch::post),
         )
         .route(switch::PATH, get(switch::get).post(switch::post))
+        .route("/resume", get(drafts::get).post(drafts::drop))
         .route(
             "/developers/apps",
             get(developers::get_apps).post(developers::post_apps),
@@ -530,6 +532,7 @@ pub fn router(state: SmartState) -> Router {
         )
         .route("/idle", get(idle::get).post(idle::post))
         .route("/idle/left", get(idle::left))
+        .route("/draft", post(drafts::post))
         .route("/apps/directory", get(apps::get_directory))
         .route(
             "/auth/end-session",

@@ -133,6 +133,12 @@ idle-title = { $minutes ->
    *[other] { $minutes } minutes left
 }
 idle-words = You have not used this page for a while. To keep your record private, we will sign you out soon.
+resume-title = You did not finish
+resume-words = We signed you out before you sent this, to keep your record private. We kept it for you alone, until tomorrow. Passwords and codes were not kept.
+resume-typed = What you typed
+resume-send = Send it now
+resume-drop = Throw it away
+
 idle-stay = Stay signed in
 
 staff-reset-title = Help someone to a new password

@@ -133,6 +133,12 @@ idle-title = { $minutes ->
    *[other] Quedan { $minutes } minutos
 }
 idle-words = No ha usado esta página desde hace un rato. Para proteger la privacidad de su expediente, cerraremos su sesión pronto.
+resume-title = Le quedó algo sin terminar
+resume-words = Cerramos su sesión antes de que enviara esto, para proteger su expediente. Lo guardamos solo para usted, hasta mañana. No guardamos contraseñas ni códigos.
+resume-typed = Lo que escribió
+resume-send = Enviarlo ahora
+resume-drop = Descartarlo
+
 idle-stay = Seguir con la sesión abierta
 
 staff-reset-title = Ayudar a alguien a tener una contraseña nueva

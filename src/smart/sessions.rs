@@ -113,26 +113,53 @@ pub(super) async fn peek(
     state: &SmartState,
     jar: &CookieJar,
 ) -> Result<Option<(Session, Millis)>, StoreError> {
-    let Some(cookie) = jar.get(session_cookie_name(state)).map(Cookie::value) else {
-        return Ok(None);
-    };
-    let reader = state.store().reader();
-    let found = session::Entity::find_by_id(secret::hash(cookie));
-    let Some(row) = found.one(reader).await?.filter(|row| is_alive(state, row)) else {
-        return Ok(None);
-    };
-    let Some(account) = users::find_enabled(reader, &row.account).await? else {
+    let Some(row) = row(state, jar).await?.filter(|row| is_alive(state, row)) else {
         return Ok(None);
     };
     let left = idle(state, &row) - (state.now() - row.seen);
-    let session = Session {
+    let session = of_row(state, jar, row).await?;
+    Ok(session.map(|session| (session, left)))
+}
+
+/// The session of a request, also when it ended for want of use. Whose it was may leave what they typed, and
+/// nothing else.
+pub(super) async fn alive_or_idle(
+    state: &SmartState,
+    jar: &CookieJar,
+) -> Result<Option<Session>, StoreError> {
+    match row(state, jar).await? {
+        Some(row) => of_row(state, jar, row).await,
+        None => Ok(None),
+    }
+}
+
+/// The row of a browser, alive or not. It is gone where somebody signed it out.
+async fn row(state: &SmartState, jar: &CookieJar) -> Result<Option<session::Model>, StoreError> {
+    let Some(cookie) = cookie_of(state, jar) else {
+        return Ok(None);
+    };
+    let found = session::Entity::find_by_id(secret::hash(cookie));
+    Ok(found.one(state.store().reader()).await?)
+}
+
+fn cookie_of<'a>(state: &SmartState, jar: &'a CookieJar) -> Option<&'a str> {
+    jar.get(session_cookie_name(state)).map(Cookie::value)
+}
+
+/// With its account, which still must be open.
+async fn of_row(
+    state: &SmartState,
+    jar: &CookieJar,
+    row: session::Model,
+) -> Result<Option<Session>, StoreError> {
+    let account = users::find_enabled(state.store().reader(), &row.account).await?;
+    Ok(account.map(|account| Session {
         account,
         signed_in: row.signed_in.unwrap_or(row.created),
         methods: row.methods,
         is_kiosk: row.kiosk != 0,
-        cookie: cookie.to_owned(),
-    };
-    Ok(Some((session, left)))
+        cookie: cookie_of(state, jar).unwrap_or_default().to_owned(),
+    }))
 }
 
 fn idle(state: &SmartState, row: &session::Model) -> Millis {
@@ -176,12 +203,7 @@ pub(super) async fn look(state: &SmartState, jar: &CookieJar) -> Result<Look, St
             must_change: session.account.must_change.is_some(),
         });
     }
-    let Some(cookie) = jar.get(session_cookie_name(state)) else {
-        return Ok(Look::Nobody);
-    };
-    // Its row is gone where somebody signed it out.
-    let row = session::Entity::find_by_id(secret::hash(cookie.value()));
-    let left = row.one(state.store().reader()).await?;
+    let left = row(state, jar).await?;
     Ok(left.map_or(Look::Nobody, |row| Look::Idle {
         is_kiosk: row.kiosk != 0,
     }))

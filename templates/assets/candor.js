@@ -50,9 +50,22 @@
     addEventListener(kind, () => { touched = true; }, { passive: true });
   }
 
-  const leave = () => {
+  // What was typed and not sent is kept for whoever typed it; passwords are not.
+  let typed;
+  addEventListener('input', (event) => { typed = event.target.form || typed; }, { passive: true });
+  const keep = async () => {
+    const body = new URLSearchParams(new FormData(typed));
+    for (const field of typed.querySelectorAll('input[type=password]')) body.delete(field.name);
+    body.set('draft-of', typed.getAttribute('action'));
+    const answer = await fetch(dialog.dataset.draft, { method: 'POST', body, credentials: 'same-origin' });
+    return answer.ok;
+  };
+  const leave = async () => {
+    busy = true;
     document.body.hidden = true;
-    location.replace(dialog.dataset.out);
+    let kept = false;
+    try { kept = Boolean(typed && dialog.dataset.draft) && await keep(); } catch { /* It is gone, then. */ }
+    location.replace(dialog.dataset.out + (kept ? '&next=%2Fresume' : ''));
   };
   const stay = async () => {
     busy = true;

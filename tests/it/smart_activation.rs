@@ -93,10 +93,8 @@ fn plain(page: &Page, code: &str) -> String {
         .find(|(name, _)| name == "form")
         .unwrap()
         .1;
-    let body = page.body.replace(token, "TOKEN").replace(code, "CODE");
-    let (before, rest) = body.split_once(", reference ").unwrap();
-    let (_, after) = rest.split_once(')').unwrap();
-    format!("{before}{after}")
+    let body = page.without_reference();
+    body.replace(token, "TOKEN").replace(code, "CODE")
 }
 
 /// The second page, filled in.

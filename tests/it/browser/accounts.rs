@@ -211,9 +211,11 @@ async fn who_is_away_is_asked_and_then_signed_out() {
         assert!(open.unwrap().is_empty());
         let address = chromium.client.current_url().await.unwrap();
         assert_eq!(address.as_str(), settings);
-        // Away for good.
+        // Away for good. What was typed waits for them.
+        chromium.type_into("#email", "ana@example.com").await;
+        chromium.type_into("#current", PASSWORD).await;
         pass(&hospital, chromium, "2026-11-10T15:28:01Z", 901).await;
-        let out = format!("{origin}/signed-out?r=idle");
+        let out = format!("{origin}/signed-out?r=idle&next=%2Fresume");
         chromium.wait_for_address(&out).await;
         assert!(
             chromium
@@ -228,6 +230,18 @@ async fn who_is_away_is_asked_and_then_signed_out() {
         chromium.wait_for("h1").await;
         let address = chromium.client.current_url().await.unwrap();
         assert_ne!(address.path(), "/settings/email");
+        let login = format!("{origin}/login?next=/resume");
+        chromium.client.goto(&login).await.unwrap();
+        sign_in(chromium, USERNAME, PASSWORD).await;
+        chromium.wait_for_address(&format!("{origin}/resume")).await;
+        assert_eq!(chromium.text(".typed").await, "ana@example.com");
+        judge(chromium, &tools, "resume").await;
+        chromium
+            .press("form[action$='/settings/email'] button")
+            .await;
+        let typed = chromium.wait_for("#email").await;
+        let typed = typed.prop("value").await.unwrap();
+        assert_eq!(typed.as_deref(), Some("ana@example.com"));
         kept_to_itself(chromium, origin, &[]).await;
     })
     .await;

@@ -78,6 +78,7 @@ const JUDGED: &[(&str, &[&str])] = &[
     ("/login/with/{provider}", &["problem-provider"]),
     ("/policy/release", &["policy"]),
     ("/reset", &["reset-spanish", "link-gone-spanish"]),
+    ("/resume", &["resume"]),
     (
         "/security",
         &["security", "security-with-a-passkey", "recovery-codes"],
@@ -104,6 +105,7 @@ const NO_PAGE: &[&str] = &[
     "/assets/passkey.js",
     "/auth/passkey",
     "/auth/passkey/options",
+    "/draft",
     "/idle/left",
     "/logout",
     "/security/passkey/options",
