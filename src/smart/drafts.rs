@@ -202,7 +202,7 @@ pub(super) async fn drop(
 
 /// Deletes what nobody came back for. Returns how many rows went.
 pub(super) async fn sweep(connection: &impl ConnectionTrait, now: Millis) -> Result<u64, DbErr> {
-    let mut delete = Sql::new("DELETE FROM draft WHERE expires < ");
+    let mut delete = Sql::new("DELETE FROM draft WHERE expires <= ");
     let before = delete.bind(now);
     delete.push(&before);
     let backend = connection.get_database_backend();
