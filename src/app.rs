@@ -147,6 +147,7 @@ impl App {
             .client_address_header
             .clone_from(&own.client_address_header);
         config.trusted_proxies = own.trusted_networks();
+        config.kiosk_addresses = own.kiosk_networks();
         config.facilities.clone_from(&own.facilities);
         config.providers.clone_from(&own.providers);
         config.registration = own.registration;

@@ -98,6 +98,8 @@ pub struct Smart {
     pub client_address_header: Option<String>,
     /// Networks (CIDR) or addresses of the proxies whose header counts.
     pub trusted_proxies: Vec<String>,
+    /// Networks (CIDR) or addresses of terminals that several people use.
+    pub kiosk_addresses: Vec<String>,
     /// Life of an access token that a person granted.
     pub access_token_minutes: u32,
     /// Life of a refresh token since its last use. 170.315(g)(10) asks for three months.
@@ -234,6 +236,7 @@ impl Default for Smart {
             help: None,
             client_address_header: None,
             trusted_proxies: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
+            kiosk_addresses: Vec::new(),
             access_token_minutes: 60,
             refresh_token_days: 90,
             session_idle_minutes: 15,
@@ -290,6 +293,7 @@ const VARIABLES: &[(&str, &str)] = &[
         "smart.client_address_header",
     ),
     ("CANDOR_TRUSTED_PROXIES", "smart.trusted_proxies"),
+    ("CANDOR_KIOSK_ADDRESSES", "smart.kiosk_addresses"),
     ("CANDOR_TLS_CERTIFICATE", "tls.certificate"),
     ("CANDOR_TLS_KEY", "tls.key"),
     ("CANDOR_MAIL_URL", "mail.url"),
@@ -371,7 +375,7 @@ impl Config {
                 value.parse::<u32>(),
             ) {
                 figment.merge(Serialized::default(key, number))
-            } else if *key == "smart.trusted_proxies" {
+            } else if matches!(*key, "smart.trusted_proxies" | "smart.kiosk_addresses") {
                 let networks: Vec<&str> = value.split(',').map(str::trim).collect();
                 figment.merge(Serialized::default(key, networks))
             } else if let (true, Ok(flag)) = (key.starts_with("fhir."), value.parse::<bool>()) {
@@ -491,12 +495,22 @@ impl Config {
     }
 }
 
+fn networks(texts: &[String]) -> Vec<IpNet> {
+    let networks = texts.iter();
+    networks.filter_map(|text| tls::network(text)).collect()
+}
+
 impl Smart {
     /// [`Smart::trusted_proxies`], parsed.
     #[must_use]
     pub fn trusted_networks(&self) -> Vec<IpNet> {
-        let networks = self.trusted_proxies.iter();
-        networks.filter_map(|text| tls::network(text)).collect()
+        networks(&self.trusted_proxies)
+    }
+
+    /// [`Smart::kiosk_addresses`], parsed.
+    #[must_use]
+    pub fn kiosk_networks(&self) -> Vec<IpNet> {
+        networks(&self.kiosk_addresses)
     }
 
     fn check(&self, problems: &mut Vec<String>) {
@@ -504,10 +518,13 @@ impl Smart {
             problems.push("smart.brand: say who runs this server.".to_owned());
         }
         Provider::check(&self.providers, problems);
-        for text in &self.trusted_proxies {
-            if tls::network(text).is_none() {
+        for (key, texts) in [
+            ("trusted_proxies", &self.trusted_proxies),
+            ("kiosk_addresses", &self.kiosk_addresses),
+        ] {
+            for text in texts.iter().filter(|text| tls::network(text).is_none()) {
                 problems.push(format!(
-                    "smart.trusted_proxies: {text:?} is no address and no network, as in 10.0.0.0/8 or 192.0.2.7."
+                    "smart.{key}: {text:?} is no address and no network, as in 10.0.0.0/8 or 192.0.2.7."
                 ));
             }
         }

@@ -29,6 +29,7 @@ mod activation;
 mod agent;
 mod apps;
 mod assertion;
+mod assurance;
 mod attempts;
 mod authorize;
 mod brands;
@@ -38,15 +39,18 @@ mod consent;
 mod contact;
 mod developers;
 mod discovery;
+mod drafts;
 mod end_session;
 mod events;
 mod forgot;
 mod gate;
 mod generation;
 mod grants;
+mod here;
 mod idle;
 mod introspect;
 mod json;
+mod kiosk;
 mod launch;
 mod login;
 mod logout;
@@ -162,6 +166,8 @@ pub struct SmartConfig {
     pub client_address_header: Option<String>,
     /// From where that header is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// From where shared terminals call.
+    pub kiosk_addresses: Vec<IpNet>,
     /// How letters to account holders leave; none: none are written.
     pub mail: Option<MailSettings>,
 }
@@ -198,6 +204,7 @@ impl SmartConfig {
             allow_loopback_jwks: false,
             client_address_header: None,
             trusted_proxies: Vec::new(),
+            kiosk_addresses: Vec::new(),
             mail: None,
         }
     }
@@ -480,6 +487,7 @@ pub fn router(state: SmartState) -> Router {
             get(staff_launch::get).post(staff_launch::post),
         )
         .route(switch::PATH, get(switch::get).post(switch::post))
+        .route("/resume", get(drafts::get).post(drafts::drop))
         .route(
             "/developers/apps",
             get(developers::get_apps).post(developers::post_apps),
@@ -524,6 +532,7 @@ pub fn router(state: SmartState) -> Router {
         )
         .route("/idle", get(idle::get).post(idle::post))
         .route("/idle/left", get(idle::left))
+        .route("/draft", post(drafts::post))
         .route("/apps/directory", get(apps::get_directory))
         .route(
             "/auth/end-session",
@@ -532,6 +541,7 @@ pub fn router(state: SmartState) -> Router {
         .route("/logout", post(logout::post))
         .route("/signed-out", get(logout::signed_out))
         .route("/policy/release", get(release_policy::html))
+        .layer(from_fn_with_state(state.clone(), here::look))
         .layer(from_fn_with_state(
             texts::Https(state.is_https()),
             texts::choose,

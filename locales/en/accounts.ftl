@@ -17,6 +17,7 @@ activate-month = Month (1 to 12)
 activate-day = Day
 activate-year = Year (4 numbers)
 activate-none = No code, or it does not work?
+activate-none-online = Prove who you are online with { $provider }.
 activate-none-visit = Ask for a new code at your next visit.
 activate-none-verify = Or prove who you are to us with a photo ID. “Need help?” at the end of this page says how to reach us.
 activate-rules = A code works once, for 60 days. Only the newest one works. We can't give codes by phone.
@@ -39,6 +40,7 @@ username-address = Your e-mail address can't be your username. Choose another on
 username-identifier = Others may know this number. Choose another username.
 username-wrong = A username has 2 to 64 characters.
 
+password-show = Show
 password-current = Password you have now
 password-new = New password
 password-detail = At least { $shortest } characters. A short sentence is good. You can paste it from a password manager.
@@ -131,6 +133,12 @@ idle-title = { $minutes ->
    *[other] { $minutes } minutes left
 }
 idle-words = You have not used this page for a while. To keep your record private, we will sign you out soon.
+resume-title = You did not finish
+resume-words = We signed you out before you sent this, to keep your record private. We kept it for you alone, until tomorrow. Passwords and codes were not kept.
+resume-typed = What you typed
+resume-send = Send it now
+resume-drop = Throw it away
+
 idle-stay = Stay signed in
 
 staff-reset-title = Help someone to a new password

@@ -18,6 +18,11 @@ record-other = { $name } ({ $relation ->
 record-continue = Continue
 record-choose = Please choose whose record the app may read.
 
+# Where somebody is who connects an app. Who is signed in already has the first step behind them.
+step-sign-in = Step 1 of 3: sign in
+step-choose = Step 2 of 3: choose what to share
+step-back = Step 3 of 3: back to the app
+
 consent-title = Connect “{ $app }”
 consent-own = <strong>{ $app }</strong> asks to read <strong>your</strong> record ({ $record }).
 consent-proxy = You are giving <strong>{ $app }</strong> access to the record of <strong>{ $record }</strong>, { $relation ->

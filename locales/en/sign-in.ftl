@@ -4,6 +4,7 @@ login-again = You are signed in already. Before you connect this app, please typ
 login-username = Username
 login-password = Password
 login-idle = You will be signed out after { $minutes } minutes without use.
+login-kiosk = Other people use this computer too. When you are done, choose “Finish” at the top of the page.
 login-wrong = The username or the password is not right.
 login-blocked = Too many wrong tries for this username. Sign in on a device, or at a place, where you signed in before, or ask us for a new password.
 login-wait = { $seconds ->
@@ -17,6 +18,7 @@ login-with = Sign in with { $provider }
 signed-out-title = Signed out
 signed-out-heading = You are signed out
 signed-out-shared = On a shared computer, close this window too.
+signed-out-kiosk = Nothing of your visit is left here. The next person can sign in.
 signed-out-again = Sign in again
 
 end-session-title = Sign out?

@@ -17,6 +17,7 @@ activate-month = Mes (1 a 12)
 activate-day = Día
 activate-year = Año (4 números)
 activate-none = ¿No tiene código o no funciona?
+activate-none-online = Demuestre quién es en línea con { $provider }.
 activate-none-visit = Pida un código nuevo en su próxima visita.
 activate-none-verify = O demuéstrenos quién es con una identificación con foto. “¿Necesita ayuda?”, al final de esta página, dice cómo comunicarse con nosotros.
 activate-rules = Un código funciona una sola vez, durante 60 días. Solo sirve el más nuevo. No podemos dar códigos por teléfono.
@@ -39,6 +40,7 @@ username-address = Su correo electrónico no puede ser su nombre de usuario. Eli
 username-identifier = Otras personas pueden conocer este número. Elija otro nombre de usuario.
 username-wrong = Un nombre de usuario tiene de 2 a 64 caracteres.
 
+password-show = Mostrar
 password-current = Contraseña que tiene ahora
 password-new = Contraseña nueva
 password-detail = Al menos { $shortest } caracteres. Una frase corta es buena. Puede pegarla desde un gestor de contraseñas.
@@ -131,6 +133,12 @@ idle-title = { $minutes ->
    *[other] Quedan { $minutes } minutos
 }
 idle-words = No ha usado esta página desde hace un rato. Para proteger la privacidad de su expediente, cerraremos su sesión pronto.
+resume-title = Le quedó algo sin terminar
+resume-words = Cerramos su sesión antes de que enviara esto, para proteger su expediente. Lo guardamos solo para usted, hasta mañana. No guardamos contraseñas ni códigos.
+resume-typed = Lo que escribió
+resume-send = Enviarlo ahora
+resume-drop = Descartarlo
+
 idle-stay = Seguir con la sesión abierta
 
 staff-reset-title = Ayudar a alguien a tener una contraseña nueva

@@ -18,6 +18,11 @@ record-other = { $name } ({ $relation ->
 record-continue = Continuar
 record-choose = Elija de quién es el expediente que la aplicación puede leer.
 
+# Dónde está quien conecta una aplicación. Quien ya inició sesión tiene hecho el primer paso.
+step-sign-in = Paso 1 de 3: iniciar sesión
+step-choose = Paso 2 de 3: elegir qué compartir
+step-back = Paso 3 de 3: volver a la aplicación
+
 consent-title = Conectar “{ $app }”
 consent-own = <strong>{ $app }</strong> pide leer <strong>su</strong> expediente ({ $record }).
 consent-proxy = Usted le da a <strong>{ $app }</strong> acceso al expediente de <strong>{ $record }</strong>, { $relation ->

@@ -4,6 +4,7 @@ login-again = Ya inició sesión. Antes de conectar esta aplicación, escriba su
 login-username = Nombre de usuario
 login-password = Contraseña
 login-idle = Su sesión se cerrará después de { $minutes } minutos sin uso.
+login-kiosk = Otras personas también usan esta computadora. Cuando acabe, elija “Terminar” en la parte de arriba de la página.
 login-wrong = El nombre de usuario o la contraseña no son correctos.
 login-blocked = Demasiados intentos fallidos con este nombre de usuario. Inicie sesión en un dispositivo o lugar donde ya lo haya hecho antes, o pídanos una contraseña nueva.
 login-wait = { $seconds ->
@@ -17,6 +18,7 @@ login-with = Iniciar sesión con { $provider }
 signed-out-title = Sesión cerrada
 signed-out-heading = Su sesión está cerrada
 signed-out-shared = En una computadora compartida, cierre también esta ventana.
+signed-out-kiosk = Aquí no queda nada de su visita. La próxima persona puede iniciar sesión.
 signed-out-again = Iniciar sesión de nuevo
 
 end-session-title = ¿Cerrar sesión?

@@ -157,19 +157,23 @@ fn proxies_and_certificates_are_checked() {
         "",
         &[
             ("CANDOR_TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7"),
+            ("CANDOR_KIOSK_ADDRESSES", "198.51.100.0/24"),
             ("CANDOR_TLS_CERTIFICATE", "/etc/candor/chain.pem"),
             ("CANDOR_TLS_KEY", "/etc/candor/key.pem"),
         ],
     )
     .unwrap();
     assert_eq!(config.smart.trusted_networks().len(), 2);
+    assert_eq!(config.smart.kiosk_networks().len(), 1);
     assert_eq!(config.public_url(config.bind), "https://127.0.0.1:8080");
     let message = load(
-        "[smart]\ntrusted_proxies = ['all']\n[tls]\nkey = 'k.pem'",
+        "[smart]\ntrusted_proxies = ['all']\nkiosk_addresses = ['lobby']\n[tls]\nkey = 'k.pem'",
         &[],
     );
     let message = message.unwrap_err();
-    assert!(message.contains("\"all\" is no address"), "{message}");
+    for wrong in ["\"all\" is no address", "\"lobby\" is no address"] {
+        assert!(message.contains(wrong), "{message}");
+    }
     assert!(
         message.contains("certificate and key go together"),
         "{message}"

@@ -14,7 +14,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use super::SmartState;
 use super::entities::account;
 use super::throttle::{Kind, network};
-use super::{secret, sessions, users};
+use super::{here, secret, sessions, users};
 use crate::clock::Millis;
 use crate::sql::Sql;
 use crate::store::StoreError;
@@ -79,6 +79,7 @@ pub(super) async fn arrived(
     jar: CookieJar,
     caller: Option<IpAddr>,
     account: &account::Model,
+    is_kiosk: bool,
 ) -> Result<(CookieJar, bool), StoreError> {
     let arrived = Try {
         name: counted(&account.username),
@@ -86,7 +87,7 @@ pub(super) async fn arrived(
         account: Some(account.id.clone()),
     };
     let was_here = is_known(state, &jar, caller, &arrived.name, Some(&account.id)).await?;
-    let jar = arrived.succeeded(state, jar).await?;
+    let jar = arrived.succeeded(state, jar, is_kiosk).await?;
     Ok((jar, !was_here))
 }
 
@@ -99,12 +100,17 @@ impl Try {
     }
 
     /// The password was right: failures are forgotten, the address and the browser are known from now
-    /// on. The cookie comes with the jar.
+    /// on. The cookie comes with the jar. A shared terminal is nobody's own: there, neither is known.
     pub(super) async fn succeeded(
         self,
         state: &SmartState,
         jar: CookieJar,
+        is_kiosk: bool,
     ) -> Result<CookieJar, StoreError> {
+        if is_kiosk {
+            self.passed_at(state, None).await?;
+            return Ok(jar);
+        }
         let Some(account) = &self.account else {
             return Ok(jar);
         };
@@ -129,6 +135,12 @@ impl Try {
     /// What was typed was right: failures are forgotten, the address is known from now on. The browser is
     /// not.
     pub(super) async fn passed(self, state: &SmartState) -> Result<(), StoreError> {
+        let known = self.caller.filter(|_| !here::is_kiosk());
+        self.passed_at(state, known).await
+    }
+
+    /// The same; the address is known where one is given.
+    async fn passed_at(self, state: &SmartState, known: Option<IpAddr>) -> Result<(), StoreError> {
         let Some(account) = &self.account else {
             return Ok(());
         };
@@ -140,7 +152,7 @@ impl Try {
             set.bind(keyed(state, &self.name)),
             set.bind(account.clone()),
         );
-        let address = set.bind(self.caller.map(|address| keyed_address(state, address)));
+        let address = set.bind(known.map(|address| keyed_address(state, address)));
         let last = set.bind(now);
         set.push(&format!(
             "INSERT INTO sign_in (name, account, failures, address, last) \

@@ -21,7 +21,7 @@ use super::pages::{Leave, PageError, leave, see_other};
 use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
 use super::users::Role;
-use super::{MINUTE, SECOND, SmartState, launch, login, secret, sessions};
+use super::{MINUTE, SECOND, SmartState, here, launch, login, secret, sessions};
 use crate::store::StoreError;
 
 /// A person has this long to answer.
@@ -36,6 +36,8 @@ const MOST_STATE_BYTES: usize = 2048;
 const MOST_NONCE_BYTES: usize = 512;
 const MOST_SCOPE_BYTES: usize = 8192;
 const MOST_HINT_BYTES: usize = 100;
+/// What an app is told that somebody opened at a shared terminal.
+pub(super) const NOT_HERE: &str = "apps are not connected at a shared terminal";
 
 /// Why a request is refused.
 #[derive(Debug, Error)]
@@ -46,6 +48,9 @@ enum RouteError {
     /// Told to the app.
     #[error("the launch is unknown, expired, used, or meant for another app")]
     LaunchGone { to: Reply, app: String },
+    /// Told to both.
+    #[error("{NOT_HERE}")]
+    Kiosk { to: Reply, app: String },
     /// Told to the app.
     #[error("{description}")]
     Redirect {
@@ -169,6 +174,9 @@ async fn answer(
             "invalid_request",
             "the launch is unknown, expired, used, or meant for another app",
         ),
+        Err(RouteError::Kiosk { to, app }) => {
+            to.refuse_on_page(state, Leave::Kiosk, &app, "access_denied", NOT_HERE)
+        }
         Err(RouteError::Redirect {
             to,
             error,
@@ -308,6 +316,10 @@ async fn authorize(
             Some(_) => ("consent_required", "the person has to be asked"),
         };
         return Err(refuse(error, description));
+    }
+    if here::is_kiosk() {
+        let app = client.name.clone();
+        return Err(RouteError::Kiosk { to, app });
     }
     let mut fresh_after = 0;
     if prompt.split(' ').any(|word| word == "login") {

@@ -473,6 +473,7 @@ async fn grant(
         read: None,
         read_types: None,
         methods: question.session.methods.clone(),
+        ial: account.ial,
     };
     let id = row.id.clone();
     let mut writer = state.store().writer(Origin::Feed).await?;

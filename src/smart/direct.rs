@@ -56,6 +56,7 @@ pub async fn issue(state: &SmartState, new: &DirectGrant<'_>) -> Result<String, 
         revoked: Set(None),
         catalogue: Set(Some(catalogue().version.clone())),
         methods: Set(String::new()),
+        ial: Set(0),
         ..Default::default()
     })
     .exec_without_returning(connection)

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::json::Json;
 use super::scopes::{IDENTITY, catalogue};
 use super::token::unavailable;
-use super::{SmartState, brands, factors};
+use super::{SmartState, assurance, brands};
 use crate::config::Registration;
 
 /// `GET {fhir}/.well-known/smart-configuration` (SMART App Launch 2.2, "Conformance").
@@ -58,7 +58,7 @@ pub(super) async fn openid_configuration(State(state): State<SmartState>) -> Jso
         "nonce",
         "fhirUser"
     ]);
-    configuration["acr_values_supported"] = json!([factors::AAL1, factors::AAL2]);
+    configuration["acr_values_supported"] = json!(assurance::classes());
     configuration["claims_parameter_supported"] = json!(false);
     configuration["request_parameter_supported"] = json!(false);
     configuration["request_uri_parameter_supported"] = json!(false);

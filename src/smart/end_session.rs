@@ -7,8 +7,8 @@
 use askama::Template;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum_extra::extract::CookieJar;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use super::entities::client;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
 use super::sessions::Session;
-use super::{SmartState, clients, sessions};
+use super::{SmartState, clients, kiosk, sessions};
 
 const HINT: &str = "id_token_hint";
 const CLIENT: &str = "client_id";
@@ -103,10 +103,7 @@ async fn sign_out(
     tracing::info!(account = session.account.id, "signed out, as an app asked");
     let mut response = (jar, see_other(target)).into_response();
     // What the browser kept of pages with a record on them goes as well.
-    response.headers_mut().insert(
-        HeaderName::from_static("clear-site-data"),
-        HeaderValue::from_static("\"cache\", \"storage\""),
-    );
+    kiosk::forget(&mut response, session.is_kiosk);
     Ok(response)
 }
 

@@ -99,6 +99,8 @@ pub mod account {
         pub created: i64,
         pub disabled: Option<i64>,
         pub must_change: Option<i64>,
+        /// How sure it is who has it: the level of NIST SP 800-63A, 0 where nobody says.
+        pub ial: i16,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -144,6 +146,8 @@ pub mod session {
         pub methods: String,
         /// When they showed who they are; none: when it was created.
         pub signed_in: Option<i64>,
+        /// Whether it is a shared terminal: 1, else 0.
+        pub kiosk: i16,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -209,6 +213,8 @@ pub mod grant {
         pub read: Option<i64>,
         pub read_types: Option<String>,
         pub methods: String,
+        /// Of the account, as it was then.
+        pub ial: i16,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -43,22 +43,6 @@ const PASSKEY: &str = "pop user mfa";
 /// Of a code, of an app or on paper, after another step.
 const CODE: &str = "otp mfa";
 
-/// The class of a sign-in (`acr`) by its methods: the level of NIST SP 800-63B that it reaches, where that
-/// is known.
-pub(super) fn acr(methods: &str) -> Option<&'static str> {
-    let has = |one| methods.split(' ').any(|method| method == one);
-    if has("mfa") {
-        Some(AAL2)
-    } else if has(PASSWORD) {
-        Some(AAL1)
-    } else {
-        None
-    }
-}
-
-pub(super) const AAL1: &str = "http://idmanagement.gov/ns/assurance/aal/1";
-pub(super) const AAL2: &str = "http://idmanagement.gov/ns/assurance/aal/2";
-
 /// A browser in which a password, or what stands for one, was right.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FirstStep<'a> {
@@ -69,6 +53,8 @@ pub(super) struct FirstStep<'a> {
     pub(super) signed_in: Option<Millis>,
     /// How it was taken: one of [`PASSWORD`], [`PROVIDER`], [`PASSKEY`] and what was added.
     pub(super) methods: &'a str,
+    /// Whether it is a shared terminal.
+    pub(super) is_kiosk: bool,
     /// Of the request that it took the step with.
     pub(super) parts: &'a Parts,
 }
@@ -163,17 +149,10 @@ async fn signed_in(
     let account = &*first.account.id;
     tracing::info!(account, "signed in");
     let caller = state.caller(first.parts);
-    let (jar, is_new_place) = attempts::arrived(state, jar, caller, first.account).await?;
+    let (jar, is_new_place) =
+        attempts::arrived(state, jar, caller, first.account, first.is_kiosk).await?;
     let jar = half::end(state, jar).await?;
-    let jar = sessions::start(
-        state,
-        jar,
-        account,
-        first.methods,
-        first.signed_in,
-        &first.parts.headers,
-    )
-    .await?;
+    let jar = sessions::start(state, jar, first).await?;
     if is_new_place {
         contact::tell(state, account, &Letter::NewSignIn).await?;
     }

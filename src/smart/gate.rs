@@ -1,6 +1,7 @@
 //! Around the pages of whoever is signed in: a browser that was idle for too long is signed out and told so
 //! (portal.md A17), and who must choose another password does that first.
 
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
@@ -9,10 +10,17 @@ use axum_extra::extract::CookieJar;
 
 use super::pages::{PageError, see_other};
 use super::sessions::{self, Look};
-use super::{SmartState, logout, switch};
+use super::{MOST_BODY_BYTES, SmartState, drafts, here, logout, switch};
 
 /// First parts of the pages that are somebody's own.
-const OWN: &[&str] = &["apps", "developers", "security", "settings", "staff"];
+const OWN: &[&str] = &[
+    "apps",
+    "developers",
+    "resume",
+    "security",
+    "settings",
+    "staff",
+];
 const PASSWORD: &str = "/settings/password";
 
 /// The page that somebody may be led back to: one of ours, for whoever is signed in. Nothing that comes in
@@ -68,21 +76,63 @@ pub(super) async fn pass(
     request: Request,
     next: Next,
 ) -> Response {
+    match decide(&state, jar, request).await {
+        Ok(Way::On(request)) => next.run(request).await,
+        Ok(Way::Elsewhere(response)) => response,
+        Err(error) => error.page(&state),
+    }
+}
+
+enum Way {
+    On(Request),
+    Elsewhere(Response),
+}
+
+async fn decide(state: &SmartState, jar: CookieJar, request: Request) -> Result<Way, PageError> {
     let page = page_of(&request.uri().to_string());
     let is_get = request.method() == Method::GET;
-    match sessions::look(&state, &jar).await {
-        Err(error) => PageError::from(error).page(&state),
-        // A form that comes too late finds its own way to the sign-in page.
-        Ok(Look::Idle) if is_get => match sessions::end(&state, jar).await {
-            Ok(jar) => (jar, logout::idle(&state, page.as_deref())).into_response(),
-            Err(error) => PageError::from(error).page(&state),
-        },
-        Ok(Look::Live { must_change: true }) if request.uri().path() != PASSWORD => {
-            let to = with_next(PASSWORD, page.as_deref().unwrap_or("/settings"));
-            see_other(&state.path(&to))
+    Ok(match sessions::look(state, &jar).await? {
+        Look::Idle { is_kiosk } if is_get || is_kiosk => {
+            let jar = sessions::end(state, jar).await?;
+            let away = logout::idle(state, page.as_deref(), is_kiosk);
+            Way::Elsewhere((jar, away).into_response())
         }
-        Ok(_) => next.run(request).await,
+        Look::Idle { .. } => late(state, jar, request, page).await?,
+        Look::Live { must_change: true } if request.uri().path() != PASSWORD => {
+            let to = with_next(PASSWORD, page.as_deref().unwrap_or("/settings"));
+            Way::Elsewhere(see_other(&state.path(&to)))
+        }
+        Look::Live { .. } if !is_get => {
+            if let (Some(session), Some(page)) = (here::session(), &page) {
+                drafts::sent(state, &session.account.id, page).await?;
+            }
+            Way::On(request)
+        }
+        _ => Way::On(request),
+    })
+}
+
+/// A form that comes too late: what was typed is kept. Where nothing can be, the form finds its own way to the
+/// sign-in page.
+async fn late(
+    state: &SmartState,
+    jar: CookieJar,
+    request: Request,
+    page: Option<String>,
+) -> Result<Way, PageError> {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MOST_BODY_BYTES).await else {
+        return Err(PageError::Foreign);
+    };
+    if let (Some(page), Some(session)) = (page, sessions::alive_or_idle(state, &jar).await?)
+        && let Ok(params) = session.form(&parts.headers, &body)
+        && drafts::keep(state, &session.account.id, &page, &params).await?
+    {
+        let jar = sessions::end(state, jar).await?;
+        let away = logout::idle(state, Some(drafts::PATH), false);
+        return Ok(Way::Elsewhere((jar, away).into_response()));
     }
+    Ok(Way::On(Request::from_parts(parts, body.into())))
 }
 
 #[cfg(test)]

@@ -12,15 +12,16 @@ use serde_json::json;
 use super::json::Json;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
-use super::{MINUTE, SECOND, SmartState, gate, logout, sessions};
+use super::sessions::{self, Look};
+use super::{MINUTE, SECOND, SmartState, gate, kiosk, logout};
 use crate::clock::Millis;
 
 /// How long before the end.
 const WARNING: Millis = 2 * MINUTE;
 
 /// Seconds without use until the warning, and from there to the end.
-pub(super) fn seconds(state: &SmartState) -> (Millis, Millis) {
-    let idle = state.config().session_idle;
+pub(super) fn seconds(state: &SmartState, is_kiosk: bool) -> (Millis, Millis) {
+    let idle = kiosk::idle(state, is_kiosk);
     let warning = WARNING.min(idle / 2);
     ((idle - warning) / SECOND, warning / SECOND)
 }
@@ -55,8 +56,16 @@ pub(super) async fn get(
             };
             page(&state, StatusCode::OK, Forms::Own, &template)
         }
-        Ok(None) => logout::idle(&state, next.as_deref()),
+        Ok(None) => gone(&state, &jar, next.as_deref()).await,
         Err(error) => PageError::from(error).page(&state),
+    }
+}
+
+/// It is too late.
+async fn gone(state: &SmartState, jar: &CookieJar, next: Option<&str>) -> Response {
+    match sessions::look(state, jar).await {
+        Ok(look) => logout::idle(state, next, matches!(look, Look::Idle { is_kiosk: true })),
+        Err(error) => PageError::from(error).page(state),
     }
 }
 
@@ -89,7 +98,7 @@ pub(super) async fn post(
             return Ok(if is_quiet {
                 StatusCode::UNAUTHORIZED.into_response()
             } else {
-                logout::idle(&state, next.as_deref())
+                gone(&state, &jar, next.as_deref()).await
             });
         };
         if !session.posted(&headers, params.first("form")) {

@@ -12,12 +12,12 @@ use axum_extra::extract::CookieJar;
 use super::attempts::{self, Refusal};
 use super::entities::request;
 use super::factors::FirstStep;
-use super::pages::{Forms, Frame, PageError, page, see_other};
+use super::pages::{Forms, Frame, PageError, page, see_other, traced};
 use super::params::Params;
 use super::sessions::{AnonymousPost, Session};
 use super::{
-    DAY, SECOND, SmartState, authorize, clients, factors, gate, password, sessions, switch,
-    upstream, users,
+    DAY, MINUTE, SECOND, SmartState, authorize, clients, factors, gate, here, kiosk, password,
+    record, sessions, switch, upstream, users,
 };
 use crate::texts::Texts;
 
@@ -98,6 +98,9 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
         "" => String::new(),
         id => {
             let request = authorize::find(state, Some(id)).await?;
+            if here::is_kiosk() {
+                return record::not_here(state, &request).await;
+            }
             let step = next(&request, session.as_ref());
             if step != "/login" {
                 return Ok(see_other(&state.path(&format!("{step}?request={id}"))));
@@ -124,7 +127,7 @@ async fn show(state: &SmartState, params: &Params, jar: CookieJar) -> Result<Res
         username,
         problem: String::new(),
         providers: upstream::offers(state, id, &next),
-        idle_minutes: state.config().session_idle / (60 * SECOND),
+        idle_minutes: kiosk::idle(state, here::is_kiosk()) / MINUTE,
         next,
         done: match params.first("done") {
             Some("reset") => Texts::here().plain("login-reset", []),
@@ -216,42 +219,49 @@ async fn sign_in(
                         target: &target,
                         signed_in: None,
                         methods: factors::PASSWORD,
+                        is_kiosk: here::is_kiosk(),
                         parts,
                     };
                     return Ok(factors::after_first_step(state, jar, &first).await?);
                 }
-                jar = attempt.succeeded(state, jar).await?;
+                jar = attempt.succeeded(state, jar, here::is_kiosk()).await?;
                 is_somebody_else = true;
             }
             None
         }
     };
     let texts = Texts::here();
-    let (status, problem, retry_after) = match refusal {
-        Some(Refusal::Blocked) => {
-            tracing::warn!("sign-in refused: too many failures for one name, from anywhere");
-            let problem = texts.plain("login-blocked", []);
+    let (status, code, problem, retry_after) = match refusal {
+        Some(Refusal::Blocked) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "sign-in-blocked",
+            texts.plain("login-blocked", []),
             // Names that nobody has are forgotten after a day.
-            (StatusCode::TOO_MANY_REQUESTS, problem, Some(DAY / SECOND))
-        }
+            Some(DAY / SECOND),
+        ),
         Some(Refusal::Wait(wait)) => {
             let seconds = (wait + SECOND - 1) / SECOND;
-            let problem = texts.plain("login-wait", [("seconds", seconds.into())]);
-            (StatusCode::TOO_MANY_REQUESTS, problem, Some(seconds))
-        }
-        None if is_somebody_else => {
-            let problem = texts.plain("login-somebody-else", []);
-            (StatusCode::BAD_REQUEST, problem, None)
-        }
-        None => {
-            tracing::info!("sign-in refused");
             (
-                StatusCode::BAD_REQUEST,
-                texts.plain("login-wrong", []),
-                None,
+                StatusCode::TOO_MANY_REQUESTS,
+                "sign-in-wait",
+                texts.plain("login-wait", [("seconds", seconds.into())]),
+                Some(seconds),
             )
         }
+        None if is_somebody_else => (
+            StatusCode::BAD_REQUEST,
+            "sign-in-other",
+            texts.plain("login-somebody-else", []),
+            None,
+        ),
+        None => (
+            StatusCode::BAD_REQUEST,
+            "sign-in-wrong",
+            texts.plain("login-wrong", []),
+            None,
+        ),
     };
+    let problem = traced(&problem, code, None);
     let next = params
         .first("next")
         .and_then(gate::own_page)
@@ -266,7 +276,7 @@ async fn sign_in(
         again: false,
         problem,
         providers: upstream::offers(state, id, &next),
-        idle_minutes: state.config().session_idle / (60 * SECOND),
+        idle_minutes: kiosk::idle(state, here::is_kiosk()) / MINUTE,
         next,
         done: String::new(),
         has_passkeys: factors::are_passkeys_possible(state),

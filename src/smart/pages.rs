@@ -1,6 +1,8 @@
 //! Pages for people: the frame around them, their headers, and the one page for everything that went
 //! wrong.
 
+mod problem;
+
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
@@ -8,13 +10,12 @@ use askama::Template;
 use askama::filters::Safe;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use thiserror::Error;
 
 use super::sessions::Session;
-use super::upstream::UpstreamError;
-use super::{SmartState, factors, gate, idle, secret};
-use crate::store::StoreError;
+use super::{SmartState, factors, gate, here, idle, kiosk, secret};
 use crate::texts::{self, Arg, Language, Texts};
+
+pub(super) use problem::{PageError, traced};
 
 const STYLESHEET: &str = include_str!("../../templates/assets/candor.css");
 const SCRIPT: &str = include_str!("../../templates/assets/candor.js");
@@ -31,6 +32,10 @@ pub(super) struct Frame {
     pub(super) passkey_script: String,
     /// Name and form token of whoever is signed in.
     pub(super) signed_in: Option<(String, String)>,
+    /// Whether the page is shown at a shared terminal.
+    pub(super) is_kiosk: bool,
+    /// Path of the page for whoever was signed out without being asked.
+    pub(super) out: String,
     /// Tag, name and address of the same page in other languages.
     pub(super) languages: Vec<(&'static str, &'static str, String)>,
     /// What watches whether somebody is there, on pages of whoever is signed in.
@@ -53,18 +58,28 @@ pub(super) struct Watch {
 }
 
 impl Frame {
+    /// Around a page of this session, else of whoever was signed in when the request came.
     pub(super) fn new(state: &SmartState, session: Option<&Session>) -> Self {
         static STYLE_VERSION: LazyLock<String> = LazyLock::new(|| version(STYLESHEET));
         static SCRIPT_VERSION: LazyLock<String> = LazyLock::new(|| version(SCRIPT));
         let texts = Texts::here();
+        let session = session.cloned().or_else(here::session);
+        let is_kiosk = here::is_kiosk() || session.as_ref().is_some_and(|session| session.is_kiosk);
+        let out = "/signed-out?r=idle";
         Self {
+            is_kiosk,
+            out: state.path(&if is_kiosk {
+                kiosk::with_parameter(out)
+            } else {
+                out.to_owned()
+            }),
             brand: state.config().brand.clone(),
             help: state.config().help(texts),
             root: state.path(""),
             passkey_script: factors::script_path(state),
             stylesheet: state.path(&format!("/assets/candor.css?v={}", *STYLE_VERSION)),
             script: state.path(&format!("/assets/candor.js?v={}", *SCRIPT_VERSION)),
-            watch: session.map(|_| Watch::new(state)),
+            watch: session.as_ref().map(|_| Watch::new(state, is_kiosk)),
             signed_in: session.map(|session| (session.account.name.clone(), session.form_token())),
             languages: Language::ALL
                 .into_iter()
@@ -81,6 +96,11 @@ impl Frame {
             watch: None,
             ..self
         }
+    }
+
+    /// What the address of a form has to end with that signs somebody in.
+    pub(super) fn terminal(&self) -> &'static str {
+        if self.is_kiosk { "?kiosk=1" } else { "" }
     }
 
     /// The language of the page, for `lang`.
@@ -105,8 +125,8 @@ impl Frame {
 }
 
 impl Watch {
-    fn new(state: &SmartState) -> Self {
-        let (warning, left) = idle::seconds(state);
+    fn new(state: &SmartState, is_kiosk: bool) -> Self {
+        let (warning, left) = idle::seconds(state, is_kiosk);
         let page = texts::page_here().and_then(|page| gate::page_of(&page));
         let address = page.map_or_else(
             || "/idle".to_owned(),
@@ -227,6 +247,8 @@ struct LeavePage<'a> {
     app: &'a str,
     address: &'a str,
     is_automatic: bool,
+    /// Whether it is the last step of connecting an app.
+    is_last: bool,
 }
 
 /// What a page that leads back to an app says.
@@ -242,6 +264,8 @@ pub(super) enum Leave {
     Late,
     /// That the launch from a chart is over.
     Chart,
+    /// That nothing is connected at a shared terminal.
+    Kiosk,
 }
 
 /// A page that leads back to the app. Between a form of ours and here there may have been nothing but
@@ -253,6 +277,7 @@ pub(super) fn leave(state: &SmartState, leave: Leave, app: &str, address: &str) 
         Leave::Done => (StatusCode::OK, "leave-done", "leave-done-words"),
         Leave::Late => (StatusCode::BAD_REQUEST, "leave-late", "leave-late-words"),
         Leave::Chart => (StatusCode::BAD_REQUEST, "leave-chart", "leave-chart-words"),
+        Leave::Kiosk => (StatusCode::FORBIDDEN, "leave-kiosk", "leave-kiosk-words"),
         Leave::NoRecord => (
             StatusCode::FORBIDDEN,
             "leave-no-record",
@@ -266,182 +291,9 @@ pub(super) fn leave(state: &SmartState, leave: Leave, app: &str, address: &str) 
         app,
         address,
         is_automatic: matches!(leave, Leave::AtOnce | Leave::Done),
+        is_last: leave == Leave::Done,
     };
     page(state, status, Forms::Own, &template)
-}
-
-#[derive(Template)]
-#[template(path = "smart/problem.html")]
-struct ProblemPage {
-    frame: Frame,
-    /// Name of a text.
-    title: &'static str,
-    words: Safe<String>,
-    /// For the developer of the app, behind a disclosure.
-    detail: String,
-    reference: String,
-}
-
-/// What can go wrong on a page.
-#[derive(Debug, Error)]
-pub(super) enum PageError {
-    #[error("the client_id is not registered here, or was disabled")]
-    UnknownClient,
-    #[error("the redirect_uri is not one that this client registered")]
-    RedirectUri,
-    #[error("the parameter {0} is missing or came more than once")]
-    Parameter(&'static str),
-    #[error("the authorization request expired or was answered already")]
-    RequestGone,
-    /// The same, by somebody who may go back to the app with it.
-    #[error("the authorization request expired")]
-    Late { app: String, address: String },
-    #[error("the second step of a sign-in came too late, or without its first")]
-    HalfGone,
-    #[error("a passkey was not known here, or its answer was wrong")]
-    Passkey,
-    #[error("the form did not come from this page in this browser")]
-    Foreign,
-    #[error("the browser sent no cookie")]
-    NoCookie,
-    #[error("too many requests of nobody in particular came from this address")]
-    Busy,
-    #[error("the page is for accounts with another role")]
-    Role,
-    #[error("too many tries in a row: {0} seconds to wait")]
-    Wait(i64),
-    #[error("the request belongs to another account")]
-    OtherAccount,
-    #[error("signing in with a provider failed: {0}")]
-    Upstream(#[from] UpstreamError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("a password could not be checked")]
-    Password(#[from] super::password::PasswordError),
-    #[error("the signing keys could not be read")]
-    Signing(#[from] super::signing::SigningError),
-}
-
-impl From<sea_orm::DbErr> for PageError {
-    fn from(error: sea_orm::DbErr) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl PageError {
-    /// Status, and the names of heading and words. The one place.
-    fn answer(&self) -> (StatusCode, &'static str, &'static str) {
-        match self {
-            Self::UnknownClient | Self::RedirectUri | Self::Parameter(_) => (
-                StatusCode::BAD_REQUEST,
-                "problem-link",
-                "problem-link-words",
-            ),
-            Self::RequestGone | Self::Late { .. } => (
-                StatusCode::BAD_REQUEST,
-                "problem-gone",
-                "problem-gone-words",
-            ),
-            Self::Foreign => (
-                StatusCode::FORBIDDEN,
-                "problem-foreign",
-                "problem-foreign-words",
-            ),
-            Self::NoCookie => (StatusCode::OK, "problem-cookie", "problem-cookie-words"),
-            Self::Busy => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "problem-busy",
-                "problem-busy-words",
-            ),
-            Self::Role => (StatusCode::FORBIDDEN, "problem-role", "problem-role-words"),
-            Self::Wait(_) => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "problem-wait",
-                "problem-wait-words",
-            ),
-            Self::HalfGone => (
-                StatusCode::BAD_REQUEST,
-                "problem-half-gone",
-                "problem-half-gone-words",
-            ),
-            Self::Passkey => (
-                StatusCode::BAD_REQUEST,
-                "problem-passkey",
-                "problem-passkey-words",
-            ),
-            Self::OtherAccount => (
-                StatusCode::FORBIDDEN,
-                "problem-other-account",
-                "problem-other-account-words",
-            ),
-            Self::Upstream(UpstreamError::NoMatch | UpstreamError::Disabled) => (
-                StatusCode::FORBIDDEN,
-                "problem-no-match",
-                "problem-no-match-words",
-            ),
-            Self::Upstream(UpstreamError::Provider(_)) => (
-                StatusCode::BAD_GATEWAY,
-                "problem-provider",
-                "problem-provider-words",
-            ),
-            Self::Upstream(UpstreamError::NotFresh) => (
-                StatusCode::FORBIDDEN,
-                "problem-not-fresh",
-                "problem-not-fresh-words",
-            ),
-            Self::Upstream(_) => (
-                StatusCode::BAD_REQUEST,
-                "problem-upstream",
-                "problem-upstream-words",
-            ),
-            Self::Store(_) | Self::Password(_) | Self::Signing(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "problem-ours",
-                "problem-ours-words",
-            ),
-        }
-    }
-
-    /// The page. Logged once, with a reference that the person can read to the help desk.
-    pub(super) fn page(&self, state: &SmartState) -> Response {
-        if let Self::Late { app, address } = self {
-            tracing::info!(error = %self, "page refused");
-            return leave(state, Leave::Late, app, address);
-        }
-        let (status, title, words) = self.answer();
-        let reference = secret::random_id().chars().take(10).collect::<String>();
-        if status.is_server_error() {
-            let cause = std::error::Error::source(self).map(ToString::to_string);
-            tracing::error!(reference, error = %self, cause, "page failed");
-        } else {
-            tracing::info!(reference, error = %self, "page refused");
-        }
-        // What a provider said of somebody is nobody else's business.
-        let detail = if status.is_server_error() || matches!(self, Self::Upstream(_)) {
-            String::new()
-        } else {
-            self.to_string()
-        };
-        let seconds = match self {
-            Self::Wait(seconds) => Some(*seconds),
-            Self::Busy => Some(60),
-            _ => None,
-        };
-        let frame = Frame::new(state, None);
-        let template = ProblemPage {
-            words: frame.html(words, &[("seconds", seconds.unwrap_or_default().into())]),
-            frame,
-            title,
-            detail,
-            reference,
-        };
-        let mut response = page(state, status, Forms::Own, &template);
-        if let Some(seconds) = seconds {
-            let headers = response.headers_mut();
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
-    }
 }
 
 /// `GET /assets/candor.css`: its URL holds its hash, so it never changes.

@@ -60,6 +60,12 @@ impl Params {
         self.all(name).next()
     }
 
+    /// Names and values in their order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.0.iter();
+        all.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Every value of a parameter.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0

@@ -13,7 +13,7 @@ use super::pages::{Forms, Frame, Leave, PageError, page, see_other};
 use super::params::Params;
 use super::sessions::Session;
 use super::users::Role;
-use super::{SmartState, authorize, clients, login, names, representative, sessions};
+use super::{SmartState, authorize, clients, here, login, names, representative, sessions};
 
 #[derive(Template)]
 #[template(path = "smart/record.html")]
@@ -49,6 +49,9 @@ pub(super) async fn answerer(
 ) -> Result<Answerer, PageError> {
     let request = authorize::find(state, id).await?;
     let session = sessions::load(state, jar).await?;
+    if here::is_kiosk() {
+        return Ok(Answerer::Elsewhere(not_here(state, &request).await?));
+    }
     let step = login::next(&request, session.as_ref());
     match session {
         Some(session) if step == "/auth/record" => {
@@ -112,16 +115,28 @@ pub(super) async fn no_record(
     state: &SmartState,
     request: &request::Model,
 ) -> Result<Response, PageError> {
+    let why = "whoever signed in has no record to give";
+    refuse(state, request, Leave::NoRecord, why).await
+}
+
+/// Leads back to the app: nobody connects one at a shared terminal (portal.md 3.5).
+pub(super) async fn not_here(
+    state: &SmartState,
+    request: &request::Model,
+) -> Result<Response, PageError> {
+    refuse(state, request, Leave::Kiosk, authorize::NOT_HERE).await
+}
+
+async fn refuse(
+    state: &SmartState,
+    request: &request::Model,
+    kind: Leave,
+    why: &str,
+) -> Result<Response, PageError> {
     let client = clients::find(state.store().reader(), &request.client_id)
         .await?
         .ok_or(PageError::UnknownClient)?;
-    Ok(Reply::to(request).refuse_on_page(
-        state,
-        Leave::NoRecord,
-        &client.name,
-        "access_denied",
-        "whoever signed in has no record to give",
-    ))
+    Ok(Reply::to(request).refuse_on_page(state, kind, &client.name, "access_denied", why))
 }
 
 fn on_to_consent(state: &SmartState, request: &request::Model) -> Response {

@@ -15,9 +15,10 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{account, session};
+use super::factors::FirstStep;
 use super::pages::PageError;
 use super::params::Params;
-use super::{DAY, SECOND, SmartState, agent, secret, users};
+use super::{DAY, SECOND, SmartState, agent, kiosk, secret, users};
 use crate::clock::Millis;
 use crate::store::StoreError;
 
@@ -34,6 +35,8 @@ pub struct Session {
     pub signed_in: Millis,
     /// How, as values of RFC 8176 between spaces.
     pub methods: String,
+    /// Whether the browser is a shared terminal.
+    pub is_kiosk: bool,
     cookie: String,
 }
 
@@ -91,7 +94,7 @@ pub async fn load(state: &SmartState, jar: &CookieJar) -> Result<Option<Session>
     let Some((session, left)) = peek(state, jar).await? else {
         return Ok(None);
     };
-    if state.config().session_idle - left >= SEEN_STEP {
+    if kiosk::idle(state, session.is_kiosk) - left >= SEEN_STEP {
         let store = state.store();
         let tx = store.begin().await?;
         session::Entity::update_many()
@@ -110,30 +113,74 @@ pub(super) async fn peek(
     state: &SmartState,
     jar: &CookieJar,
 ) -> Result<Option<(Session, Millis)>, StoreError> {
-    let Some(cookie) = jar.get(session_cookie_name(state)).map(Cookie::value) else {
+    let Some(row) = row(state, jar).await?.filter(|row| is_alive(state, row)) else {
         return Ok(None);
     };
-    let reader = state.store().reader();
+    let left = idle(state, &row) - (state.now() - row.seen);
+    let session = of_row(state, jar, row).await?;
+    Ok(session.map(|session| (session, left)))
+}
+
+/// The session of a request, also when it ended for want of use. Whose it was may leave what they typed, and
+/// nothing else.
+pub(super) async fn alive_or_idle(
+    state: &SmartState,
+    jar: &CookieJar,
+) -> Result<Option<Session>, StoreError> {
+    match row(state, jar).await? {
+        Some(row) => of_row(state, jar, row).await,
+        None => Ok(None),
+    }
+}
+
+/// The row of a browser, alive or not. It is gone where somebody signed it out.
+async fn row(state: &SmartState, jar: &CookieJar) -> Result<Option<session::Model>, StoreError> {
+    let Some(cookie) = cookie_of(state, jar) else {
+        return Ok(None);
+    };
     let found = session::Entity::find_by_id(secret::hash(cookie));
-    let Some(row) = found.one(reader).await?.filter(|row| is_alive(state, row)) else {
-        return Ok(None);
-    };
-    let Some(account) = users::find_enabled(reader, &row.account).await? else {
-        return Ok(None);
-    };
-    let left = state.config().session_idle - (state.now() - row.seen);
-    let session = Session {
+    Ok(found.one(state.store().reader()).await?)
+}
+
+fn cookie_of<'a>(state: &SmartState, jar: &'a CookieJar) -> Option<&'a str> {
+    jar.get(session_cookie_name(state)).map(Cookie::value)
+}
+
+/// With its account, which still must be open.
+async fn of_row(
+    state: &SmartState,
+    jar: &CookieJar,
+    row: session::Model,
+) -> Result<Option<Session>, StoreError> {
+    let account = users::find_enabled(state.store().reader(), &row.account).await?;
+    Ok(account.map(|account| Session {
         account,
         signed_in: row.signed_in.unwrap_or(row.created),
         methods: row.methods,
-        cookie: cookie.to_owned(),
-    };
-    Ok(Some((session, left)))
+        is_kiosk: row.kiosk != 0,
+        cookie: cookie_of(state, jar).unwrap_or_default().to_owned(),
+    }))
+}
+
+fn idle(state: &SmartState, row: &session::Model) -> Millis {
+    kiosk::idle(state, row.kiosk != 0)
 }
 
 fn is_alive(state: &SmartState, row: &session::Model) -> bool {
-    let (config, now) = (state.config(), state.now());
-    now - row.seen <= config.session_idle && now - row.created <= config.session_life
+    let now = state.now();
+    now - row.seen <= idle(state, row) && now - row.created <= state.config().session_life
+}
+
+/// From now on the browser is a shared terminal.
+pub(super) async fn make_kiosk(state: &SmartState, session: &Session) -> Result<(), StoreError> {
+    let tx = state.store().begin().await?;
+    session::Entity::update_many()
+        .col_expr(session::Column::Kiosk, Expr::value(1_i16))
+        .filter(session::Column::Hash.eq(session.hash()))
+        .exec(tx.connection())
+        .await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// How a browser stands.
@@ -141,7 +188,9 @@ fn is_alive(state: &SmartState, row: &session::Model) -> bool {
 pub(super) enum Look {
     Nobody,
     /// Signed in once, and too long ago.
-    Idle,
+    Idle {
+        is_kiosk: bool,
+    },
     Live {
         must_change: bool,
     },
@@ -154,13 +203,10 @@ pub(super) async fn look(state: &SmartState, jar: &CookieJar) -> Result<Look, St
             must_change: session.account.must_change.is_some(),
         });
     }
-    let Some(cookie) = jar.get(session_cookie_name(state)) else {
-        return Ok(Look::Nobody);
-    };
-    // Its row is gone where somebody signed it out.
-    let row = session::Entity::find_by_id(secret::hash(cookie.value()));
-    let is_left = row.one(state.store().reader()).await?.is_some();
-    Ok(if is_left { Look::Idle } else { Look::Nobody })
+    let left = row(state, jar).await?;
+    Ok(left.map_or(Look::Nobody, |row| Look::Idle {
+        is_kiosk: row.kiosk != 0,
+    }))
 }
 
 /// The browsers in which an account is signed in, the last used first.
@@ -212,14 +258,11 @@ pub(super) async fn end_all(
     Ok(())
 }
 
-/// Signs a browser in, by these methods (RFC 8176), which were shown at `signed_in`, else now. Whatever session it had ends, so that nobody plants one.
-pub async fn start(
+/// Signs a browser in after its last step. Whatever session it had ends, so that nobody plants one.
+pub(super) async fn start(
     state: &SmartState,
     jar: CookieJar,
-    account: &str,
-    methods: &str,
-    signed_in: Option<Millis>,
-    headers: &HeaderMap,
+    step: &FirstStep<'_>,
 ) -> Result<CookieJar, StoreError> {
     let plain = secret::random_token();
     let now = state.now();
@@ -231,12 +274,13 @@ pub async fn start(
     }
     session::Entity::insert(session::ActiveModel {
         hash: Set(secret::hash(&plain)),
-        account: Set(account.to_owned()),
+        account: Set(step.account.id.clone()),
         created: Set(now),
         seen: Set(now),
-        agent: Set(agent::family(headers)),
-        methods: Set(methods.to_owned()),
-        signed_in: Set(signed_in),
+        agent: Set(agent::family(&step.parts.headers)),
+        methods: Set(step.methods.to_owned()),
+        signed_in: Set(step.signed_in),
+        kiosk: Set(step.is_kiosk.into()),
     })
     .exec_without_returning(tx.connection())
     .await?;

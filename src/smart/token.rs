@@ -19,7 +19,7 @@ use super::json::Json;
 use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
 use super::signing::{SigningError, SigningKeys};
-use super::{SECOND, SmartState, factors, grants};
+use super::{SECOND, SmartState, assurance, grants};
 use crate::clock::Millis;
 use crate::store::StoreError;
 
@@ -265,8 +265,10 @@ fn id_token_claims(
         "iat": state.now() / SECOND,
         "auth_time": grant.auth_time / SECOND,
     });
-    if let Some(acr) = factors::acr(&grant.methods) {
+    if let Some(acr) = assurance::acr(grant.ial, &grant.methods) {
         claims["acr"] = json!(acr);
+    }
+    if !grant.methods.is_empty() {
         claims["amr"] = grant.methods.split(' ').collect();
     }
     if let Some(nonce) = nonce {

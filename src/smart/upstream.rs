@@ -24,7 +24,7 @@ use super::factors::FirstStep;
 use super::pages::{PageError, see_other};
 use super::params::Params;
 use super::sessions::Session;
-use super::{SmartState, authorize, factors, gate, login, secret, sessions, users};
+use super::{SmartState, authorize, factors, gate, here, kiosk, login, secret, sessions, users};
 use crate::clock::Millis;
 use crate::config::Provider;
 
@@ -48,6 +48,9 @@ struct Journey {
     /// When somebody must have signed in at the provider at the earliest, where that was asked for.
     fresh_after: Option<Millis>,
     begun: Millis,
+    /// Whether from a shared terminal.
+    #[serde(default)]
+    is_kiosk: bool,
 }
 
 /// What the person is asked for at the provider.
@@ -89,6 +92,26 @@ impl Freshness {
     }
 }
 
+/// The providers with whom people prove who they are: name and address.
+pub(super) fn proofs(state: &SmartState) -> Vec<(String, String)> {
+    let all = state.config().providers.iter();
+    all.filter(|one| one.proves_identity)
+        .map(|one| {
+            let path = at_terminal(format!("/login/with/{}", one.id));
+            (one.name.clone(), state.path(&path))
+        })
+        .collect()
+}
+
+/// A shared terminal is one still when somebody comes back from a provider.
+fn at_terminal(path: String) -> String {
+    if here::is_kiosk() {
+        kiosk::with_parameter(&path)
+    } else {
+        path
+    }
+}
+
 /// The providers, for the sign-in page: name and address.
 pub(super) fn offers(state: &SmartState, request: &str, next: &str) -> Vec<(String, String)> {
     let all = state.config().providers.iter();
@@ -99,6 +122,7 @@ pub(super) fn offers(state: &SmartState, request: &str, next: &str) -> Vec<(Stri
             ("", next) => gate::with_next(&path, next),
             (request, _) => format!("{path}?request={request}"),
         };
+        let path = at_terminal(path);
         (one.name.clone(), state.path(&path))
     })
     .collect()
@@ -142,6 +166,7 @@ async fn set_out(
             .unwrap_or_default(),
         fresh_after: freshness.after,
         begun: state.now(),
+        is_kiosk: here::is_kiosk(),
     };
     let address = state
         .providers()
@@ -239,6 +264,7 @@ async fn arrive(
             _ => Some(provider::auth_time(&claims).unwrap_or(0).min(state.now())),
         },
         methods: factors::PROVIDER,
+        is_kiosk: journey.is_kiosk || here::is_kiosk(),
         parts,
     };
     Ok(factors::after_first_step(state, jar, &first).await?)

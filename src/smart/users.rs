@@ -11,6 +11,7 @@ use thiserror::Error;
 use unicode_normalization::UnicodeNormalization as _;
 use uuid::Uuid;
 
+use super::assurance::Identity;
 use super::entities::{account, grant, record};
 use super::password::{self, PasswordError};
 use super::{attempts, contact, generation, sessions};
@@ -215,6 +216,7 @@ pub async fn add(store: &Store, new: NewUser) -> Result<RegisteredUser, UserErro
         created: Set(store.clock().now()),
         disabled: Set(None),
         must_change: Set(None),
+        ial: Set(Identity::Unsaid.level()),
     };
     let tx = store.begin().await?;
     insert(tx.connection(), row, &username).await?;

@@ -8,6 +8,30 @@
     history.replaceState(null, '', location.pathname + location.search);
   }
 
+  // Passwords can be looked at while they are typed: never when they are sent, nor on the page that is kept.
+  const show = document.currentScript.dataset.show;
+  for (const field of document.querySelectorAll('input[type=password]')) {
+    const button = document.createElement('button');
+    const name = field.labels.length ? field.labels[0].firstChild.textContent.trim() : '';
+    button.type = 'button';
+    button.className = 'quiet';
+    button.textContent = show;
+    // Which of several.
+    button.setAttribute('aria-label', show + ': ' + name);
+    const set = (shown) => {
+      field.type = shown ? 'text' : 'password';
+      button.setAttribute('aria-pressed', String(shown));
+    };
+    set(false);
+    button.addEventListener('click', () => set(field.type === 'password'));
+    field.form.addEventListener('submit', () => set(false));
+    addEventListener('pagehide', () => set(false));
+    const row = document.createElement('span');
+    row.className = 'row';
+    field.replaceWith(row);
+    row.append(field, button);
+  }
+
   const dialog = document.getElementById('idle');
   if (!dialog) return;
   // A page that the browser kept may be from before signing out.
@@ -26,9 +50,22 @@
     addEventListener(kind, () => { touched = true; }, { passive: true });
   }
 
-  const leave = () => {
+  // What was typed and not sent is kept for whoever typed it; passwords are not.
+  let typed;
+  addEventListener('input', (event) => { typed = event.target.form || typed; }, { passive: true });
+  const keep = async () => {
+    const body = new URLSearchParams(new FormData(typed));
+    for (const field of typed.querySelectorAll('input[type=password]')) body.delete(field.name);
+    body.set('draft-of', typed.getAttribute('action'));
+    const answer = await fetch(dialog.dataset.draft, { method: 'POST', body, credentials: 'same-origin' });
+    return answer.ok;
+  };
+  const leave = async () => {
+    busy = true;
     document.body.hidden = true;
-    location.replace(dialog.dataset.out);
+    let kept = false;
+    try { kept = Boolean(typed && dialog.dataset.draft) && await keep(); } catch { /* It is gone, then. */ }
+    location.replace(dialog.dataset.out + (kept ? '&next=%2Fresume' : ''));
   };
   const stay = async () => {
     busy = true;

@@ -29,8 +29,8 @@ use chromium::{Chromium, Scripts, browse};
 use hospital::{Hospital, PASSWORD, USERNAME};
 use oauth_app::OauthApp;
 use pages::{
-    ALLOW, DENY, ask_app, breaches, judge, kept_to_itself, query, sign_in, sign_in_to_connect,
-    ticked, wait_for_consent,
+    ALLOW, DENY, SEND, ask_app, breaches, judge, kept_to_itself, query, sign_in,
+    sign_in_to_connect, ticked, wait_for_consent,
 };
 use tools::Tools;
 
@@ -122,6 +122,31 @@ async fn fhirclient_app_gets_what_is_released_on_postgres() {
     }
 }
 
+/// Shows what is typed, and hides it again.
+async fn look_at_the_password(chromium: &Chromium) {
+    const SHOW: &str = "button[aria-pressed]";
+    chromium.type_into("#password", "open sesame").await;
+    let state = async || {
+        let script = "
+            const button = document.querySelector('button[aria-pressed]');
+            const field = document.getElementById('password');
+            return [field.type, button.getAttribute('aria-pressed'), button.textContent,
+                button.getAttribute('aria-label'), field.value];";
+        chromium.client.execute(script, vec![]).await.unwrap()
+    };
+    let hidden = json!(["password", "false", "Show", "Show: Password", "open sesame"]);
+    assert_eq!(state().await, hidden);
+    chromium.click(SHOW).await;
+    assert_eq!(
+        state().await,
+        json!(["text", "true", "Show", "Show: Password", "open sesame"])
+    );
+    chromium.click(SHOW).await;
+    assert_eq!(state().await, hidden);
+    // What is shown is no text when it is sent, nor when the page comes back.
+    chromium.click(SHOW).await;
+}
+
 async fn fhirclient_app_gets_what_is_released(database: Database) {
     let Some(tools) = Tools::find() else { return };
     let hospital = Hospital::open(database).await;
@@ -142,6 +167,7 @@ async fn fhirclient_app_gets_what_is_released(database: Database) {
             .await;
         assert!(chromium.text("main").await.contains("Journal"));
         judge(chromium, &tools, "sign-in").await;
+        look_at_the_password(chromium).await;
         sign_in(chromium, USERNAME, "not my password").await;
         assert!(chromium.text(".problem").await.contains("not right"));
         judge(chromium, &tools, "sign-in-refused").await;
@@ -278,7 +304,7 @@ async fn sign_in_and_consent_work_without_scripts() {
         let apps = format!("{}/apps", hospital.origin);
         chromium.client.goto(&apps).await.unwrap();
         assert!(chromium.text("main").await.contains("Ledger"));
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         chromium.wait_for(".done").await;
         let (status, _) = app.get(&token, "Patient/ana").await;
         assert_eq!(status, 401);
@@ -464,7 +490,7 @@ async fn signing_out_for_an_app_leads_back_to_it() {
         chromium.client.goto(out.as_str()).await.unwrap();
         assert!(chromium.text("main").await.contains("Ledger"));
         judge(chromium, &tools, "end-session").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         let back = chromium.wait_for_address(&format!("{redirect}?")).await;
         assert_eq!(query(&back, "state").as_deref(), Some("s-1"));
         chromium.client.goto(&apps).await.unwrap();
@@ -503,7 +529,7 @@ async fn other_pages_are_accessible() {
         let apps = format!("{}/apps", hospital.origin);
         chromium.client.goto(&apps).await.unwrap();
         judge(chromium, &tools, "connected-apps").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         chromium.wait_for(".done").await;
         judge(chromium, &tools, "no-connected-apps").await;
         chromium.press("form.who button").await;
@@ -541,7 +567,7 @@ async fn a_representative_chooses_the_record() {
         chromium.wait_for_address(&record).await;
         judge(chromium, &tools, "record").await;
         chromium.click("input[name=patient][value=ben]").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         wait_for_consent(chromium, &hospital.origin).await;
         let words = chromium.text("main").await;
         assert!(words.contains("the record of Ben Otis"), "{words}");

@@ -63,6 +63,7 @@ mod smart_hostile;
 mod smart_introspection;
 mod smart_jwks;
 mod smart_keys;
+mod smart_kiosk;
 mod smart_language;
 mod smart_launch;
 mod smart_passwords;

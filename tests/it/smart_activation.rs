@@ -4,7 +4,7 @@ use candor::fhir::definitions::{TypeId, definitions};
 use candor::keys::Keys;
 use candor::smart::clients::ClientKind;
 use candor::smart::direct::{self, DirectGrant};
-use candor::smart::users::Role;
+use candor::smart::users::{RegisteredUser, Role};
 use candor::sql::Sql;
 use candor::store::StoreError;
 use candor::visibility::level::Level;
@@ -12,8 +12,9 @@ use candor::visibility::scope::Scopes;
 use candor::visibility::{Viewer, ViewerClass, Visibility};
 use serde_json::{Value, json};
 
+use crate::smart_factors::how;
 use crate::smart_launch::backend_token;
-use crate::smart_support::{Browser, Form, PASSWORD, Page, Server, each_smart_database};
+use crate::smart_support::{App, Browser, Form, PASSWORD, Page, Server, each_smart_database};
 
 const SCOPE: &str = "__activation-codes";
 const DAY: i64 = 86_400_000;
@@ -92,7 +93,8 @@ fn plain(page: &Page, code: &str) -> String {
         .find(|(name, _)| name == "form")
         .unwrap()
         .1;
-    page.body.replace(token, "TOKEN").replace(code, "CODE")
+    let body = page.without_reference();
+    body.replace(token, "TOKEN").replace(code, "CODE")
 }
 
 /// The second page, filled in.
@@ -212,6 +214,52 @@ async fn a_code_from_the_visit_papers_makes_an_account(server: Server) {
     let events = events(server).await;
     assert_eq!(happened(&events, "activation-code-issued"), 2);
     assert_eq!(happened(&events, "account-activated"), 1);
+}
+
+async fn an_app_is_told_how_somebody_was_proven(server: Server) {
+    load_ana(server).await;
+    let ehr = backend_token(server, SCOPE).await;
+    let code = code(server, &ehr).await;
+    let browser = Browser::new(server);
+    let page = browser.submit(&typed(server, &browser, &code, RIGHT).await).await.page();
+    browser.submit(&chosen(&page, "ana.r", PASSWORD)).await.page();
+    let app = App::new(server, &server.add_client(ClientKind::Public, "openid launch/patient patient/*.rs").await);
+    let told = async |username: &str| {
+        let user = RegisteredUser {
+            id: String::new(),
+            username: username.to_owned(),
+            role: "patient",
+            practitioner: None,
+            patients: Vec::new(),
+        };
+        let tokens = app.connect(server, &user, "openid launch/patient patient/Patient.rs", |_| ()).await;
+        how(&tokens)[0].as_str().unwrap().replace("http://idmanagement.gov/ns/assurance", "")
+    };
+    assert_eq!(told("ana.r").await, "/ial/1/aal/1");
+    // A proof by a provider is more, and whom the operator let in is nobody's to vouch for.
+    server.sql("UPDATE account SET ial = 2").await;
+    assert_eq!(told("ana.r").await, "/ial/2/aal/1");
+    assert_eq!(told(&server.add_patient().await.username).await, "/aal/1");
+    let address = server.url("/.well-known/openid-configuration");
+    let known: Value = server.http.get(address).send().await.unwrap().json().await.unwrap();
+    let class = json!("http://idmanagement.gov/ns/assurance/ial/2/aal/2");
+    assert!(known["acr_values_supported"].as_array().unwrap().contains(&class), "{known}");
+}
+
+async fn the_page_of_a_code_offers_both_ways(server: Server) {
+    let browser = Browser::new(server);
+    let page = browser.open(&server.url("/activate")).await.page();
+    let at = |page: &Page, text: &str| page.body.find(text).unwrap_or_else(|| panic!("{text}: {}", page.body));
+    // Two steps, and what else there is after them.
+    assert!(at(&page, "<ol class=\"numbered\">") < at(&page, "id=\"code\""));
+    assert!(at(&page, "id=\"code\"") < at(&page, "id=\"month\""));
+    assert!(at(&page, "id=\"month\"") < at(&page, "next visit"));
+    assert!(at(&page, "next visit") < at(&page, "give codes by phone"));
+    // A code that does not work: both ways stand before the form.
+    let refused = browser.submit(&typed(server, &browser, "7KQ2-M9XB-0HTW-5", RIGHT).await).await.page();
+    assert_eq!(refused.status, 400);
+    assert!(at(&refused, "next visit") < at(&refused, "id=\"code\""));
+    assert!(at(&refused, "with a photo ID") < at(&refused, "id=\"code\""));
 }
 
 async fn two_at_the_same_moment_make_one_account(server: Server) {

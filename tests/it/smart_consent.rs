@@ -10,7 +10,7 @@ use oauth2::TokenResponse as _;
 use serde_json::json;
 
 use crate::smart_backend::{ask, backend, claims, key, sign};
-use crate::smart_support::{App, Browser, each_smart_database};
+use crate::smart_support::{App, Browser, PASSWORD, each_smart_database};
 
 const ALL: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
 const DAY: i64 = 86_400_000;
@@ -29,6 +29,14 @@ fn facts() -> Facts {
         ]
         .into(),
     }
+}
+
+/// Whether a page says a step, to who looks at it and to who hears its title.
+fn says(body: &str, step: &str) -> bool {
+    let title = body
+        .split_once("</title>")
+        .is_some_and(|(head, _)| head.contains(step));
+    title && body.contains(&format!("<p class=\"step\">{step}</p>"))
 }
 
 /// Order of two texts on a page.
@@ -67,7 +75,7 @@ async fn the_page_tells_what_the_maker_says_and_what_was_left_open(server: Serve
     sent.url.query_pairs_mut().append_pair("ui_locales", "es");
     let login = browser.open(sent.url.as_str()).await.page();
     let page = browser
-        .sign_in(&login, &user.username, crate::smart_support::PASSWORD)
+        .sign_in(&login, &user.username, PASSWORD)
         .await
         .page();
     assert!(page.body.contains("Recetas") && page.body.contains("¿Vende sus datos?"));
@@ -264,6 +272,30 @@ async fn an_app_on_the_device_is_reached_by_a_link_too(server: Server) {
     assert!(body.contains("You can go back to the app"), "{body}");
     assert!(body.contains("<a href=\"http://127.0.0.1:51234/done?code="), "{body}");
     assert!(body.contains("http-equiv=\"refresh\""));
+    assert!(says(&body, "Step 3 of 3: back to the app"), "{body}");
+}
+
+async fn each_page_says_which_step_it_is(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
+    server.load_related("maya-s-father", "maya").await;
+    let records = [("ana", None, "Ana Ruiz"), ("maya", Some("maya-s-father"), "Maya Ruiz")];
+    let user = server.add_user(Role::Patient, None, &records).await;
+    let browser = Browser::new(server);
+    let login = browser.open(app.start(ALL).url.as_str()).await.page();
+    assert!(says(&login.body, "Step 1 of 3: sign in"), "{}", login.body);
+    // Whose record and what of it are one step: the first is left out where there is one record.
+    let record = browser.sign_in(&login, &user.username, PASSWORD).await.page();
+    assert_eq!(record.url.path(), "/auth/record");
+    assert!(says(&record.body, "Step 2 of 3: choose what to share"), "{}", record.body);
+    assert!(!record.body.contains(" checked"), "{}", record.body);
+    let mut form = record.form("/auth/record");
+    form.set("patient", "maya");
+    let consent = browser.submit(&form).await.page();
+    assert_eq!(consent.url.path(), "/auth/consent");
+    assert!(says(&consent.body, "Step 2 of 3: choose what to share"), "{}", consent.body);
+    // Who only signs in connects nothing.
+    let login = Browser::new(server).open(&server.url("/login")).await.page();
+    assert!(!login.body.contains("Step 1"), "{}", login.body);
 }
 
 /// The words and controls of a page, without what differs each time.

@@ -143,7 +143,7 @@ async fn number(server: &Server, sql: &str) -> i64 {
 }
 
 /// `acr` and `amr` of an id_token.
-fn how(token: &SmartTokens) -> Value {
+pub fn how(token: &SmartTokens) -> Value {
     let token = token.extra_fields().id_token.as_deref().unwrap();
     let part = token.split('.').nth(1).unwrap();
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();

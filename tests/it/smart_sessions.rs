@@ -4,6 +4,7 @@ use candor::smart::clients::ClientKind;
 use candor::smart::users::Role;
 use serde_json::Value;
 
+use crate::smart_attacks_generated::pages;
 use crate::smart_support::{App, Browser, End, PASSWORD, Page, Server, each_smart_database};
 use crate::support::Database;
 
@@ -79,6 +80,57 @@ async fn every_browser_is_listed_and_can_be_signed_out(server: Server) {
     assert_eq!(path(server, &other, "/apps").await, "/apps");
 }
 
+async fn every_page_of_whoever_is_signed_in_signs_them_out(server: Server) {
+    let user = server.add_patient().await;
+    let browser = sign_in_as(server, &user.username, FIREFOX).await;
+    let mut seen = 0;
+    for (route, handlers) in pages() {
+        for (method, http) in [("get(", reqwest::Method::GET), ("post(", reqwest::Method::POST)] {
+            if !handlers.contains(method) {
+                continue;
+            }
+            // Forms of nobody, unknown requests, links without what they need: pages that say what is wrong.
+            let mut request = browser.http.request(http.clone(), server.url(&format!("{route}?request=x")));
+            if http == reqwest::Method::POST {
+                request = request.header("sec-fetch-site", "cross-site").form(&[("form", "x"), ("request", "x")]);
+            }
+            let response = request.send().await.unwrap();
+            let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+            if !kind.is_some_and(|kind| kind.starts_with("text/html")) {
+                continue;
+            }
+            let status = response.status();
+            let body = response.text().await.unwrap();
+            assert!(body.contains("action=\"/logout\""), "{http} {route}: {status} {body}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "only {seen} pages");
+    // The button of such a page works, and nobody else's page has one.
+    let problem = browser.open(&server.url("/auth/consent?request=x")).await.page();
+    assert_eq!(problem.status, 400);
+    assert!(problem.body.contains("code <strong>gone</strong>, reference <strong>"), "{}", problem.body);
+    // Who is in is not told that they are out.
+    assert_eq!(path(server, &browser, "/signed-out").await, "/idle");
+    let out = browser.submit(&problem.form("/logout")).await.page();
+    assert_eq!(out.url.path(), "/signed-out");
+    let problem = browser.open(&server.url("/auth/consent?request=x")).await.page();
+    assert!(!problem.body.contains("/logout"), "{}", problem.body);
+}
+
+async fn a_refusal_has_a_code_and_a_reference(server: Server) {
+    let user = server.add_patient().await;
+    let browser = Browser::new(server);
+    let login = browser.open(&server.url("/login")).await.page();
+    let mut references = Vec::new();
+    for _ in 0..2 {
+        let refused = browser.sign_in(&login, &user.username, "not the password").await.page();
+        let (_, rest) = refused.body.split_once("(Code sign-in-wrong, reference ").unwrap();
+        references.push(rest.split(')').next().unwrap().to_owned());
+    }
+    assert!(references[0].len() == 10 && references[0] != references[1], "{references:?}");
+}
+
 async fn fifteen_minutes_without_use_end_a_session(server: Server) {
     let user = server.add_patient().await;
     let browser = sign_in_as(server, &user.username, FIREFOX).await;
@@ -145,6 +197,87 @@ async fn two_minutes_before_the_end_one_key_is_enough(server: Server) {
     form.set("form", "nonsense");
     let request = again.http.post(server.url("/idle")).form(&form.fields);
     assert_eq!(request.send().await.unwrap().status(), 403);
+}
+
+async fn what_was_typed_too_late_is_sent_when_they_are_back(server: Server) {
+    let user = server.add_patient().await;
+    let browser = sign_in_as(server, &user.username, FIREFOX).await;
+    let back = async |browser: &Browser, out: &Page| {
+        let (_, rest) = out.body.split_once("<a href=\"/login").unwrap();
+        let login = format!("/login{}", rest.split('"').next().unwrap());
+        let login = browser.open(&server.url(&login)).await.page();
+        browser.sign_in(&login, &user.username, PASSWORD).await.page()
+    };
+    let filled = async |browser: &Browser| {
+        let mut form = browser.open(&server.url("/settings/email")).await.page().form("/settings/email");
+        form.set("email", "ana@example.com");
+        form.set("current", PASSWORD);
+        form
+    };
+    let form = filled(&browser).await;
+    server.advance(15 * MINUTE + 1);
+    let out = browser.submit(&form).await.page();
+    assert_eq!(query(&out, "next").as_deref(), Some("/resume"));
+    // Nothing secret is kept.
+    let kept = server.column("SELECT path || ' ' || fields FROM draft").await;
+    assert_eq!(kept, ["/settings/email email=ana%40example.com"]);
+    // Somebody else finds nothing there.
+    let stranger = server.add_patient().await;
+    let theirs = sign_in_as(server, &stranger.username, FIREFOX).await;
+    assert_eq!(path(server, &theirs, "/resume").await, "/settings");
+    let page = back(&browser, &out).await;
+    assert_eq!(page.url.path(), "/resume");
+    assert!(page.body.contains("<p class=\"typed\">ana@example.com</p>"), "{}", page.body);
+    // Sent, it is what was typed; the page asks for what was not kept.
+    let sent = browser.submit(&page.form("/settings/email")).await.page();
+    assert_eq!(sent.status, 400);
+    assert!(sent.body.contains("value=\"ana@example.com\""), "{}", sent.body);
+    assert_eq!(path(server, &browser, "/resume").await, "/settings");
+    // Thrown away, or left for a day, it is gone.
+    let form = filled(&browser).await;
+    server.advance(15 * MINUTE + 1);
+    let out = browser.submit(&form).await.page();
+    let page = back(&browser, &out).await;
+    let dropped = browser.submit(&page.form("/resume")).await.page();
+    assert_eq!(dropped.url.path(), "/settings/email");
+    assert_eq!(server.count("SELECT COUNT(*) FROM draft").await, 0);
+    let form = filled(&browser).await;
+    server.advance(15 * MINUTE + 1);
+    let out = browser.submit(&form).await.page();
+    server.advance(24 * 60 * MINUTE);
+    assert_eq!(back(&browser, &out).await.url.path(), "/settings");
+    candor::smart::sweep(&server.state).await.unwrap();
+    assert_eq!(server.count("SELECT COUNT(*) FROM draft").await, 0);
+}
+
+async fn a_script_that_signs_somebody_out_leaves_what_they_typed(server: Server) {
+    let user = server.add_patient().await;
+    let browser = sign_in_as(server, &user.username, FIREFOX).await;
+    let page = browser.open(&server.url("/settings/email")).await.page();
+    assert!(page.body.contains("data-draft=\"/draft\""), "{}", page.body);
+    let mut form = page.form("/settings/email");
+    form.set("email", "ana@example.com");
+    let leave = async |of: &str, token: Option<&str>| {
+        let mut form = form.clone();
+        form.set("draft-of", of);
+        if let Some(token) = token {
+            form.set("form", token);
+        }
+        let request = browser.http.post(server.url("/draft")).header("sec-fetch-site", "same-origin");
+        request.form(&form.fields).send().await.unwrap().status().as_u16()
+    };
+    server.advance(15 * MINUTE + 1);
+    // Only for pages of somebody's own, and only from a form of this browser's.
+    for of in ["/login", "/logout", "https://evil.example/settings", "//evil.example/settings", ""] {
+        assert_eq!(leave(of, None).await, 403, "{of}");
+    }
+    assert_eq!(leave("/settings/email", Some("nonsense")).await, 403);
+    assert_eq!(server.count("SELECT COUNT(*) FROM draft").await, 0);
+    assert_eq!(leave("/settings/email", None).await, 204);
+    // It is no use of the page.
+    assert_eq!(path(server, &browser, "/settings/email").await, "/signed-out");
+    // The session is gone, and with it the way to leave anything.
+    assert_eq!(leave("/settings/email", None).await, 403);
 }
 
 async fn an_app_is_connected_where_it_was_left(server: Server) {

@@ -505,6 +505,13 @@ impl Form {
 }
 
 impl Page {
+    /// The page without the reference of a refusal, which is another each time.
+    pub fn without_reference(&self) -> String {
+        let (before, rest) = self.body.split_once(", reference ").unwrap();
+        let (_, after) = rest.split_once(')').unwrap();
+        format!("{before}{after}")
+    }
+
     pub fn form(&self, action: &str) -> Form {
         let start = self
             .body

@@ -297,6 +297,11 @@ async fn proven_claims_open_the_record_that_they_fit(database: Database) {
     assert_eq!(tokens.extra_fields().patient.as_deref(), Some("ann"));
     let posted = fake.said.posted.lock().unwrap().clone();
     assert!(posted.contains("code_verifier="), "{posted}");
+    // Who they are was proven; how they signed in there is not known here.
+    for table in ["account", "auth_grant"] {
+        let proven = format!("SELECT COUNT(*) FROM {table} WHERE ial = 2");
+        assert_eq!(server.count(&proven).await, 1, "{table}");
+    }
     // The second time it is the same account, whatever is said of the name.
     let again = Browser::new(&server);
     let page = fake
@@ -343,7 +348,7 @@ async fn whom_nothing_fits_is_nobody(database: Database) {
     .await;
     // Whether there is such a patient is not told.
     let told = |body: &str| {
-        let (before, rest) = body.split_once("Reference: <strong>").unwrap();
+        let (before, rest) = body.split_once("reference <strong>").unwrap();
         format!("{before}{}", rest.split_once("</strong>").unwrap().1)
     };
     assert_eq!(told(&first.body), told(&second.body));

@@ -11,12 +11,12 @@ use axum_extra::extract::CookieJar;
 
 use super::super::contact;
 use super::super::factors::{self, FirstStep};
-use super::super::pages::{Forms, Frame, PageError, page};
+use super::super::pages::{Forms, Frame, PageError, page, traced};
 use super::super::params::Params;
 use super::super::settings::{email, password_problem, user_problem};
 use super::super::throttle::Kind;
 use super::super::users::{self, UserError};
-use super::super::{SECOND, SmartState, mail, password, sessions, upstream};
+use super::super::{SECOND, SmartState, here, mail, password, sessions, upstream};
 use super::{Checked, Code, Holder, Redeemed};
 use crate::texts::{Language, Texts};
 
@@ -32,6 +32,9 @@ struct CodePage {
     problem: String,
     /// Whether the problem is with the code, and not with the birth date.
     is_code: bool,
+    /// Whether it is one that another look at the papers may not mend: then what else can be done stands
+    /// first (portal.md A9).
+    is_refused: bool,
     /// Whether the account exists already.
     has_account: bool,
     /// Name and address of those who prove who somebody is.
@@ -151,7 +154,6 @@ async fn activate(
             ));
         }
         Checked::Wrong => {
-            tracing::info!("activation refused");
             return Ok(ask_again(state, jar, &typed, "activate-wrong", true, false));
         }
     };
@@ -231,6 +233,7 @@ async fn create(
         target,
         signed_in: None,
         methods: factors::PASSWORD,
+        is_kiosk: here::is_kiosk(),
         parts,
     };
     Ok(factors::after_first_step(state, jar, &first).await?)
@@ -245,7 +248,7 @@ fn ask_again(
     is_code: bool,
     has_account: bool,
 ) -> Response {
-    let problem = Texts::here().plain(problem, []);
+    let problem = traced(&Texts::here().plain(problem, []), problem, None);
     ask(state, jar, typed, Some(problem), is_code, has_account)
 }
 
@@ -271,10 +274,11 @@ fn ask(
         month: typed.month.chars().take(4).collect(),
         day: typed.day.chars().take(4).collect(),
         year: typed.year.chars().take(8).collect(),
+        is_refused: problem.is_some() && is_code && !has_account,
         problem: problem.unwrap_or_default(),
         is_code,
         has_account,
-        providers: upstream::offers(state, "", ""),
+        providers: upstream::proofs(state),
     };
     (jar, page(state, status, Forms::Own, &template)).into_response()
 }

@@ -27,6 +27,8 @@ pub(super) struct Half {
     methods: String,
     /// [`FirstStep::signed_in`].
     signed_in: Option<Millis>,
+    /// [`FirstStep::is_kiosk`].
+    pub(super) is_kiosk: bool,
     cookie: String,
 }
 
@@ -38,6 +40,7 @@ impl Half {
             target: &self.target,
             signed_in: self.signed_in,
             methods,
+            is_kiosk: self.is_kiosk,
             parts,
         }
     }
@@ -45,6 +48,11 @@ impl Half {
     /// The methods of both steps.
     pub(super) fn methods(&self, second: &str) -> String {
         format!("{} {second}", self.methods).trim().to_owned()
+    }
+
+    /// Whether they are on the way to an app.
+    pub(super) fn connects(&self) -> bool {
+        self.target.starts_with("/auth/")
     }
 
     /// The token that its forms carry.
@@ -83,9 +91,10 @@ pub(super) async fn begin(
         insert.bind(state.now() + LIFE),
     );
     let signed_in = insert.bind(first.signed_in);
+    let kiosk = insert.bind(i16::from(first.is_kiosk));
     insert.push(&format!(
-        "INSERT INTO half_sign_in (hash, account, target, methods, expires, signed_in) \
-         VALUES ({hash}, {account}, {target}, {methods}, {expires}, {signed_in})"
+        "INSERT INTO half_sign_in (hash, account, target, methods, expires, signed_in, kiosk) \
+         VALUES ({hash}, {account}, {target}, {methods}, {expires}, {signed_in}, {kiosk})"
     ));
     let tx = state.store().begin().await?;
     execute(tx.connection(), insert).await?;
@@ -99,8 +108,9 @@ pub(super) async fn load(state: &SmartState, jar: &CookieJar) -> Result<Option<H
         return Ok(None);
     };
     let store = state.store();
-    let mut select =
-        Sql::new("SELECT account, target, methods, signed_in FROM half_sign_in WHERE hash = ");
+    let mut select = Sql::new(
+        "SELECT account, target, methods, signed_in, kiosk FROM half_sign_in WHERE hash = ",
+    );
     let hash = select.bind(secret::hash(cookie));
     let now = select.bind(state.now());
     select.push(&format!("{hash} AND expires > {now}"));
@@ -115,12 +125,14 @@ pub(super) async fn load(state: &SmartState, jar: &CookieJar) -> Result<Option<H
     let target: String = row.try_get_by_index(1)?;
     let methods: String = row.try_get_by_index(2)?;
     let signed_in: Option<Millis> = row.try_get_by_index(3)?;
+    let kiosk: i16 = row.try_get_by_index(4)?;
     let account = users::find_enabled(store.reader(), &id).await?;
     Ok(account.map(|account| Half {
         account,
         target,
         methods,
         signed_in,
+        is_kiosk: kiosk != 0,
         cookie: cookie.to_owned(),
     }))
 }

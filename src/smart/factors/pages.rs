@@ -14,8 +14,7 @@ use axum_extra::extract::CookieJar;
 use super::super::attempts::{self, Refusal};
 use super::super::entities::account;
 use super::super::mail::Letter;
-use super::super::pages::PageError;
-use super::super::pages::{Forms, Frame, page};
+use super::super::pages::{Forms, Frame, PageError, page, traced};
 use super::super::params::Params;
 use super::super::sessions::Session;
 use super::super::{MINUTE, SECOND, SmartState, password};
@@ -82,6 +81,14 @@ impl Refused {
         }
     }
 
+    /// The same with what the help desk asks for ([`traced`]).
+    fn traced(self, code: &'static str, account: &account::Model) -> Self {
+        Self {
+            words: traced(&self.words, code, Some(&account.id)),
+            ..self
+        }
+    }
+
     fn on(&self, mut response: Response) -> Response {
         if let Some(seconds) = self.wait {
             let headers = response.headers_mut();
@@ -104,11 +111,8 @@ async fn try_code(
     let attempt = match attempts::begin(state, &nobody, caller, &name, Some(account)).await? {
         Ok(attempt) => attempt,
         Err(refusal) => {
-            tracing::warn!(
-                account = account.id,
-                "second step refused: too many failures"
-            );
-            return Ok(Err(Refused::of(refusal)));
+            let refused = Refused::of(refusal);
+            return Ok(Err(refused.traced("second-step-wait", account)));
         }
     };
     let is_right = totp::check(state, &account.id, code).await?;
@@ -118,8 +122,8 @@ async fn try_code(
         changed(state, &account.id, "recovery-code-used", letter).await?;
     }
     if !is_right && !is_spent {
-        tracing::info!(account = account.id, "second step refused");
-        return Ok(Err(Refused::new("factor-wrong")));
+        let refused = Refused::new("factor-wrong");
+        return Ok(Err(refused.traced("second-step-wrong", account)));
     }
     attempt.passed(state).await?;
     Ok(Ok(()))
@@ -136,13 +140,17 @@ async fn try_password(
     let name = &account.username;
     let attempt = match attempts::begin(state, jar, caller, name, Some(account)).await? {
         Ok(attempt) => attempt,
-        Err(refusal) => return Ok(Err(Refused::of(refusal))),
+        Err(refusal) => {
+            let refused = Refused::of(refusal);
+            return Ok(Err(refused.traced("password-wait", account)));
+        }
     };
     let is_right = password::verify(typed, Some(&account.password))
         .await
         .inspect_err(|_| attempt.undo(state))?;
     if !is_right {
-        return Ok(Err(Refused::new("factor-password-wrong")));
+        let refused = Refused::new("factor-password-wrong");
+        return Ok(Err(refused.traced("password-wrong", account)));
     }
     attempt.passed(state).await?;
     Ok(Ok(()))

@@ -13,10 +13,11 @@ use axum_extra::extract::CookieJar;
 use super::super::pages::{PageError, asset, version};
 use super::super::params::Params;
 use super::super::sessions::{self, AnonymousPost};
-use super::super::{SmartState, authorize, gate, login};
+use super::super::{SmartState, authorize, gate, here, login};
 use super::pages::enrol::Who;
 use super::pages::try_both;
 use super::{FirstStep, PASSKEY, finish, half, passkeys};
+use crate::texts::Texts;
 
 const SCRIPT: &str = include_str!("../../../templates/assets/passkey.js");
 
@@ -93,6 +94,7 @@ pub(in crate::smart) async fn sign_in_with_passkey(
         // Where the person was going: whoever typed a password first, or came for an app.
         let half = half::load(&state, &jar).await?;
         let half = half.filter(|half| half.account.id == account.id);
+        let is_kiosk = here::is_kiosk() || half.as_ref().is_some_and(|half| half.is_kiosk);
         let request = params.first("request").unwrap_or_default();
         let target = match (half, request) {
             (Some(half), _) => half.target,
@@ -113,6 +115,7 @@ pub(in crate::smart) async fn sign_in_with_passkey(
             target: &target,
             signed_in: None,
             methods: PASSKEY,
+            is_kiosk,
             parts: &parts,
         };
         Ok(finish(&state, jar, &first).await?)
@@ -133,6 +136,10 @@ pub(in crate::smart) async fn add_options(
     let begun = async {
         let who = Who::of(&state, &jar).await?.ok_or(PageError::Foreign)?;
         let params = who.form(&parts.headers, &body)?;
+        if who.is_kiosk() {
+            let words = Texts::here().plain("problem-kiosk-words", []);
+            return Ok((StatusCode::FORBIDDEN, words).into_response());
+        }
         if let Some(session) = who.session() {
             let caller = state.caller(&parts);
             if let Err(refused) = try_both(&state, &jar, caller, session, &params).await? {

@@ -12,7 +12,7 @@ use axum_extra::extract::CookieJar;
 use super::super::attempts::{self, Refusal};
 use super::super::events::{self, Event};
 use super::super::mail::Letter;
-use super::super::pages::{Forms, Frame, PageError, page, see_other};
+use super::super::pages::{Forms, Frame, PageError, page, see_other, traced};
 use super::super::params::Params;
 use super::super::sessions::Session;
 use super::super::{SmartState, contact, gate, password, sessions, users};
@@ -111,9 +111,10 @@ pub(super) async fn prove(
         .await
         .inspect_err(|_| attempt.undo(state))?;
     if !is_right {
-        return Ok(Err(Texts::here().plain("password-current-wrong", [])));
+        let words = Texts::here().plain("password-current-wrong", []);
+        return Ok(Err(traced(&words, "password-wrong", Some(&account.id))));
     }
-    Ok(Ok(attempt.succeeded(state, jar).await?))
+    Ok(Ok(attempt.succeeded(state, jar, session.is_kiosk).await?))
 }
 
 async fn change(

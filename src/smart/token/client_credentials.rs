@@ -52,6 +52,7 @@ pub(super) async fn exchange(
         revoked: Set(None),
         catalogue: Set(client.catalogue.clone()),
         methods: Set(String::new()),
+        ial: Set(0),
         ..Default::default()
     })
     .on_conflict(

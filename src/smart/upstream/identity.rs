@@ -1,11 +1,12 @@
 //! Who somebody of a provider is here: an account that was linked, or a patient whom proven claims fit.
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::super::assurance::Identity;
 use super::super::entities::{account, record, upstream_identity};
 use super::super::pages::PageError;
 use super::super::users::{self, Role, UserError};
@@ -172,6 +173,7 @@ async fn first_time(
             created: Set(state.now()),
             disabled: Set(None),
             must_change: Set(None),
+            ial: Set(Identity::Unsaid.level()),
         };
         account::Entity::insert(row)
             .exec_without_returning(writer.connection())
@@ -185,6 +187,12 @@ async fn first_time(
         .exec_without_returning(writer.connection())
         .await?;
     }
+    let proven = Identity::Provider.level();
+    account::Entity::update_many()
+        .col_expr(account::Column::Ial, Expr::value(proven))
+        .filter(account::Column::Id.eq(&*id))
+        .exec(writer.connection())
+        .await?;
     let issuer = &provider.issuer;
     insert(writer.connection(), issuer, subject, &id, store).await?;
     writer.commit().await?;

@@ -4,6 +4,7 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, QueryFilter as _};
 use uuid::Uuid;
 
+use super::super::assurance::Identity;
 use super::super::entities::{account, record};
 use super::{NewRecord, Role, UserError, find_enabled, insert, insert_record, normal_username};
 use crate::clock::Millis;
@@ -41,6 +42,7 @@ pub(in crate::smart) async fn insert_activated(
         created: Set(now),
         disabled: Set(None),
         must_change: Set(None),
+        ial: Set(Identity::Visit.level()),
     };
     insert(connection, row, &new.username).await?;
     let own = NewRecord {

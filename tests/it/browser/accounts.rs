@@ -4,7 +4,8 @@ use fantoccini::Locator;
 
 use super::chromium::{Chromium, Scripts, browse};
 use super::hospital::{Hospital, PASSWORD, USERNAME};
-use super::pages::{judge, kept_to_itself, sign_in};
+use super::oauth_app::OauthApp;
+use super::pages::{SEND, judge, kept_to_itself, sign_in};
 use super::tools::Tools;
 use crate::support::Database;
 
@@ -36,7 +37,7 @@ async fn an_account_from_the_visit_papers_and_its_settings() {
         assert_eq!(address.fragment(), None);
         judge(chromium, &tools, "activate").await;
         type_birth_date(chromium, "3").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         assert!(
             chromium
                 .text(".problem")
@@ -45,19 +46,19 @@ async fn an_account_from_the_visit_papers_and_its_settings() {
         );
         judge(chromium, &tools, "activate-wrong").await;
         type_birth_date(chromium, "2").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         chromium.wait_for("#username").await;
         judge(chromium, &tools, "activate-account").await;
         chromium.type_into("#username", "ben.o").await;
         chromium.type_into("#password", "short").await;
         chromium.type_into("#repeated", "short").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         assert!(chromium.text(".problem").await.contains("too short"));
         judge(chromium, &tools, "activate-account-short").await;
         chromium.type_into("#password", PASSWORD).await;
         chromium.type_into("#repeated", PASSWORD).await;
         chromium.type_into("#email", "ben@example.com").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         chromium.wait_for_address(&settings).await;
         assert!(chromium.text(".done").await.contains("ready"));
         judge(chromium, &tools, "settings-activated").await;
@@ -74,7 +75,7 @@ async fn an_account_from_the_visit_papers_and_its_settings() {
         let letter = hospital.letters.next_to("ben@example.com").await;
         chromium.client.goto(&letter.link()).await.unwrap();
         judge(chromium, &tools, "confirm").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         assert!(chromium.text(".done").await.contains("ben@example.com"));
         kept_to_itself(chromium, &hospital.origin, &[]).await;
     })
@@ -104,7 +105,7 @@ async fn a_forgotten_password_without_scripts_and_in_spanish() {
                 .await;
             chromium.type_into("#email", address).await;
             chromium.type_into("#current", old).await;
-            chromium.press("main form button").await;
+            chromium.press(SEND).await;
             assert!(chromium.text(".done").await.contains("Enviamos un mensaje"));
             let mut letters = hospital.letters.next(1).await;
             while !letters.iter().any(|letter| letter.is_to(address)) {
@@ -112,7 +113,7 @@ async fn a_forgotten_password_without_scripts_and_in_spanish() {
             }
             let letter = letters.iter().find(|letter| letter.is_to(address)).unwrap();
             chromium.client.goto(&letter.link()).await.unwrap();
-            chromium.press("main form button").await;
+            chromium.press(SEND).await;
             chromium.wait_for(".done").await;
             chromium
                 .client
@@ -138,7 +139,7 @@ async fn a_forgotten_password_without_scripts_and_in_spanish() {
             if scripts == Scripts::On {
                 judge(chromium, &tools, "forgot-spanish").await;
             }
-            chromium.press("main form button").await;
+            chromium.press(SEND).await;
             chromium.wait_for(".done").await;
             if scripts == Scripts::On {
                 judge(chromium, &tools, "forgot-asked-spanish").await;
@@ -151,7 +152,7 @@ async fn a_forgotten_password_without_scripts_and_in_spanish() {
             if scripts == Scripts::On {
                 judge(chromium, &tools, "reset-spanish").await;
             }
-            chromium.press("main form button").await;
+            chromium.press(SEND).await;
             chromium.wait_for_address(&format!("{origin}/login")).await;
             sign_in(chromium, USERNAME, new).await;
             chromium.wait_for_address(&format!("{origin}/apps")).await;
@@ -210,9 +211,11 @@ async fn who_is_away_is_asked_and_then_signed_out() {
         assert!(open.unwrap().is_empty());
         let address = chromium.client.current_url().await.unwrap();
         assert_eq!(address.as_str(), settings);
-        // Away for good.
+        // Away for good. What was typed waits for them.
+        chromium.type_into("#email", "ana@example.com").await;
+        chromium.type_into("#current", PASSWORD).await;
         pass(&hospital, chromium, "2026-11-10T15:28:01Z", 901).await;
-        let out = format!("{origin}/signed-out?r=idle");
+        let out = format!("{origin}/signed-out?r=idle&next=%2Fresume");
         chromium.wait_for_address(&out).await;
         assert!(
             chromium
@@ -227,6 +230,18 @@ async fn who_is_away_is_asked_and_then_signed_out() {
         chromium.wait_for("h1").await;
         let address = chromium.client.current_url().await.unwrap();
         assert_ne!(address.path(), "/settings/email");
+        let login = format!("{origin}/login?next=/resume");
+        chromium.client.goto(&login).await.unwrap();
+        sign_in(chromium, USERNAME, PASSWORD).await;
+        chromium.wait_for_address(&format!("{origin}/resume")).await;
+        assert_eq!(chromium.text(".typed").await, "ana@example.com");
+        judge(chromium, &tools, "resume").await;
+        chromium
+            .press("form[action$='/settings/email'] button")
+            .await;
+        let typed = chromium.wait_for("#email").await;
+        let typed = typed.prop("value").await.unwrap();
+        assert_eq!(typed.as_deref(), Some("ana@example.com"));
         kept_to_itself(chromium, origin, &[]).await;
     })
     .await;
@@ -246,8 +261,46 @@ async fn who_is_away_is_asked_and_then_signed_out() {
             .await
             .unwrap();
         assert!(chromium.text("h1").await.contains("left"));
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         chromium.wait_for_address(&settings).await;
+    })
+    .await;
+    hospital.close().await;
+}
+
+/// What a browser has of this server when somebody is done at a shared terminal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shared_terminal_keeps_nothing_of_anybody() {
+    let Some(tools) = Tools::find() else { return };
+    let hospital = Hospital::open(Database::Sqlite).await;
+    let redirect = "https://app.example/done";
+    let app = OauthApp::register(&hospital, "Journal", redirect).await;
+    let at = |path: &str| format!("{}{path}", hospital.origin);
+    browse(&tools, Scripts::On, async |chromium| {
+        chromium.client.goto(&at("/login?kiosk=1")).await.unwrap();
+        judge(chromium, &tools, "sign-in-kiosk").await;
+        sign_in(chromium, USERNAME, PASSWORD).await;
+        chromium.wait_for_address(&at("/apps")).await;
+        // An app is told no, in a word that the person reads first.
+        let away = app.start("launch/patient patient/*.rs");
+        chromium.client.goto(away.url.as_str()).await.unwrap();
+        let said = chromium.text("main").await;
+        assert!(said.contains("on your own phone or computer"), "{said}");
+        judge(chromium, &tools, "leave-kiosk").await;
+        assert!(!chromium.client.get_all_cookies().await.unwrap().is_empty());
+        // Also this page has the button.
+        assert_eq!(chromium.text("form.who button").await, "Finish");
+        chromium.press("form.who button").await;
+        chromium.wait_for_address(&at("/signed-out?kiosk=1")).await;
+        let left = chromium.client.get_all_cookies().await.unwrap();
+        assert!(left.is_empty(), "{left:?}");
+        judge(chromium, &tools, "signed-out-kiosk").await;
+        // The next person begins at the terminal's page.
+        chromium.press("main a.button").await;
+        chromium.wait_for_address(&at("/login?kiosk=1")).await;
+        chromium.wait_for("form[action$='/login?kiosk=1']").await;
+        let refused = chromium.refused_by_policy().await;
+        assert!(refused.is_empty(), "{refused:?}");
     })
     .await;
     hospital.close().await;

@@ -26,7 +26,7 @@ const JUDGED: &[(&str, &[&str])] = &[
     ("/apps/directory", &["directory"]),
     (
         "/auth/authorize",
-        &["unknown-app", "leave-chart", "problem-busy"],
+        &["unknown-app", "leave-chart", "leave-kiosk", "problem-busy"],
     ),
     (
         "/auth/consent",
@@ -70,6 +70,7 @@ const JUDGED: &[(&str, &[&str])] = &[
             "sign-in-providers",
             "sign-in-spanish",
             "login-with-passkeys",
+            "sign-in-kiosk",
             "problem-cookie",
         ],
     ),
@@ -77,6 +78,7 @@ const JUDGED: &[(&str, &[&str])] = &[
     ("/login/with/{provider}", &["problem-provider"]),
     ("/policy/release", &["policy"]),
     ("/reset", &["reset-spanish", "link-gone-spanish"]),
+    ("/resume", &["resume"]),
     (
         "/security",
         &["security", "security-with-a-passkey", "recovery-codes"],
@@ -85,7 +87,10 @@ const JUDGED: &[(&str, &[&str])] = &[
     ("/settings/email", &["settings-email", "idle-dialog"]),
     ("/settings/password", &["settings-password"]),
     ("/settings/sessions", &["settings-sessions"]),
-    ("/signed-out", &["signed-out", "signed-out-idle"]),
+    (
+        "/signed-out",
+        &["signed-out", "signed-out-idle", "signed-out-kiosk"],
+    ),
     ("/staff/launch", &["staff-found", "staff-chosen"]),
     (
         "/staff/reset",
@@ -100,6 +105,7 @@ const NO_PAGE: &[&str] = &[
     "/assets/passkey.js",
     "/auth/passkey",
     "/auth/passkey/options",
+    "/draft",
     "/idle/left",
     "/logout",
     "/security/passkey/options",

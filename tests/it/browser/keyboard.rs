@@ -8,7 +8,7 @@ use super::app::AppServer;
 use super::chromium::{Chromium, Scripts, browse};
 use super::hospital::{Hospital, PASSWORD, USERNAME};
 use super::oauth_app::OauthApp;
-use super::pages::{ALLOW, kept_to_itself, ticked, wait_for_consent};
+use super::pages::{ALLOW, SEND, kept_to_itself, ticked, wait_for_consent};
 use super::tools::Tools;
 use crate::support::{Database, T0};
 
@@ -104,7 +104,7 @@ async fn an_app_is_connected_and_removed_by_keyboard() {
         assert_eq!(app.get(&token, "Patient/ana").await.0, 200);
         let at = |path: &str| format!("{}{path}", hospital.origin);
         chromium.client.goto(&at("/apps")).await.unwrap();
-        reach(chromium, "main form button").await;
+        reach(chromium, SEND).await;
         key(chromium, Key::Enter).await;
         chromium.wait_for(".done").await;
         assert_eq!(app.get(&token, "Patient/ana").await.0, 401);
@@ -124,7 +124,7 @@ async fn an_app_is_connected_and_removed_by_keyboard() {
             chromium.wait_for_address(&at(page)).await;
             chromium.wait_for("h1").await;
         }
-        reach(chromium, "main form button").await;
+        reach(chromium, SEND).await;
         reach(chromium, "form.who button").await;
         key(chromium, Key::Enter).await;
         chromium.wait_for_address(&at("/signed-out")).await;
@@ -213,7 +213,7 @@ async fn an_app_is_registered_by_keyboard() {
         fill(chromium, "#redirect_uris", "http://app.example/done").await;
         reach(chromium, "#sells_data-none").await;
         key(chromium, Key::Up).await;
-        follow(chromium, "main form button").await;
+        follow(chromium, SEND).await;
         // Refused, with everything that was typed.
         chromium.wait_for(".problem").await;
         assert!(is_chosen(chromium, "#kind-secret").await);
@@ -222,7 +222,7 @@ async fn an_app_is_registered_by_keyboard() {
         let all = Key::Control + "a" + &char::from(Key::Null).to_string();
         type_keys(chromium, &all).await;
         type_keys(chromium, "https://app.example/done").await;
-        follow(chromium, "main form button").await;
+        follow(chromium, SEND).await;
         let said = chromium.text("main dl").await;
         assert!(said.contains("client_secret"), "{said}");
         follow(chromium, "main a[href$='/developers/apps']").await;

@@ -8,7 +8,7 @@ use super::chromium::{Scripts, browse};
 use super::hospital::{Hospital, PASSWORD};
 use super::oauth_app::OauthApp;
 use super::pages::{
-    ALLOW, judge, kept_to_itself, query, sign_in, sign_in_to_connect, wait_for_consent,
+    ALLOW, SEND, judge, kept_to_itself, query, sign_in, sign_in_to_connect, wait_for_consent,
 };
 use super::tools::Tools;
 use crate::support::Database;
@@ -152,7 +152,7 @@ async fn developers_and_staff_have_pages_that_everybody_can_use() {
             .await;
         chromium.click("#sells_data-no").await;
         chromium.click("#kind-secret").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         chromium.wait_for("dd.code").await;
         assert!(chromium.text("main").await.contains("client_secret"));
         judge(chromium, &tools, "developers-registered").await;
@@ -184,7 +184,7 @@ async fn developers_and_staff_have_pages_that_everybody_can_use() {
         chromium.wait_for_address(&at("/staff/launch")).await;
         chromium.wait_for("#query").await;
         chromium.type_into("#query", "Ana").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         chromium.wait_for("form.card").await;
         judge(chromium, &tools, "staff-found").await;
         chromium.press("form.card button").await;

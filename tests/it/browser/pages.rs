@@ -12,8 +12,12 @@ use super::tools::Tools;
 pub async fn sign_in(chromium: &Chromium, username: &str, password: &str) {
     chromium.type_into("#username", username).await;
     chromium.type_into("#password", password).await;
-    chromium.press("main form button").await;
+    let button = "form[action*='/login'] button:not([type=button])";
+    chromium.press(button).await;
 }
+
+/// What sends a form; the buttons that scripts put beside its fields do not.
+pub const SEND: &str = "main form button:not([type=button])";
 
 /// Signs Ana in at the page an app sent her to, up to the question what the app may see.
 pub async fn sign_in_to_connect(chromium: &Chromium, origin: &str) {

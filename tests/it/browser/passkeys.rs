@@ -92,7 +92,9 @@ async fn a_passkey_signs_in(database: Database) {
         chromium
             .type_into(&format!("{ADD} [name=password]"), "not this one, surely")
             .await;
-        chromium.click(&format!("{ADD} button")).await;
+        chromium
+            .click(&format!("{ADD} button:not([type=button])"))
+            .await;
         let words = chromium
             .text(&format!("{ADD} [data-problem]:not([hidden])"))
             .await;
@@ -100,7 +102,9 @@ async fn a_passkey_signs_in(database: Database) {
         chromium
             .type_into(&format!("{ADD} [name=password]"), PASSWORD)
             .await;
-        chromium.press(&format!("{ADD} button")).await;
+        chromium
+            .press(&format!("{ADD} button:not([type=button])"))
+            .await;
         // Recovery codes come with the first one.
         chromium.wait_for(".codes").await;
         judge(chromium, &tools, "recovery-codes").await;
@@ -138,7 +142,9 @@ async fn a_passkey_signs_in(database: Database) {
         chromium
             .type_into(&format!("{ADD} [name=name]"), "Ward computer")
             .await;
-        chromium.press(&format!("{ADD} button")).await;
+        chromium
+            .press(&format!("{ADD} button:not([type=button])"))
+            .await;
         chromium.wait_for(".codes").await;
         sign_out().await;
         // The password alone leads to the second step, where the passkey is one.
@@ -174,7 +180,9 @@ async fn a_passkey_signs_in(database: Database) {
         chromium
             .type_into(&format!("{ADD} [name=password]"), PASSWORD)
             .await;
-        chromium.click(&format!("{ADD} button")).await;
+        chromium
+            .click(&format!("{ADD} button:not([type=button])"))
+            .await;
         chromium
             .wait_for(&format!("{ADD} [data-problem]:not([hidden])"))
             .await;

@@ -5,7 +5,7 @@ use super::app::AppServer;
 use super::chromium::{Scripts, browse};
 use super::hospital::{Hospital, PASSWORD, USERNAME};
 use super::oauth_app::OauthApp;
-use super::pages::{ALLOW, kept_to_itself, query, sign_in, wait_for_consent};
+use super::pages::{ALLOW, SEND, kept_to_itself, query, sign_in, wait_for_consent};
 use super::tools::Tools;
 use crate::support::Database;
 
@@ -35,13 +35,13 @@ async fn another_person_answers_and_chooses_a_record_without_scripts() {
         sign_in(chromium, maria, PASSWORD).await;
         chromium.wait_for_address(&at("/auth/record")).await;
         chromium.click("input[name=patient][value=ana]").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         wait_for_consent(chromium, &hospital.origin).await;
         // The wrong one; the other is a link away.
         chromium.click("main a[href*='/auth/record']").await;
         chromium.wait_for_address(&at("/auth/record")).await;
         chromium.click("input[name=patient][value=ben]").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         wait_for_consent(chromium, &hospital.origin).await;
         let said = chromium.text("main").await;
         assert!(said.contains("the record of Ben Otis"), "{said}");
@@ -72,10 +72,10 @@ async fn staff_open_an_app_without_scripts() {
         sign_in(chromium, "dr.lee", PASSWORD).await;
         chromium.wait_for_address(&at("/staff/launch")).await;
         chromium.type_into("#query", "Nobody").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         chromium.wait_for("main p[role=status]").await;
         chromium.type_into("#query", "Ana").await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         chromium.press("form.card button").await;
         chromium.click("#app-1").await;
         chromium.click("#visit-1").await;

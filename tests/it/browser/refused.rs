@@ -6,7 +6,9 @@ use url::Url;
 use super::chromium::{Chromium, Scripts, browse};
 use super::hospital::{Hospital, PASSWORD, USERNAME};
 use super::oauth_app::OauthApp;
-use super::pages::{ALLOW, judge, kept_to_itself, sign_in, sign_in_to_connect, wait_for_consent};
+use super::pages::{
+    ALLOW, SEND, judge, kept_to_itself, sign_in, sign_in_to_connect, wait_for_consent,
+};
 use super::tools::Tools;
 use crate::support::{Database, TestServer};
 
@@ -113,7 +115,7 @@ async fn refusals_at_the_door_are_accessible() {
             for (field, digits) in ["#year", "#month", "#day"].iter().zip(birth) {
                 chromium.type_into(field, digits).await;
             }
-            chromium.press("main form button").await;
+            chromium.press(SEND).await;
         };
         // A browser that keeps no cookies.
         goto("/login").await;
@@ -135,7 +137,7 @@ async fn refusals_at_the_door_are_accessible() {
         chromium.type_into("#username", "ben.o").await;
         chromium.type_into("#password", PASSWORD).await;
         chromium.type_into("#repeated", PASSWORD).await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         chromium.wait_for_address(&at("/settings")).await;
         // The help desk's page is not his.
         goto("/staff/reset").await;
@@ -181,7 +183,7 @@ async fn the_help_desk_the_policy_and_the_last_minutes_are_accessible() {
         chromium.wait_for_address(&at("/staff/reset")).await;
         judge(chromium, &tools, "staff-reset").await;
         chromium.type_into("#name", USERNAME).await;
-        chromium.press("main form button").await;
+        chromium.press(SEND).await;
         chromium.wait_for(".done").await;
         judge(chromium, &tools, "staff-reset-asked").await;
         // What stands there in place of the dialog, which needs scripts.

@@ -26,6 +26,8 @@ struct EnrolPage {
     form: String,
     /// Whether the person cannot go on without it.
     is_required: bool,
+    /// Whether they are on the way to an app.
+    connects: bool,
     offers_passkey: bool,
     picture: String,
     key: String,
@@ -86,6 +88,18 @@ impl Who {
         matches!(self, Self::Half(_))
     }
 
+    /// Whether they are at a shared terminal, where nobody leaves a passkey.
+    pub(in crate::smart::factors) fn is_kiosk(&self) -> bool {
+        match self {
+            Self::Half(half) => half.is_kiosk,
+            Self::Session(session) => session.is_kiosk,
+        }
+    }
+
+    fn connects(&self) -> bool {
+        matches!(self, Self::Half(half) if half.connects())
+    }
+
     pub(in crate::smart::factors) fn session(&self) -> Option<&Session> {
         match self {
             Self::Session(session) => Some(session),
@@ -126,7 +140,8 @@ async fn show(
         frame: Frame::new(state, who.session()),
         form: who.form_token(),
         is_required: who.is_half(),
-        offers_passkey: who.is_half() && offers_passkeys(state),
+        connects: who.connects(),
+        offers_passkey: who.is_half() && !who.is_kiosk() && offers_passkeys(state),
         picture: pending.picture,
         key: pending.key,
         address: pending.address,
@@ -162,6 +177,9 @@ async fn answer(
     if let Some(credential) = params.first("credential").filter(|one| !one.is_empty()) {
         if !who.is_half() {
             return Err(PageError::Foreign);
+        }
+        if who.is_kiosk() {
+            return Err(PageError::Kiosk);
         }
         let name = params.first("name").unwrap_or_default();
         if !super::super::passkeys::add(state, &account, name, credential).await? {
@@ -215,6 +233,8 @@ async fn enrolled(
         return Ok((jar, see_other(&state.path(&next))).into_response());
     }
     let codes = recovery::renew(state, &account.id).await?;
-    let response = codes_page(state, who.session(), codes, &next);
+    // Where it was half a sign-in, it is a whole one now.
+    let session = sessions::load(state, &jar).await?;
+    let response = codes_page(state, session.as_ref(), codes, &next);
     Ok((jar, response).into_response())
 }

@@ -93,7 +93,7 @@ async fn show(
             })
             .collect(),
         is_required: required_of(state, account),
-        offers_passkey: offers_passkeys(state),
+        offers_passkey: offers_passkeys(state) && !session.is_kiosk,
         asks_code,
         passkey_form,
         problem: refused
@@ -139,6 +139,9 @@ async fn answer(
     let action = params.first("action").unwrap_or_default();
     // What an authenticator answered to a challenge that password and code were given for.
     if action == "passkey-add" {
+        if session.is_kiosk {
+            return Err(PageError::Kiosk);
+        }
         let name = params.first("name").unwrap_or_default();
         let credential = params.first("credential").unwrap_or_default();
         if !passkeys::add(state, account, name, credential).await? {

@@ -22,6 +22,8 @@ struct StepPage {
     form: String,
     /// Token of the form that signs in with a passkey, which is one of nobody in particular.
     passkey_form: String,
+    /// Whether they are on the way to an app.
+    connects: bool,
     has_totp: bool,
     has_passkey: bool,
     problem: String,
@@ -54,6 +56,7 @@ async fn show(
         frame: Frame::new(state, None),
         form: half.form_token(),
         passkey_form,
+        connects: half.connects(),
         has_totp: own.has_totp,
         has_passkey: own.passkeys > 0 && offers_passkeys(state),
         problem: refused
