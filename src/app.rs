@@ -369,6 +369,12 @@ impl Server {
         &self.app
     }
 
+    /// Its authorization server.
+    #[must_use]
+    pub fn smart(&self) -> &SmartState {
+        &self.smart
+    }
+
     /// Takes no more connections, lets requests in flight finish for as long as the configuration
     /// says, then closes the database.
     ///
@@ -378,15 +384,23 @@ impl Server {
         self.stop.cancel();
         self.upkeep.abort();
         self.serving.await?;
-        if let Err(error) = smart::write_reads(&self.smart).await {
-            tracing::warn!(%error, "what apps read last could not be written down");
-        }
+        write_down(&self.smart).await;
         if let Some(audit) = self.audit {
             audit.stop().await;
         }
         self.smart.stop().await;
         self.app.store.close().await?;
         Ok(())
+    }
+}
+
+/// Writes down what was noted of apps with each request.
+async fn write_down(smart: &SmartState) {
+    if let Err(error) = smart::write_reads(smart).await {
+        tracing::warn!(%error, "what apps read last could not be written down");
+    }
+    if let Err(error) = smart::write_activity(smart).await {
+        tracing::warn!(%error, "what apps did could not be written down");
     }
 }
 
@@ -419,9 +433,7 @@ async fn upkeep(smart: SmartState, store: Store, certificate: Option<Arc<tls::Ce
         let mut ticks = tokio::time::interval(READS);
         loop {
             ticks.tick().await;
-            if let Err(error) = smart::write_reads(&smart).await {
-                tracing::warn!(%error, "what apps read last could not be written down");
-            }
+            write_down(&smart).await;
         }
     };
     tokio::join!(

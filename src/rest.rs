@@ -127,6 +127,11 @@ impl RestState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interaction(pub &'static str);
 
+/// The code of the OperationOutcome's first issue, in the extensions of an answer that is one: for those who
+/// count errors and may not read bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssueCode(pub &'static str);
+
 /// The API as a service of requests whose paths begin with `base`, which is not part of an address:
 /// empty below [`axum::Router::nest_service`], which takes it away.
 pub fn service(

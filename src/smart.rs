@@ -26,6 +26,7 @@ pub mod upstream;
 pub mod users;
 
 mod activation;
+mod activity;
 mod agent;
 mod apps;
 mod assertion;
@@ -49,6 +50,7 @@ mod introspect;
 mod json;
 mod launch;
 mod login;
+mod logo;
 mod logout;
 mod mail;
 mod names;
@@ -95,6 +97,7 @@ use crate::clock::Millis;
 use crate::config::{Facility, Provider, Registration, SandboxPatient, StatementIssuer};
 use crate::store::{Store, StoreError};
 use crate::texts::{self, Texts};
+use activity::Activity;
 use jwks::{JwksError, KeyFetcher};
 use mail::Outbox;
 use reads::Reads;
@@ -103,6 +106,7 @@ use throttle::Throttle;
 use upstream::{Providers, UpstreamError};
 use viewer::ViewerCache;
 
+pub use activity::{Answer, note_answer, write_activity};
 pub use mail::{MailError, MailSettings};
 pub use reads::{note_read, write_reads};
 pub use sweep::sweep;
@@ -239,6 +243,7 @@ struct Inner {
     started: Millis,
     viewers: ViewerCache,
     reads: Reads,
+    activity: Activity,
 }
 
 impl SmartState {
@@ -267,6 +272,7 @@ impl SmartState {
             providers: Providers::new()?,
             throttle: Throttle::default(),
             reads: Reads::default(),
+            activity: Activity::default(),
             outbox,
         })))
     }
@@ -332,6 +338,13 @@ impl SmartState {
             .unwrap_or_default()
     }
 
+    /// The day of the hospital's calendar, `2026-11-26`.
+    fn calendar_day(&self, at: Millis) -> String {
+        self.local(at)
+            .map(|at| at.date().to_string())
+            .unwrap_or_default()
+    }
+
     fn local(&self, at: Millis) -> Option<DateTime> {
         let at = Timestamp::from_millisecond(at).ok()?;
         Some(at.to_zoned(self.config().time_zone.clone()).datetime())
@@ -380,6 +393,10 @@ impl SmartState {
 
     fn reads(&self) -> &Reads {
         &self.0.reads
+    }
+
+    fn activity(&self) -> &Activity {
+        &self.0.activity
     }
 
     /// Who calls, for the throttle: the peer, or what a trusted proxy says.
@@ -488,9 +505,14 @@ pub fn router(state: SmartState) -> Router {
             "/developers/apps/new",
             get(developers::get_new).post(developers::post_new),
         )
+        .route("/developers/apps/activity", get(developers::get_activity))
         .route(
             "/developers/apps/change",
             get(developers::get_change).post(developers::post_change),
+        )
+        .route(
+            "/developers/apps/logo",
+            post(developers::post_logo).layer(DefaultBodyLimit::max(developers::MOST_LOGO_BYTES)),
         )
         .layer(from_fn_with_state(state.clone(), gate::pass));
     let pages = Router::new()
@@ -536,6 +558,7 @@ pub fn router(state: SmartState) -> Router {
             texts::Https(state.is_https()),
             texts::choose,
         ))
+        .route("/apps/logo/{hash}", get(logo::get))
         .route("/assets/candor.css", get(pages::stylesheet))
         .route("/assets/candor.js", get(pages::script))
         .route("/assets/passkey.js", get(factors::script));

@@ -48,6 +48,8 @@ impl MigratorTrait for Migrator {
             step!("0081_clients"),
             step!("0082_approved_apps"),
             step!("0083_signed_in"),
+            step!("0095_app_activity"),
+            step!("0096_app_logos"),
         ]
     }
 }

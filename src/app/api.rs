@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Method;
+use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
@@ -13,12 +13,13 @@ use tower_http::compression::CompressionLayer;
 
 use super::App;
 use crate::config;
+use crate::observe::requests::REQUEST_ID;
 use crate::rest::auth::Recalled;
 use crate::rest::{
-    self, AuditLog, AuthError, AuthFuture, Authenticator, ConditionalDelete, Limits, OauthUris,
-    RestState,
+    self, AuditLog, AuthError, AuthFuture, Authenticator, ConditionalDelete, Interaction,
+    IssueCode, Limits, OauthUris, RestState,
 };
-use crate::smart::{self, SmartState};
+use crate::smart::{self, Answer, SmartState};
 
 /// Tokens as the authorization server knows them.
 #[derive(Debug)]
@@ -47,14 +48,45 @@ impl Authenticator for Tokens {
     }
 }
 
-/// Whose token a request reads with, and where below the FHIR base.
-fn reader(request: &Request, base: &str) -> Option<(String, String)> {
-    let path = request.uri().path();
-    let path = path.strip_prefix(base).unwrap_or(path);
-    let is_read =
-        matches!(*request.method(), Method::GET | Method::HEAD) || path.ends_with("/_search");
-    let bearer = smart::bearer(request.headers()).filter(|_| is_read)?;
-    Some((bearer.to_owned(), path.to_owned()))
+/// What has to be kept of a request with a token until it is answered.
+struct Asked {
+    bearer: String,
+    /// Where below the FHIR base it reads; none: it does not.
+    read: Option<String>,
+    id: Option<HeaderValue>,
+}
+
+impl Asked {
+    fn of(request: &Request, base: &str) -> Option<Self> {
+        let bearer = smart::bearer(request.headers())?;
+        let path = request.uri().path();
+        let path = path.strip_prefix(base).unwrap_or(path);
+        let is_read =
+            matches!(*request.method(), Method::GET | Method::HEAD) || path.ends_with("/_search");
+        Some(Self {
+            bearer: bearer.to_owned(),
+            read: is_read.then(|| path.to_owned()),
+            id: request.headers().get(REQUEST_ID).cloned(),
+        })
+    }
+
+    fn note(&self, smart: &SmartState, response: &Response<impl Sized>) {
+        let status = response.status();
+        let extensions = response.extensions();
+        smart::note_answer(
+            smart,
+            &self.bearer,
+            &Answer {
+                status: status.as_u16(),
+                code: extensions.get::<IssueCode>().map(|code| code.0),
+                interaction: extensions.get::<Interaction>().map(|name| name.0),
+                request_id: self.id.as_ref(),
+            },
+        );
+        if let Some(path) = self.read.as_ref().filter(|_| status.is_success()) {
+            smart::note_read(smart, &self.bearer, path);
+        }
+    }
 }
 
 /// Everything under [`FHIR_PATH`](super::FHIR_PATH) but what the authorization server answers there itself.
@@ -89,20 +121,18 @@ pub(super) fn state(
 }
 
 /// The API as a service of paths that begin with `base`. What the holder of a token read is noted, for
-/// the page on which people look at their apps.
+/// the page on which people look at their apps, and how it was answered, for the app's developer.
 pub(super) fn service(state: RestState, smart: SmartState, base: &'static str) -> Api {
     // Compressed here and not around the pages: a secret that is compressed beside a stranger's text
     // can be guessed from the length (BREACH).
     let api = CompressionLayer::new().layer(rest::service(state, base));
     BoxCloneSyncService::new(tower::service_fn(move |request: Request| {
-        let noted = reader(&request, base).map(|reader| (smart.clone(), reader));
+        let asked = Asked::of(&request, base).map(|asked| (smart.clone(), asked));
         let answer = api.clone().oneshot(request);
         async move {
             let response = answer.await?;
-            if let Some((smart, (bearer, path))) = noted
-                && response.status().is_success()
-            {
-                smart::note_read(&smart, &bearer, &path);
+            if let Some((smart, asked)) = asked {
+                asked.note(&smart, &response);
             }
             Ok(response.map(Body::new))
         }

@@ -322,6 +322,11 @@ pub(super) enum PageError {
     Signing(#[from] super::signing::SigningError),
 }
 
+/// What a person reads to the help desk.
+pub(super) fn reference() -> String {
+    secret::random_id().chars().take(10).collect()
+}
+
 impl From<sea_orm::DbErr> for PageError {
     fn from(error: sea_orm::DbErr) -> Self {
         Self::Store(error.into())
@@ -402,14 +407,26 @@ impl PageError {
         }
     }
 
+    /// Whether the app that sent the person made the mistake.
+    pub(super) fn is_of_the_app(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownClient | Self::RedirectUri | Self::Parameter(_)
+        )
+    }
+
     /// The page. Logged once, with a reference that the person can read to the help desk.
     pub(super) fn page(&self, state: &SmartState) -> Response {
+        self.page_with(state, &reference())
+    }
+
+    /// The page with a reference that is known elsewhere too.
+    pub(super) fn page_with(&self, state: &SmartState, reference: &str) -> Response {
         if let Self::Late { app, address } = self {
             tracing::info!(error = %self, "page refused");
             return leave(state, Leave::Late, app, address);
         }
         let (status, title, words) = self.answer();
-        let reference = secret::random_id().chars().take(10).collect::<String>();
         if status.is_server_error() {
             let cause = std::error::Error::source(self).map(ToString::to_string);
             tracing::error!(reference, error = %self, cause, "page failed");
@@ -433,7 +450,7 @@ impl PageError {
             frame,
             title,
             detail,
-            reference,
+            reference: reference.to_owned(),
         };
         let mut response = page(state, status, Forms::Own, &template);
         if let Some(seconds) = seconds {

@@ -45,6 +45,7 @@ mod rest_xml_patch;
 pub mod search_parameter;
 mod search_truth;
 mod smart_activation;
+mod smart_activity;
 mod smart_apps;
 mod smart_attacks;
 mod smart_attacks_generated;

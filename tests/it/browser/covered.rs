@@ -50,6 +50,7 @@ const JUDGED: &[(&str, &[&str])] = &[
     ("/confirm", &["confirm"]),
     ("/developers", &["developers"]),
     ("/developers/apps", &["developers-apps"]),
+    ("/developers/apps/activity", &["developers-activity"]),
     (
         "/developers/apps/new",
         &["developers-new", "developers-registered"],
@@ -58,6 +59,7 @@ const JUDGED: &[(&str, &[&str])] = &[
         "/developers/apps/change",
         &["developers-change", "developers-change-refused"],
     ),
+    ("/developers/apps/logo", &["developers-logo-refused"]),
     ("/developers/scopes", &["scopes"]),
     ("/forgot", &["forgot-spanish", "forgot-asked-spanish"]),
     ("/idle", &["idle"]),
@@ -95,6 +97,7 @@ const JUDGED: &[(&str, &[&str])] = &[
 
 /// Routes that answer with JSON, a file, or the way to another page.
 const NO_PAGE: &[&str] = &[
+    "/apps/logo/{hash}",
     "/assets/candor.css",
     "/assets/candor.js",
     "/assets/passkey.js",

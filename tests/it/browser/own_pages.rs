@@ -165,6 +165,11 @@ async fn developers_and_staff_have_pages_that_everybody_can_use() {
                 .contains("We check who made it by")
         );
         judge(chromium, &tools, "developers-apps").await;
+        let list = chromium.client.current_url().await.unwrap();
+        chromium.click("a[href*='/developers/apps/activity']").await;
+        chromium.wait_for("main h2").await;
+        judge(chromium, &tools, "developers-activity").await;
+        chromium.client.goto(list.as_str()).await.unwrap();
         chromium.click("a[href*='/developers/apps/change']").await;
         chromium.wait_for("#sure").await;
         judge(chromium, &tools, "developers-change").await;
