@@ -50,6 +50,8 @@ pub struct App {
 const ENDED: Duration = Duration::from_secs(30);
 /// How often what apps read last is written down.
 const READS: Duration = Duration::from_secs(30);
+/// How often it is looked whether letters of a new quarter are due: their batches are small.
+const DIGESTS: Duration = Duration::from_secs(5 * 60);
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_secs(15 * 60);
 
@@ -143,6 +145,7 @@ impl App {
         let mut config = SmartConfig::new(&self.public_url);
         config.brand.clone_from(&own.brand);
         config.help.clone_from(&own.help);
+        config.language_line.clone_from(&own.language_line);
         config
             .client_address_header
             .clone_from(&own.client_address_header);
@@ -429,6 +432,15 @@ async fn upkeep(smart: SmartState, store: Store, certificate: Option<Arc<tls::Ce
             }
         }
     };
+    let reminding = async {
+        let mut ticks = tokio::time::interval(DIGESTS);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = smart::send_digests(&smart).await {
+                tracing::warn!(%error, "letters about connected apps could not be sent");
+            }
+        }
+    };
     let noting = async {
         let mut ticks = tokio::time::interval(READS);
         loop {
@@ -442,6 +454,7 @@ async fn upkeep(smart: SmartState, store: Store, certificate: Option<Arc<tls::Ce
         ending,
         following,
         noting,
+        reminding,
         reindex::keep(store.clone()),
         reindex::watch(store.clone()),
     );

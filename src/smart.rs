@@ -38,6 +38,7 @@ mod client_auth;
 mod consent;
 mod contact;
 mod developers;
+mod digest;
 mod discovery;
 mod end_session;
 mod events;
@@ -46,6 +47,7 @@ mod gate;
 mod generation;
 mod grants;
 mod idle;
+mod information;
 mod introspect;
 mod json;
 mod launch;
@@ -53,6 +55,7 @@ mod login;
 mod logo;
 mod logout;
 mod mail;
+mod minors;
 mod names;
 mod pages;
 mod params;
@@ -107,6 +110,7 @@ use upstream::{Providers, UpstreamError};
 use viewer::ViewerCache;
 
 pub use activity::{Answer, note_answer, write_activity};
+pub use digest::send_digests;
 pub use mail::{MailError, MailSettings};
 pub use reads::{note_read, write_reads};
 pub use sweep::sweep;
@@ -128,6 +132,9 @@ pub struct SmartConfig {
     pub brand: String,
     /// Where people get help: one line of text on every page. None: a general one, in the reader's language.
     pub help: Option<String>,
+    /// Where people ask for help in their language, such as `1-800-555-0100 (TTY: 711)`. None: they are told
+    /// to ask their care team.
+    pub language_line: Option<String>,
     /// Life of an access token that a person granted.
     pub access_token_life: Millis,
     /// Life of an access token of a backend.
@@ -184,6 +191,7 @@ impl SmartConfig {
             public_url: public_url.trim_end_matches('/').to_owned(),
             brand: "Candor".to_owned(),
             help: None,
+            language_line: None,
             access_token_life: 60 * MINUTE,
             backend_token_life: 5 * MINUTE,
             code_life: MINUTE,
@@ -484,6 +492,10 @@ pub fn router(state: SmartState) -> Router {
             get(settings::email::get).post(settings::email::post),
         )
         .route(
+            "/settings/letters",
+            get(settings::letters::get).post(settings::letters::post),
+        )
+        .route(
             "/settings/sessions",
             get(settings::browsers::get).post(settings::browsers::post),
         )
@@ -534,6 +546,7 @@ pub fn router(state: SmartState) -> Router {
         .route("/security/passkey/options", post(factors::add_options))
         .route("/developers", get(developers::get))
         .route("/developers/scopes", get(developers::get_scopes))
+        .route("/developers/changes", get(developers::get_changes))
         .route(
             "/activate",
             get(activation::page::get).post(activation::page::post),
@@ -554,6 +567,8 @@ pub fn router(state: SmartState) -> Router {
         .route("/logout", post(logout::post))
         .route("/signed-out", get(logout::signed_out))
         .route("/policy/release", get(release_policy::html))
+        .route("/representatives", get(information::representatives))
+        .route("/languages", get(information::languages))
         .layer(from_fn_with_state(
             texts::Https(state.is_https()),
             texts::choose,

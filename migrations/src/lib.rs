@@ -50,6 +50,7 @@ impl MigratorTrait for Migrator {
             step!("0083_signed_in"),
             step!("0095_app_activity"),
             step!("0096_app_logos"),
+            step!("0097_letters"),
         ]
     }
 }

@@ -88,6 +88,11 @@ impl Frame {
         self.texts.language().tag()
     }
 
+    /// Whether somebody qualified reviewed the words of the page.
+    pub(super) fn is_reviewed(&self) -> bool {
+        self.texts.language().is_reviewed()
+    }
+
     /// [`Texts::t`], for templates.
     pub(super) fn t(&self, name: &str) -> Safe<String> {
         self.texts.t(name)

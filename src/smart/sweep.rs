@@ -4,7 +4,9 @@ use sea_orm::{ColumnTrait as _, Condition};
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{code, grant, request, session, token};
-use super::{DAY, SmartState, activation, activity, attempts, authorize, contact, factors, launch};
+use super::{
+    DAY, SmartState, activation, activity, attempts, authorize, contact, digest, factors, launch,
+};
 use crate::sql::Sql;
 use crate::store::StoreError;
 
@@ -54,6 +56,7 @@ pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
     let codes_typed = activation::sweep(connection, now).await?;
     let links = contact::sweep(connection, now).await?;
     let steps = factors::sweep(connection, now).await?;
+    let digests = digest::sweep(connection, now).await?;
     let of_apps = activity::sweep(state, connection, now).await?;
     tx.commit().await?;
     Ok(attempts
@@ -61,6 +64,7 @@ pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
         + codes_typed
         + links
         + steps
+        + digests
         + of_apps
         + sessions.rows_affected
         + requests.rows_affected

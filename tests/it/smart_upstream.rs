@@ -356,6 +356,55 @@ async fn whom_nothing_fits_is_nobody(database: Database) {
     server.stop().await;
 }
 
+/// Portal.md A3: of age on the 18th birthday, and the day before led to the page for young people, whether or
+/// not there is such a patient.
+#[tokio::test]
+async fn who_is_under_age_learns_how_it_is_done_without_signing_up() {
+    let (fake, server) = with_ann().await;
+    let now = jiff::Timestamp::from_millisecond(server.clock.now()).unwrap();
+    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let eighteen = today.saturating_sub(jiff::Span::new().years(18));
+    let page = async |born: jiff::civil::Date| {
+        let browser = Browser::new(&server);
+        let said = |claims: &mut Value| {
+            ann(claims);
+            claims["birthdate"] = born.to_string().into();
+        };
+        let end = fake.sign_in(&server, &browser, "/login/with/idme", said);
+        end.await.page()
+    };
+    let unknown = page(eighteen.tomorrow().unwrap()).await;
+    assert_eq!(unknown.url.path(), "/representatives");
+    assert!(
+        unknown.body.contains("If you are younger"),
+        "{}",
+        unknown.body
+    );
+    server
+        .load(json!({
+            "resourceType": "Patient", "id": "ann", "birthDate": eighteen.tomorrow().unwrap().to_string(),
+            "name": [{"family": "Ruiz", "given": ["Ann"]}],
+            "telecom": [{"system": "phone", "value": "(859) 555-0101"}],
+        }))
+        .await;
+    let known = page(eighteen.tomorrow().unwrap()).await;
+    assert_eq!(
+        (known.url.as_str(), &known.body),
+        (unknown.url.as_str(), &unknown.body)
+    );
+    assert_eq!(server.count("SELECT COUNT(*) FROM account").await, 0);
+    server
+        .load(json!({
+            "resourceType": "Patient", "id": "ann", "birthDate": eighteen.to_string(),
+            "name": [{"family": "Ruiz", "given": ["Ann"]}],
+            "telecom": [{"system": "phone", "value": "(859) 555-0101"}],
+        }))
+        .await;
+    let of_age = page(eighteen).await;
+    assert_eq!(of_age.url.path(), "/apps", "{}", of_age.body);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_token_that_proves_nothing_signs_nobody_in() {
     let fake = Fake::start().await;

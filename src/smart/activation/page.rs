@@ -16,7 +16,7 @@ use super::super::params::Params;
 use super::super::settings::{email, password_problem, user_problem};
 use super::super::throttle::Kind;
 use super::super::users::{self, UserError};
-use super::super::{SECOND, SmartState, mail, password, sessions, upstream};
+use super::super::{SECOND, SmartState, mail, minors, password, sessions, upstream};
 use super::{Checked, Code, Holder, Redeemed};
 use crate::texts::{Language, Texts};
 
@@ -186,6 +186,9 @@ async fn create(
     let address = text("email").trim();
     if !address.is_empty() && !mail::is_address(address) {
         return again(texts.plain("email-wrong", []), "email");
+    }
+    if !address.is_empty() && minors::is_guardians(state, &holder.patient, address).await? {
+        return again(texts.plain("email-guardian", []), "email");
     }
     if text("password") != text("repeated") {
         return again(texts.plain("password-differ", []), "repeated");
