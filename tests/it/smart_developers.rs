@@ -248,7 +248,12 @@ async fn everybody_reads_the_documentation() {
         .open(&server.url("/developers/changes"))
         .await
         .page();
-    assert!(changes.body.contains("<ul lang=\"en\" class=\"wide\">\n<li>") && changes.body.contains("Unreleased"));
+    assert!(
+        changes
+            .body
+            .contains("<ul lang=\"en\" class=\"wide\">\n<li>")
+            && changes.body.contains("Unreleased")
+    );
     assert!(!changes.body.contains("**"), "{}", changes.body);
     let page = browser.open(&server.url("/developers/scopes")).await.page();
     for part in [

@@ -1,11 +1,12 @@
 //! Young people and those who act for them: whose mailbox stands on whose account, and what is said of it.
 
 use candor::smart::users::{RegisteredUser, Role};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::smart_activation::{chosen, post, typed};
 use crate::smart_launch::backend_token;
 use crate::smart_support::{Browser, PASSWORD, Page, Server, each_smart_database};
+use crate::smart_upstream::{ann, with_ann};
 
 const MOTHER: &str = "Mother@Example.com";
 
@@ -169,4 +170,53 @@ async fn everybody_reads_how_somebody_comes_to_act_for_another(server: Server) {
     let young = browser.open(&server.url("/representatives?r=age")).await.page();
     assert!(young.body.contains("if you are 18 or older. If you are younger"), "{}", young.body);
 }
+}
+
+/// Portal.md A3: of age on the 18th birthday, and the day before led to the page for young people, whether or
+/// not there is such a patient.
+#[tokio::test]
+async fn who_is_under_age_learns_how_it_is_done_without_signing_up() {
+    let (fake, server) = with_ann().await;
+    let now = jiff::Timestamp::from_millisecond(server.clock.now()).unwrap();
+    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let eighteen = today.saturating_sub(jiff::Span::new().years(18));
+    let page = async |born: jiff::civil::Date| {
+        let browser = Browser::new(&server);
+        let said = |claims: &mut Value| {
+            ann(claims);
+            claims["birthdate"] = born.to_string().into();
+        };
+        let end = fake.sign_in(&server, &browser, "/login/with/idme", said);
+        end.await.page()
+    };
+    let unknown = page(eighteen.tomorrow().unwrap()).await;
+    assert_eq!(unknown.url.path(), "/representatives");
+    assert!(
+        unknown.body.contains("If you are younger"),
+        "{}",
+        unknown.body
+    );
+    server
+        .load(json!({
+            "resourceType": "Patient", "id": "ann", "birthDate": eighteen.tomorrow().unwrap().to_string(),
+            "name": [{"family": "Ruiz", "given": ["Ann"]}],
+            "telecom": [{"system": "phone", "value": "(859) 555-0101"}],
+        }))
+        .await;
+    let known = page(eighteen.tomorrow().unwrap()).await;
+    assert_eq!(
+        (known.url.as_str(), &known.body),
+        (unknown.url.as_str(), &unknown.body)
+    );
+    assert_eq!(server.count("SELECT COUNT(*) FROM account").await, 0);
+    server
+        .load(json!({
+            "resourceType": "Patient", "id": "ann", "birthDate": eighteen.to_string(),
+            "name": [{"family": "Ruiz", "given": ["Ann"]}],
+            "telecom": [{"system": "phone", "value": "(859) 555-0101"}],
+        }))
+        .await;
+    let of_age = page(eighteen).await;
+    assert_eq!(of_age.url.path(), "/apps", "{}", of_age.body);
+    server.stop().await;
 }

@@ -48,7 +48,7 @@ on_each!(
 );
 
 /// A provider that says of everybody what it was told to.
-struct Fake {
+pub struct Fake {
     issuer: String,
     said: Arc<Said>,
 }
@@ -223,7 +223,7 @@ impl Fake {
     }
 
     /// Somebody goes to the provider and comes back with a code.
-    async fn sign_in(
+    pub async fn sign_in(
         &self,
         server: &Server,
         browser: &Browser,
@@ -242,7 +242,7 @@ fn link(page: &crate::smart_support::Page) -> String {
 }
 
 /// A provider, and a hospital that knows whom it names.
-async fn with_ann() -> (Fake, Server) {
+pub async fn with_ann() -> (Fake, Server) {
     let fake = Fake::start().await;
     let provider = fake.provider();
     let server = Server::start_with(Database::Sqlite, |config| {
@@ -264,7 +264,7 @@ async fn load_ann(server: &Server) {
         .await;
 }
 
-fn ann(claims: &mut Value) {
+pub fn ann(claims: &mut Value) {
     claims["given_name"] = "ANN".into();
     claims["family_name"] = "Ruíz".into();
     claims["birthdate"] = "1980-05-06".into();
@@ -353,55 +353,6 @@ async fn whom_nothing_fits_is_nobody(database: Database) {
     let tasks =
         "SELECT COUNT(*) FROM resource WHERE rendition = 0 AND fhir_id NOT IN ('ann', 'namesake')";
     assert_eq!(server.count(tasks).await, 1);
-    server.stop().await;
-}
-
-/// Portal.md A3: of age on the 18th birthday, and the day before led to the page for young people, whether or
-/// not there is such a patient.
-#[tokio::test]
-async fn who_is_under_age_learns_how_it_is_done_without_signing_up() {
-    let (fake, server) = with_ann().await;
-    let now = jiff::Timestamp::from_millisecond(server.clock.now()).unwrap();
-    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let eighteen = today.saturating_sub(jiff::Span::new().years(18));
-    let page = async |born: jiff::civil::Date| {
-        let browser = Browser::new(&server);
-        let said = |claims: &mut Value| {
-            ann(claims);
-            claims["birthdate"] = born.to_string().into();
-        };
-        let end = fake.sign_in(&server, &browser, "/login/with/idme", said);
-        end.await.page()
-    };
-    let unknown = page(eighteen.tomorrow().unwrap()).await;
-    assert_eq!(unknown.url.path(), "/representatives");
-    assert!(
-        unknown.body.contains("If you are younger"),
-        "{}",
-        unknown.body
-    );
-    server
-        .load(json!({
-            "resourceType": "Patient", "id": "ann", "birthDate": eighteen.tomorrow().unwrap().to_string(),
-            "name": [{"family": "Ruiz", "given": ["Ann"]}],
-            "telecom": [{"system": "phone", "value": "(859) 555-0101"}],
-        }))
-        .await;
-    let known = page(eighteen.tomorrow().unwrap()).await;
-    assert_eq!(
-        (known.url.as_str(), &known.body),
-        (unknown.url.as_str(), &unknown.body)
-    );
-    assert_eq!(server.count("SELECT COUNT(*) FROM account").await, 0);
-    server
-        .load(json!({
-            "resourceType": "Patient", "id": "ann", "birthDate": eighteen.to_string(),
-            "name": [{"family": "Ruiz", "given": ["Ann"]}],
-            "telecom": [{"system": "phone", "value": "(859) 555-0101"}],
-        }))
-        .await;
-    let of_age = page(eighteen).await;
-    assert_eq!(of_age.url.path(), "/apps", "{}", of_age.body);
     server.stop().await;
 }
 
