@@ -50,6 +50,8 @@ pub struct App {
 const ENDED: Duration = Duration::from_secs(30);
 /// How often what apps read last is written down.
 const READS: Duration = Duration::from_secs(30);
+/// How often it is looked whether letters of a new quarter are due: their batches are small.
+const DIGESTS: Duration = Duration::from_secs(5 * 60);
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_secs(15 * 60);
 
@@ -143,6 +145,7 @@ impl App {
         let mut config = SmartConfig::new(&self.public_url);
         config.brand.clone_from(&own.brand);
         config.help.clone_from(&own.help);
+        config.language_line.clone_from(&own.language_line);
         config
             .client_address_header
             .clone_from(&own.client_address_header);
@@ -370,6 +373,12 @@ impl Server {
         &self.app
     }
 
+    /// Its authorization server.
+    #[must_use]
+    pub fn smart(&self) -> &SmartState {
+        &self.smart
+    }
+
     /// Takes no more connections, lets requests in flight finish for as long as the configuration
     /// says, then closes the database.
     ///
@@ -379,15 +388,23 @@ impl Server {
         self.stop.cancel();
         self.upkeep.abort();
         self.serving.await?;
-        if let Err(error) = smart::write_reads(&self.smart).await {
-            tracing::warn!(%error, "what apps read last could not be written down");
-        }
+        write_down(&self.smart).await;
         if let Some(audit) = self.audit {
             audit.stop().await;
         }
         self.smart.stop().await;
         self.app.store.close().await?;
         Ok(())
+    }
+}
+
+/// Writes down what was noted of apps with each request.
+async fn write_down(smart: &SmartState) {
+    if let Err(error) = smart::write_reads(smart).await {
+        tracing::warn!(%error, "what apps read last could not be written down");
+    }
+    if let Err(error) = smart::write_activity(smart).await {
+        tracing::warn!(%error, "what apps did could not be written down");
     }
 }
 
@@ -416,13 +433,20 @@ async fn upkeep(smart: SmartState, store: Store, certificate: Option<Arc<tls::Ce
             }
         }
     };
+    let reminding = async {
+        let mut ticks = tokio::time::interval(DIGESTS);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = smart::send_digests(&smart).await {
+                tracing::warn!(%error, "letters about connected apps could not be sent");
+            }
+        }
+    };
     let noting = async {
         let mut ticks = tokio::time::interval(READS);
         loop {
             ticks.tick().await;
-            if let Err(error) = smart::write_reads(&smart).await {
-                tracing::warn!(%error, "what apps read last could not be written down");
-            }
+            write_down(&smart).await;
         }
     };
     tokio::join!(
@@ -431,6 +455,7 @@ async fn upkeep(smart: SmartState, store: Store, certificate: Option<Arc<tls::Ce
         ending,
         following,
         noting,
+        reminding,
         reindex::keep(store.clone()),
         reindex::watch(store.clone()),
     );

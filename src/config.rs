@@ -94,6 +94,8 @@ pub struct Smart {
     pub brand: String,
     /// Where people get help: one sentence on every page. Absent: a general one.
     pub help: Option<String>,
+    /// Where people ask for help in their language: a telephone number. Absent: none is named.
+    pub language_line: Option<String>,
     /// Header in which a trusted proxy puts the caller's address.
     pub client_address_header: Option<String>,
     /// Networks (CIDR) or addresses of the proxies whose header counts.
@@ -234,6 +236,7 @@ impl Default for Smart {
         Self {
             brand: "Candor".to_owned(),
             help: None,
+            language_line: None,
             client_address_header: None,
             trusted_proxies: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
             kiosk_addresses: Vec::new(),
@@ -288,6 +291,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("CANDOR_TIMEZONE", "release.timezone"),
     ("CANDOR_BRAND", "smart.brand"),
     ("CANDOR_HELP", "smart.help"),
+    ("CANDOR_LANGUAGE_LINE", "smart.language_line"),
     (
         "CANDOR_CLIENT_ADDRESS_HEADER",
         "smart.client_address_header",

@@ -63,7 +63,7 @@ use update::Conditions;
 use write::Target;
 
 use crate::store::{Origin, Store, Witness};
-use crate::visibility::{Viewer, ViewerClass};
+use crate::visibility::Viewer;
 
 /// What the API needs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -124,13 +124,18 @@ impl RestState {
 
 /// Which interaction answered, in the response's extensions: for metrics, where the path must not
 /// stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Interaction {
     /// R4's name of it.
     pub name: &'static str,
-    /// Whether an app asked for somebody: not a system for itself, and not nobody.
-    pub is_app: bool,
+    /// Whose token it was, if it was anybody's.
+    pub viewer: Option<Arc<Viewer>>,
 }
+
+/// The code of the OperationOutcome's first issue, in the extensions of an answer that is one: for those who
+/// count errors and may not read bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssueCode(pub &'static str);
 
 /// The API as a service of requests whose paths begin with `base`, which is not part of an address:
 /// empty below [`axum::Router::nest_service`], which takes it away.
@@ -231,7 +236,7 @@ async fn dispatch(state: &RestState, base: &str, request: Request) -> Response<B
         };
         result = Box::pin(again.answer(Body::empty(), &mut shape, &mut log)).await;
     }
-    if let Some(viewer) = log.viewer {
+    if let Some(viewer) = log.viewer.clone().filter(|_| state.audit.is_on()) {
         let status = match &result {
             Ok(reply) => reply.status,
             Err(error) => error.status(),
@@ -266,7 +271,7 @@ async fn dispatch(state: &RestState, base: &str, request: Request) -> Response<B
     }
     response.extensions_mut().insert(Interaction {
         name: interaction(&parts.method, route),
-        is_app: log.is_app,
+        viewer: log.viewer,
     });
     response
 }
@@ -278,8 +283,6 @@ struct Noted {
     witness: Option<Arc<Witness>>,
     /// None: nobody was let in.
     viewer: Option<Arc<Viewer>>,
-    /// Whether it is no system that asks.
-    is_app: bool,
     query: String,
     touched: Touched,
 }
@@ -344,9 +347,8 @@ impl Call<'_> {
         };
         let mut session = Session::new(store, viewer, self.state.limits.clone(), Origin::Api);
         session.audit = Some(self.state.audit.clone());
-        log.is_app = session.viewer.class != ViewerClass::System;
+        log.viewer = Some(session.viewer.clone());
         if self.state.audit.is_on() {
-            log.viewer = Some(session.viewer.clone());
             if audit::what(self.route).is_none() {
                 log.query = audit::query(self.path, &pairs);
             }

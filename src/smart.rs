@@ -26,6 +26,7 @@ pub mod upstream;
 pub mod users;
 
 mod activation;
+mod activity;
 mod agent;
 mod apps;
 mod assertion;
@@ -38,6 +39,7 @@ mod client_auth;
 mod consent;
 mod contact;
 mod developers;
+mod digest;
 mod discovery;
 mod drafts;
 mod end_session;
@@ -48,13 +50,16 @@ mod generation;
 mod grants;
 mod here;
 mod idle;
+mod information;
 mod introspect;
 mod json;
 mod kiosk;
 mod launch;
 mod login;
+mod logo;
 mod logout;
 mod mail;
+mod minors;
 mod names;
 mod pages;
 mod params;
@@ -99,6 +104,7 @@ use crate::clock::Millis;
 use crate::config::{Facility, Provider, Registration, SandboxPatient, StatementIssuer};
 use crate::store::{Store, StoreError};
 use crate::texts::{self, Texts};
+use activity::Activity;
 use jwks::{JwksError, KeyFetcher};
 use mail::Outbox;
 use reads::Reads;
@@ -107,6 +113,8 @@ use throttle::Throttle;
 use upstream::{Providers, UpstreamError};
 use viewer::ViewerCache;
 
+pub use activity::{Answer, note_answer, write_activity};
+pub use digest::send_digests;
 pub use mail::{MailError, MailSettings};
 pub use reads::{note_read, write_reads};
 pub use sweep::sweep;
@@ -128,6 +136,9 @@ pub struct SmartConfig {
     pub brand: String,
     /// Where people get help: one line of text on every page. None: a general one, in the reader's language.
     pub help: Option<String>,
+    /// Where people ask for help in their language, such as `1-800-555-0100 (TTY: 711)`. None: they are told
+    /// to ask their care team.
+    pub language_line: Option<String>,
     /// Life of an access token that a person granted.
     pub access_token_life: Millis,
     /// Life of an access token of a backend.
@@ -186,6 +197,7 @@ impl SmartConfig {
             public_url: public_url.trim_end_matches('/').to_owned(),
             brand: "Candor".to_owned(),
             help: None,
+            language_line: None,
             access_token_life: 60 * MINUTE,
             backend_token_life: 5 * MINUTE,
             code_life: MINUTE,
@@ -246,6 +258,7 @@ struct Inner {
     started: Millis,
     viewers: ViewerCache,
     reads: Reads,
+    activity: Activity,
 }
 
 impl SmartState {
@@ -274,6 +287,7 @@ impl SmartState {
             providers: Providers::new()?,
             throttle: Throttle::default(),
             reads: Reads::default(),
+            activity: Activity::default(),
             outbox,
         })))
     }
@@ -339,6 +353,13 @@ impl SmartState {
             .unwrap_or_default()
     }
 
+    /// The day of the hospital's calendar, `2026-11-26`.
+    fn calendar_day(&self, at: Millis) -> String {
+        self.local(at)
+            .map(|at| at.date().to_string())
+            .unwrap_or_default()
+    }
+
     fn local(&self, at: Millis) -> Option<DateTime> {
         let at = Timestamp::from_millisecond(at).ok()?;
         Some(at.to_zoned(self.config().time_zone.clone()).datetime())
@@ -387,6 +408,10 @@ impl SmartState {
 
     fn reads(&self) -> &Reads {
         &self.0.reads
+    }
+
+    fn activity(&self) -> &Activity {
+        &self.0.activity
     }
 
     /// Who calls, for the throttle: the peer, or what a trusted proxy says.
@@ -474,6 +499,10 @@ pub fn router(state: SmartState) -> Router {
             get(settings::email::get).post(settings::email::post),
         )
         .route(
+            "/settings/letters",
+            get(settings::letters::get).post(settings::letters::post),
+        )
+        .route(
             "/settings/sessions",
             get(settings::browsers::get).post(settings::browsers::post),
         )
@@ -496,9 +525,14 @@ pub fn router(state: SmartState) -> Router {
             "/developers/apps/new",
             get(developers::get_new).post(developers::post_new),
         )
+        .route("/developers/apps/activity", get(developers::get_activity))
         .route(
             "/developers/apps/change",
             get(developers::get_change).post(developers::post_change),
+        )
+        .route(
+            "/developers/apps/logo",
+            post(developers::post_logo).layer(DefaultBodyLimit::max(developers::MOST_LOGO_BYTES)),
         )
         .layer(from_fn_with_state(state.clone(), gate::pass));
     let pages = Router::new()
@@ -520,6 +554,7 @@ pub fn router(state: SmartState) -> Router {
         .route("/security/passkey/options", post(factors::add_options))
         .route("/developers", get(developers::get))
         .route("/developers/scopes", get(developers::get_scopes))
+        .route("/developers/changes", get(developers::get_changes))
         .route(
             "/activate",
             get(activation::page::get).post(activation::page::post),
@@ -541,11 +576,14 @@ pub fn router(state: SmartState) -> Router {
         .route("/logout", post(logout::post))
         .route("/signed-out", get(logout::signed_out))
         .route("/policy/release", get(release_policy::html))
+        .route("/representatives", get(information::representatives))
+        .route("/languages", get(information::languages))
         .layer(from_fn_with_state(state.clone(), here::look))
         .layer(from_fn_with_state(
             texts::Https(state.is_https()),
             texts::choose,
         ))
+        .route("/apps/logo/{hash}", get(logo::get))
         .route("/assets/candor.css", get(pages::stylesheet))
         .route("/assets/candor.js", get(pages::script))
         .route("/assets/passkey.js", get(factors::script));

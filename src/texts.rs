@@ -8,6 +8,7 @@
 //! that is asked for exists: `src/texts/tests.rs` holds them to it.
 
 mod language;
+mod review;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ macro_rules! catalogue {
             include_str!(concat!("../locales/", $language, "/apps.ftl")),
             include_str!(concat!("../locales/", $language, "/developers.ftl")),
             include_str!(concat!("../locales/", $language, "/staff.ftl")),
+            include_str!(concat!("../locales/", $language, "/information.ftl")),
         ]
     };
 }

@@ -77,6 +77,8 @@ settings-password = Password
 settings-password-done = Your new password is saved.
 settings-email = E-mail address
 settings-email-none = No e-mail address yet.
+settings-letters = Letters
+settings-letters-detail = Choose which e-mails you want.
 settings-sessions = Where you are signed in
 settings-security-detail = Authenticator app, passkeys, recovery codes
 settings-sessions-detail = See all browsers, and sign them out.
@@ -85,6 +87,16 @@ settings-apps-detail = See what apps can read, and stop them.
 settings-activated = Your account is ready, and you are signed in.
 settings-activated-mail = Your account is ready, and you are signed in. We sent you a letter: open the link in it, so that we know the address is yours.
 
+letters-to = They go to { $address }.
+letters-no-address = We have no e-mail address of yours, so we send none.
+letters-always = When your password or the way you sign in changes, we always write: it keeps your account safe. No letter has health information in it.
+letters-digest = Once in three months: how many apps can read your record
+letters-digest-more = Only if you connected an app that can read while you are away.
+letters-preview = The letter, word for word
+letters-saved = Saved.
+
+email-guardian = This address is of somebody who acts for you, such as a parent. Letters about your account would go to them. Use an address that only you read, or leave it out.
+email-shared-minor = Another account uses this address, and the two cannot share one. Use an address that only you read.
 email-optional = E-mail address (you can leave this out)
 email-detail = For a new password if you forget yours, and for notes about your account. We never send health information by e-mail.
 email-wrong = This is not an e-mail address. Type it as in name@example.com.
@@ -103,6 +115,7 @@ email-remove = Take it out
 confirm-title = Is this your e-mail address?
 confirm-words = Somebody wants to use <strong>{ $address }</strong> for their account. If that was you, press the button. If not, close this page.
 confirm-shared = Another account uses this address too. Whoever reads this mailbox can ask for a new password for both. It is safer if each person has an address of their own.
+confirm-anyway = Yes, use it all the same
 confirm-button = Yes, use this address
 confirm-done = Done. We use { $address } from now on.
 

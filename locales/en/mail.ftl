@@ -1,4 +1,4 @@
-# Letters. Their only variables are the hospital's own words, a link, and for how long it works: a test holds them to it.
+# Letters. Their only variables are the hospital's own words, a link, for how long it works, and a number of apps: a test holds them to it.
 mail-frame = { $words }
 
     { $brand }
@@ -29,3 +29,12 @@ mail-factors-subject = { $brand }: how you sign in was changed
 mail-factors-words = An authenticator app, a passkey or codes on paper were added to your account at { $brand }, or taken away. Look under Settings, “How you sign in”. If that was not you, change your password, take away what is not yours, and tell us right away.
 mail-code-used-subject = { $brand }: a code on paper was used
 mail-code-used-words = Somebody signed in to your account at { $brand } with one of your codes on paper. If that was you, do nothing. If not, change your password, make new codes, and tell us right away.
+mail-apps-subject = { $brand }: your connected apps
+mail-apps-words = { $apps ->
+        [one] One app can read your record at { $brand } while you are away.
+       *[other] { $apps } apps can read your record at { $brand } while you are away.
+    } You allowed that. Here you see which, and can stop them:
+
+    { $link }
+
+    We write this once in three months. You can turn it off under Settings, “Letters”.

@@ -77,6 +77,8 @@ settings-password = Contraseña
 settings-password-done = Su contraseña nueva está guardada.
 settings-email = Correo electrónico
 settings-email-none = Todavía no hay un correo electrónico.
+settings-letters = Cartas
+settings-letters-detail = Elija qué correos quiere recibir.
 settings-sessions = Dónde tiene la sesión abierta
 settings-security-detail = Aplicación de autenticación, llaves de acceso, códigos de recuperación
 settings-sessions-detail = Vea todos los navegadores y cierre sus sesiones.
@@ -85,6 +87,16 @@ settings-apps-detail = Vea qué pueden leer las aplicaciones y quíteles el acce
 settings-activated = Su cuenta está lista y su sesión está abierta.
 settings-activated-mail = Su cuenta está lista y su sesión está abierta. Le enviamos un mensaje: abra el enlace para que sepamos que el correo es suyo.
 
+letters-to = Se envían a { $address }.
+letters-no-address = No tenemos un correo electrónico suyo, así que no enviamos ninguna.
+letters-always = Cuando cambia su contraseña o la forma en que usted entra, siempre le escribimos: así su cuenta está segura. Ninguna carta lleva información de salud.
+letters-digest = Una vez cada tres meses: cuántas aplicaciones pueden leer su expediente
+letters-digest-more = Solo si conectó una aplicación que puede leer cuando usted no está.
+letters-preview = La carta, palabra por palabra
+letters-saved = Guardado.
+
+email-guardian = Este correo es de alguien que actúa por usted, como su padre o su madre. Las cartas sobre su cuenta les llegarían. Use un correo que solo lea usted, o déjelo vacío.
+email-shared-minor = Otra cuenta usa este correo, y las dos no pueden compartirlo. Use un correo que solo lea usted.
 email-optional = Correo electrónico (puede dejarlo en blanco)
 email-detail = Para darle una contraseña nueva si la olvida y para avisos sobre su cuenta. Nunca enviamos información de salud por correo electrónico.
 email-wrong = Esto no es un correo electrónico. Escríbalo como nombre@example.com.
@@ -103,6 +115,7 @@ email-remove = Quitarlo
 confirm-title = ¿Es este su correo electrónico?
 confirm-words = Alguien quiere usar <strong>{ $address }</strong> para su cuenta. Si fue usted, presione el botón. Si no, cierre esta página.
 confirm-shared = Otra cuenta también usa este correo. Quien lea este buzón puede pedir una contraseña nueva para las dos. Es más seguro que cada persona tenga su propio correo.
+confirm-anyway = Sí, usarlo de todos modos
 confirm-button = Sí, usar este correo
 confirm-done = Listo. Desde ahora usamos { $address }.
 

@@ -1,4 +1,4 @@
-# Cartas. Sus únicas variables son las palabras del hospital, un enlace y cuánto tiempo funciona: una prueba lo vigila.
+# Cartas. Sus únicas variables son las palabras del hospital, un enlace, cuánto tiempo funciona y un número de aplicaciones: una prueba lo vigila.
 mail-frame = { $words }
 
     { $brand }
@@ -29,3 +29,12 @@ mail-factors-subject = { $brand }: cambió la forma en que usted entra
 mail-factors-words = Se añadió o se quitó una aplicación de autenticación, una llave de acceso o códigos en papel de su cuenta en { $brand }. Mire en Ajustes, «Cómo entra usted». Si no fue usted, cambie su contraseña, quite lo que no es suyo y avísenos de inmediato.
 mail-code-used-subject = { $brand }: se usó un código en papel
 mail-code-used-words = Alguien entró en su cuenta en { $brand } con uno de sus códigos en papel. Si fue usted, no haga nada. Si no, cambie su contraseña, cree códigos nuevos y avísenos de inmediato.
+mail-apps-subject = { $brand }: sus aplicaciones conectadas
+mail-apps-words = { $apps ->
+        [one] Una aplicación puede leer su expediente en { $brand } cuando usted no está.
+       *[other] { $apps } aplicaciones pueden leer su expediente en { $brand } cuando usted no está.
+    } Usted lo permitió. Aquí ve cuáles son y puede detenerlas:
+
+    { $link }
+
+    Escribimos esto una vez cada tres meses. Puede apagarlo en Ajustes, «Cartas».

@@ -50,6 +50,9 @@ impl MigratorTrait for Migrator {
             step!("0083_signed_in"),
             step!("0090_sign_in"),
             step!("0091_draft"),
+            step!("0095_app_activity"),
+            step!("0096_app_logos"),
+            step!("0097_letters"),
         ]
     }
 }

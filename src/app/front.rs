@@ -52,8 +52,8 @@ impl Front {
         }
     }
 
-    async fn read(&self, api: Api, request: Request) -> Response {
-        let observed = Observed::begin(&request, "unmatched");
+    async fn read(&self, api: Api, mut request: Request) -> Response {
+        let observed = Observed::begin(&mut request, "unmatched");
         let answer = async {
             let answer = AssertUnwindSafe(api.oneshot(request)).catch_unwind();
             match tokio::time::timeout(self.limit, answer).await {

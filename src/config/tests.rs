@@ -18,6 +18,7 @@ fn environment_wins_over_file_and_file_over_defaults() {
             ("CANDOR_JURISDICTION", "US-KY"),
             ("CANDOR_BRAND", "smart.brand"),
             ("CANDOR_HELP", "smart.help"),
+            ("CANDOR_LANGUAGE_LINE", "smart.language_line"),
             (
                 "CANDOR_CLIENT_ADDRESS_HEADER",
                 "smart.client_address_header",

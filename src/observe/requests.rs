@@ -21,10 +21,10 @@ use crate::rest::Interaction;
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Middleware around every route.
-pub async fn observe(request: Request, next: Next) -> Response {
+pub async fn observe(mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let observed = Observed::begin(&request, route);
+    let observed = Observed::begin(&mut request, route);
     let response = observed.within(next.run(request)).await;
     observed.end(response)
 }
@@ -40,10 +40,13 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Begins with a request, of this route's template.
+    /// Begins with a request, of this route's template. Whoever answers finds the id among its headers.
     #[must_use]
-    pub fn begin(request: &Request, route: &str) -> Self {
+    pub fn begin(request: &mut Request, route: &str) -> Self {
         let id = request_id(request.headers().get(REQUEST_ID));
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            request.headers_mut().insert(REQUEST_ID, value);
+        }
         let method = method_name(request.method());
         Self {
             span: info_span!("request", request_id = id, method, route = Empty),

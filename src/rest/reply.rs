@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
 use serde_json::{Value, json as object};
 
-use super::RestError;
 use super::negotiate::Format;
+use super::{IssueCode, RestError};
 use crate::clock::Millis;
 use crate::fhir::outcome::operation_outcome;
 use crate::fhir::{json, xml};
@@ -177,7 +177,15 @@ pub(super) fn error_response(error: &RestError, shape: Shape, method: &Method) -
         Err(_) => (Format::Json, body),
     };
     headers.insert(header::CONTENT_TYPE, format.content_type());
-    finish(error.status(), headers, body, method)
+    coded(error, finish(error.status(), headers, body, method))
+}
+
+/// Says beside the answer which issue it tells of first.
+fn coded(error: &RestError, mut response: Response<Body>) -> Response<Body> {
+    if let Some(issue) = error.issues().first() {
+        response.extensions_mut().insert(IssueCode(issue.code));
+    }
+    response
 }
 
 /// The same from `$graphql`, whose errors have a form of their own.
@@ -185,7 +193,7 @@ pub(super) fn graph_error_response(error: &RestError, method: &Method) -> Respon
     let mut headers = error.headers();
     headers.insert(header::CONTENT_TYPE, PLAIN_JSON);
     let body = super::operation::graphql::error_body(error);
-    finish(error.status(), headers, body, method)
+    coded(error, finish(error.status(), headers, body, method))
 }
 
 const PLAIN_JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");

@@ -19,7 +19,7 @@ use super::params::Params;
 use super::scopes::{ScopeList, catalogue};
 use super::sessions::Session;
 use super::users::Role;
-use super::{DAY, SmartState, grants, names, reads, sessions, staff_launch, users};
+use super::{DAY, SmartState, grants, logo, names, reads, sessions, staff_launch, users};
 use crate::clock::Millis;
 use crate::texts::Texts;
 
@@ -44,6 +44,8 @@ struct AppsPage {
 struct AppView {
     grant: String,
     name: String,
+    /// Where its logo is; empty when it has none.
+    logo: String,
     record: String,
     what: String,
     since: String,
@@ -65,6 +67,7 @@ struct PastView {
 /// A grant with what is said of it.
 struct Shown {
     name: String,
+    logo: String,
     facts: Facts,
     record: String,
 }
@@ -154,6 +157,7 @@ async fn list(
                 .unwrap_or_default(),
             grant: grant.id,
             name: shown.name,
+            logo: shown.logo,
             record: shown.record,
         });
     }
@@ -188,12 +192,17 @@ async fn shown(
     let client = client::Entity::find_by_id(grant.client_id.clone())
         .one(state.store().reader())
         .await?;
-    let (name, facts) = match client {
-        Some(client) => (client.name.clone(), client.told()),
-        None => (grant.client_id.clone(), Facts::default()),
+    let (name, logo, facts) = match client {
+        Some(client) => (
+            client.name.clone(),
+            logo::address(state, &client),
+            client.told(),
+        ),
+        None => (grant.client_id.clone(), String::new(), Facts::default()),
     };
     Ok(Some(Shown {
         name,
+        logo,
         facts,
         record,
     }))

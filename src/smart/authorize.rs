@@ -15,9 +15,10 @@ use sea_orm::ActiveValue::Set;
 use sea_orm::{ActiveModelTrait as _, EntityTrait as _, IntoActiveModel as _};
 use thiserror::Error;
 
+use super::activity::{Endpoint, Reference, Refusal, Whose};
 use super::clients::{self, ClientKind};
 use super::entities::{client, request};
-use super::pages::{Leave, PageError, leave, see_other};
+use super::pages::{self, Leave, PageError, leave, see_other};
 use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
 use super::users::Role;
@@ -143,7 +144,7 @@ impl Reply {
 
 pub(super) async fn get(State(state): State<SmartState>, jar: CookieJar, parts: Parts) -> Response {
     let params = Params::parse(parts.uri.query().unwrap_or_default().as_bytes());
-    answer(&state, &params, &jar, state.caller(&parts)).await
+    answer(&state, &params, &jar, &parts).await
 }
 
 pub(super) async fn post(
@@ -153,27 +154,46 @@ pub(super) async fn post(
     body: Bytes,
 ) -> Response {
     match Params::from_form(&parts.headers, &body) {
-        Ok(params) => answer(&state, &params, &jar, state.caller(&parts)).await,
+        Ok(params) => answer(&state, &params, &jar, &parts).await,
         Err(_) => PageError::Parameter("client_id").page(&state),
     }
 }
 
-async fn answer(
-    state: &SmartState,
-    params: &Params,
-    jar: &CookieJar,
-    caller: Option<IpAddr>,
-) -> Response {
-    match authorize(state, params, jar, caller).await {
+async fn answer(state: &SmartState, params: &Params, jar: &CookieJar, parts: &Parts) -> Response {
+    let note = |error: &str, words: &str, reference: Reference<'_>| {
+        if let Ok(Some(client_id)) = params.get("client_id") {
+            state.activity().refused(
+                state.now(),
+                Whose::Client(client_id.to_owned()),
+                Refusal {
+                    endpoint: Endpoint::Authorize,
+                    status: 400,
+                    code: error,
+                    words,
+                    reference,
+                },
+            );
+        }
+    };
+    let request_id = Reference::of_request(&parts.headers);
+    match authorize(state, params, jar, state.caller(parts)).await {
         Ok(response) => response,
-        Err(RouteError::Page(error)) => error.page(state),
-        Err(RouteError::LaunchGone { to, app }) => to.refuse_on_page(
-            state,
-            Leave::Chart,
-            &app,
-            "invalid_request",
-            "the launch is unknown, expired, used, or meant for another app",
-        ),
+        Err(RouteError::Page(error)) => {
+            let reference = pages::problem::reference();
+            if error.is_of_the_app() {
+                note(
+                    "invalid_request",
+                    &error.to_string(),
+                    Reference::OfPage(&reference),
+                );
+            }
+            error.page_with(state, &reference)
+        }
+        Err(RouteError::LaunchGone { to, app }) => {
+            let words = "the launch is unknown, expired, used, or meant for another app";
+            note("invalid_request", words, request_id);
+            to.refuse_on_page(state, Leave::Chart, &app, "invalid_request", words)
+        }
         Err(RouteError::Kiosk { to, app }) => {
             to.refuse_on_page(state, Leave::Kiosk, &app, "access_denied", NOT_HERE)
         }
@@ -181,7 +201,10 @@ async fn answer(
             to,
             error,
             description,
-        }) => to.refuse(state.issuer(), error, &description),
+        }) => {
+            note(error, &description, request_id);
+            to.refuse(state.issuer(), error, &description)
+        }
     }
 }
 

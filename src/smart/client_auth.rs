@@ -71,11 +71,7 @@ pub(super) async fn authenticate(
     caller: Option<IpAddr>,
 ) -> Result<Authenticated, ClientAuthError> {
     let basic = basic(headers)?;
-    let name = match (&basic, params.get("client_assertion")?) {
-        (Some((id, _)), _) => id.clone(),
-        (None, Some(assertion)) => assertion::claimed_client(assertion).unwrap_or_default(),
-        (None, None) => params.get("client_id")?.unwrap_or_default().to_owned(),
-    };
+    let name = named(basic.as_ref(), params)?.unwrap_or_default();
     let throttle = state.throttle();
     if let Some(wait) = throttle.wait(Kind::Client, &name, caller, state.pace()) {
         return Err(ClientAuthError::Throttled((wait + SECOND - 1) / SECOND));
@@ -94,6 +90,20 @@ pub(super) async fn authenticate(
         _ => {}
     }
     outcome
+}
+
+/// The client that a request says it is from, proven or not.
+pub(super) fn claimed(headers: &HeaderMap, params: &Params) -> Option<String> {
+    let basic = basic(headers).ok()?;
+    named(basic.as_ref(), params).ok()?
+}
+
+fn named(basic: Option<&(String, String)>, params: &Params) -> Result<Option<String>, ParamsError> {
+    Ok(match (basic, params.get("client_assertion")?) {
+        (Some((id, _)), _) => Some(id.clone()),
+        (None, Some(assertion)) => assertion::claimed_client(assertion),
+        (None, None) => params.get("client_id")?.map(str::to_owned),
+    })
 }
 
 async fn prove(

@@ -223,6 +223,7 @@ pub async fn add(store: &Store, new: NewClient) -> Result<RegisteredClient, Clie
         catalogue: Set(Some(catalogue().version.clone())),
         approved: Set(None),
         introspects: Set(new.options.introspects.then_some(1)),
+        logo: Set(None),
     };
     let tx = store.begin().await?;
     if find(tx.connection(), &client_id).await?.is_some() {

@@ -26,7 +26,7 @@ use super::record::{self, Answerer};
 use super::scopes::catalogue;
 use super::sessions::Session;
 use super::users::Role;
-use super::{DAY, MINUTE, SmartState, clients, grants, names, representative};
+use super::{DAY, MINUTE, SmartState, clients, grants, logo, names, representative};
 use crate::clock::Millis;
 use crate::store::Origin;
 use crate::texts::Texts;
@@ -48,6 +48,8 @@ struct ConsentPage {
     /// Whose record the page speaks of: the answer is about nobody else.
     patient: String,
     app: String,
+    /// Where its logo is; empty when it has none.
+    logo: String,
     /// Where the answer goes, for people who look: a host name, or that it is an app of this device.
     app_address: String,
     told: ToldView,
@@ -303,6 +305,7 @@ async fn show(
         request: question.request.id.clone(),
         patient: question.request.patient.clone().unwrap_or_default(),
         app: question.client.name.clone(),
+        logo: logo::address(state, &question.client),
         app_address: address(&question.request.redirect_uri),
         told: ToldView::new(&facts),
         record,

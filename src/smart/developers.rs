@@ -1,9 +1,12 @@
 //! `/developers`: what the makers of apps need to know, for everybody; and their own apps, for those with an
 //! account.
 
+mod activity;
 mod apps;
 mod change;
+mod changes;
 mod filled;
+mod logo;
 mod register;
 mod scopes;
 
@@ -19,8 +22,11 @@ use super::users::Role;
 use super::{SmartState, brands, gate, sessions};
 use crate::config::{Registration, SandboxPatient};
 
+pub(super) use activity::get as get_activity;
 pub(super) use apps::{get as get_apps, post as post_apps};
 pub(super) use change::{get as get_change, post as post_change};
+pub(super) use changes::get as get_changes;
+pub(super) use logo::{MOST_BODY_BYTES as MOST_LOGO_BYTES, post as post_logo};
 pub(super) use register::{get as get_new, post as post_new};
 pub(super) use scopes::get as get_scopes;
 
@@ -38,6 +44,10 @@ const ERRORS: &[(&str, &str)] = &[
     ("401 invalid_token", "dev-error-token"),
     ("403", "dev-error-forbidden"),
     ("404", "dev-error-not-found"),
+    ("400", "dev-error-fhir"),
+    ("409, 412", "dev-error-conflict"),
+    ("422", "dev-error-refused"),
+    ("429, 503", "dev-error-later"),
 ];
 
 #[derive(Template)]

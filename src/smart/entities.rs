@@ -29,6 +29,7 @@ pub mod client {
         /// When the hospital approved it for its staff, who are asked for no consent then.
         pub approved: Option<i64>,
         pub introspects: Option<i16>,
+        pub logo: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -86,6 +86,11 @@ pub enum Letter {
     /// An authenticator app, a passkey or recovery codes came or went.
     FactorsChanged,
     RecoveryCodeUsed,
+    /// How many apps read while the person is away.
+    Apps {
+        apps: usize,
+        link: String,
+    },
 }
 
 impl Letter {
@@ -100,16 +105,23 @@ impl Letter {
             Self::NewSignIn => ("mail-sign-in-subject", "mail-sign-in-words"),
             Self::FactorsChanged => ("mail-factors-subject", "mail-factors-words"),
             Self::RecoveryCodeUsed => ("mail-code-used-subject", "mail-code-used-words"),
+            Self::Apps { .. } => ("mail-apps-subject", "mail-apps-words"),
         }
     }
 
-    /// Subject and text. The only variables are the hospital's own, a link, and for how long it works.
+    /// Subject and text. The only variables are the hospital's own, a link, for how long it works, and how many
+    /// apps there are.
     #[must_use]
     pub fn write(&self, language: Language, brand: &str, help: &str) -> (String, String) {
         let texts = Texts::of(language);
         let (link, life) = match self {
             Self::Confirm { link, life } | Self::Reset { link, life } => (link.as_str(), *life),
+            Self::Apps { link, .. } => (link.as_str(), 0),
             _ => ("", 0),
+        };
+        let apps = match self {
+            Self::Apps { apps, .. } => *apps,
+            _ => 0,
         };
         let (subject, words) = self.texts();
         let words = texts.plain(
@@ -119,6 +131,7 @@ impl Letter {
                 ("link", link.into()),
                 ("minutes", (life / MINUTE).into()),
                 ("hours", (life / (60 * MINUTE)).into()),
+                ("apps", apps.into()),
             ],
         );
         let frame = texts.plain(
@@ -129,6 +142,11 @@ impl Letter {
                 ("help", help.into()),
             ],
         );
+        let frame = if language.is_reviewed() {
+            frame
+        } else {
+            format!("{frame}\n\n{}", texts.plain("translation-unreviewed", []))
+        };
         (texts.plain(subject, [("brand", brand.into())]), frame)
     }
 }
@@ -226,6 +244,13 @@ impl Outbox {
     /// Whether letters are sent at all.
     pub(super) fn is_there(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// How many letters more can wait; none where none are sent.
+    pub(super) fn room(&self) -> usize {
+        self.0
+            .as_ref()
+            .map_or(0, |sending| sending.queue.capacity())
     }
 
     /// Hands a letter over.

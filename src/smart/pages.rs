@@ -1,7 +1,7 @@
 //! Pages for people: the frame around them, their headers, and the one page for everything that went
 //! wrong.
 
-mod problem;
+pub(super) mod problem;
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -106,6 +106,11 @@ impl Frame {
     /// The language of the page, for `lang`.
     pub(super) fn language(&self) -> &'static str {
         self.texts.language().tag()
+    }
+
+    /// Whether somebody qualified reviewed the words of the page.
+    pub(super) fn is_reviewed(&self) -> bool {
+        self.texts.language().is_reviewed()
     }
 
     /// [`Texts::t`], for templates.

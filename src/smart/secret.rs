@@ -36,6 +36,12 @@ pub fn same(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
 }
 
+/// The name of a file that is asked for by what is in it: base64url of its SHA-256.
+#[must_use]
+pub fn fingerprint(file: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, file))
+}
+
 /// PKCE's `S256`: base64url of the verifier's SHA-256 (RFC 7636 section 4.2).
 #[must_use]
 pub fn s256(verifier: &str) -> String {

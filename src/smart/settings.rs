@@ -2,6 +2,7 @@
 
 pub(super) mod browsers;
 pub(super) mod email;
+pub(super) mod letters;
 pub(super) mod password;
 
 use askama::Template;

@@ -4,7 +4,10 @@ use sea_orm::{ColumnTrait as _, Condition};
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 
 use super::entities::{code, grant, request, session, token};
-use super::{DAY, SmartState, activation, attempts, authorize, contact, drafts, factors, launch};
+use super::{
+    DAY, SmartState, activation, activity, attempts, authorize, contact, digest, drafts, factors,
+    launch,
+};
 use crate::sql::Sql;
 use crate::store::StoreError;
 
@@ -55,6 +58,8 @@ pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
     let links = contact::sweep(connection, now).await?;
     let steps = factors::sweep(connection, now).await?;
     let typed = drafts::sweep(connection, now).await?;
+    let digests = digest::sweep(connection, now).await?;
+    let of_apps = activity::sweep(state, connection, now).await?;
     tx.commit().await?;
     Ok(attempts
         + launches
@@ -62,6 +67,8 @@ pub async fn sweep(state: &SmartState) -> Result<u64, StoreError> {
         + links
         + steps
         + typed
+        + digests
+        + of_apps
         + sessions.rows_affected
         + requests.rows_affected
         + codes.rows_affected

@@ -13,13 +13,14 @@ use sea_orm::{ConnectionTrait, DbErr};
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use super::activity::{Endpoint, Reference, Refusal, Whose};
 use super::client_auth::{self, ClientAuthError};
 use super::entities::{client, grant, token};
 use super::json::Json;
 use super::params::{Params, ParamsError};
 use super::scopes::ScopeList;
 use super::signing::{SigningError, SigningKeys};
-use super::{SECOND, SmartState, assurance, grants};
+use super::{SECOND, SmartState, assurance, grants, secret};
 use crate::clock::Millis;
 use crate::store::StoreError;
 
@@ -130,7 +131,19 @@ pub(super) fn oauth_error(status: StatusCode, code: &str, description: &str) -> 
         tracing::info!(error = code, description, "token request refused");
     }
     let body = json!({ "error": code, "error_description": description });
-    (status, NO_STORE, Json(body)).into_response()
+    let mut response = (status, NO_STORE, Json(body)).into_response();
+    response.extensions_mut().insert(Refused {
+        code: code.to_owned(),
+        description: description.to_owned(),
+    });
+    response
+}
+
+/// What an error answer says, in its extensions: for the log of the app's developer.
+#[derive(Clone, Debug)]
+struct Refused {
+    code: String,
+    description: String,
 }
 
 /// An OAuth error answer to whoever came with a bearer token, or without one (RFC 6750 section 3).
@@ -155,14 +168,48 @@ pub(super) const NO_STORE: [(header::HeaderName, &str); 2] = [
 ];
 
 pub(super) async fn post(State(state): State<SmartState>, parts: Parts, body: Bytes) -> Response {
-    match exchange(&state, &parts, &body).await {
+    let params = match Params::from_form(&parts.headers, &body) {
+        Ok(params) => params,
+        Err(error) => return RouteError::from(error).into_response(),
+    };
+    let response = match exchange(&state, &parts, &params).await {
         Ok(answer) => (StatusCode::OK, NO_STORE, Json(answer)).into_response(),
         Err(error) => error.into_response(),
+    };
+    note(&state, &parts, &params, &response);
+    response
+}
+
+/// Notes what came of a request, for the developer of whichever app it says it is from.
+fn note(state: &SmartState, parts: &Parts, params: &Params, response: &Response) {
+    let claimed = client_auth::claimed(&parts.headers, params);
+    let refresh = || params.get("refresh_token").ok().flatten();
+    let whose = match claimed {
+        Some(client) => Whose::Client(client),
+        None => match refresh() {
+            Some(token) => Whose::Token(secret::hash(token)),
+            None => return,
+        },
+    };
+    let status = response.status();
+    match response.extensions().get::<Refused>() {
+        _ if status.is_server_error() => {}
+        Some(refused) => state.activity().refused(
+            state.now(),
+            whose,
+            Refusal {
+                endpoint: Endpoint::Token,
+                status: status.as_u16(),
+                code: &refused.code,
+                words: &refused.description,
+                reference: Reference::of_request(&parts.headers),
+            },
+        ),
+        None => state.activity().answered_with_tokens(state.now(), whose),
     }
 }
 
-async fn exchange(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Value, RouteError> {
-    let params = Params::from_form(&parts.headers, body)?;
+async fn exchange(state: &SmartState, parts: &Parts, params: &Params) -> Result<Value, RouteError> {
     let grant_type = params
         .get("grant_type")?
         .ok_or(RouteError::Missing("grant_type"))?;
@@ -170,20 +217,20 @@ async fn exchange(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
         return Err(RouteError::GrantType);
     }
     let caller = state.caller(parts);
-    let authenticated =
-        match client_auth::authenticate(state, &parts.headers, &params, caller).await {
-            // SMART's refresh request has no client_id, and a public client has nothing to prove.
-            Err(ClientAuthError::Missing) if grant_type == "refresh_token" => {
-                refresh_token::public_holder(state, &params).await?
-            }
-            other => other?,
-        };
+    let authenticated = match client_auth::authenticate(state, &parts.headers, params, caller).await
+    {
+        // SMART's refresh request has no client_id, and a public client has nothing to prove.
+        Err(ClientAuthError::Missing) if grant_type == "refresh_token" => {
+            refresh_token::public_holder(state, params).await?
+        }
+        other => other?,
+    };
     match grant_type {
         "authorization_code" => {
-            authorization_code::exchange(state, &authenticated.client, &params).await
+            authorization_code::exchange(state, &authenticated.client, params).await
         }
-        "refresh_token" => refresh_token::exchange(state, &authenticated.client, &params).await,
-        _ => client_credentials::exchange(state, &authenticated, &params).await,
+        "refresh_token" => refresh_token::exchange(state, &authenticated.client, params).await,
+        _ => client_credentials::exchange(state, &authenticated, params).await,
     }
 }
 

@@ -197,6 +197,11 @@ pub(super) async fn back(
     let jar = sessions::forget_journey(&state, jar);
     match arrive(&state, journey, &params, jar.clone(), &parts).await {
         Ok(response) => response,
+        // Their age is the provider's word: it tells of nobody's record here (portal.md A3).
+        Err(PageError::Upstream(UpstreamError::Minor)) => {
+            let to = state.path("/representatives?r=age");
+            (jar, see_other(&to)).into_response()
+        }
         Err(error) => (jar, error.page(&state)).into_response(),
     }
 }

@@ -171,3 +171,49 @@ fn people_of_eight_years_of_school_read_every_area() {
         assert!(grade <= 8.0, "grade {grade}: {area}");
     }
 }
+
+/// What stands in a template as it is, and no text of the catalogues: text between elements, and attributes
+/// that people read or hear.
+fn hard_coded(template: &str) -> Vec<String> {
+    let ours = regex::Regex::new(r"(?s)\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}").unwrap();
+    let read =
+        regex::Regex::new(r#"\s(?:title|alt|placeholder|aria-label|label)="([^"]*)""#).unwrap();
+    let element = regex::Regex::new(r"(?s)<[^>]*>|&[a-z]+;").unwrap();
+    let word = regex::Regex::new(r"\p{L}{2,}[\p{L}_]*").unwrap();
+    let template = ours.replace_all(template, " ");
+    let mut said: Vec<String> = read
+        .captures_iter(&template)
+        .map(|found| found[1].to_owned())
+        .collect();
+    said.push(element.replace_all(&template, " ").into_owned());
+    said.iter()
+        .flat_map(|text| word.find_iter(text))
+        .map(|found| found.as_str().to_owned())
+        .collect()
+}
+
+/// In the place of a pseudo-locale: whatever is not asked of the catalogues is found where it is written.
+#[test]
+fn no_template_says_anything_that_is_not_in_the_catalogues() {
+    // Words of OAuth, the same in every language.
+    let protocol = [
+        "client_id",
+        "client_secret",
+        "redirect_uri",
+        "scope",
+        "token_endpoint_auth_method",
+    ];
+    let mut templates = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    files(&root, &mut templates);
+    assert!(templates.len() > 40);
+    for template in &templates {
+        let mut words = hard_coded(template);
+        words.retain(|word| !protocol.contains(&word.as_str()));
+        assert!(words.is_empty(), "{words:?} in\n{template}");
+    }
+    let caught = hard_coded(
+        "<p>{{ a }} Hi <img alt=\"Logo\" src=\"x\"> <a href=\"/apps\">{% if b %}los{% endif %}</a>",
+    );
+    assert_eq!(caught, ["Logo", "Hi", "los"]);
+}

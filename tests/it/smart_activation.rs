@@ -19,7 +19,7 @@ use crate::smart_support::{App, Browser, Form, PASSWORD, Page, Server, each_smar
 const SCOPE: &str = "__activation-codes";
 const DAY: i64 = 86_400_000;
 
-async fn post(server: &Server, token: Option<&str>, body: &Value) -> (u16, Value) {
+pub async fn post(server: &Server, token: Option<&str>, body: &Value) -> (u16, Value) {
     let mut request = server
         .http
         .post(server.url("/ehr/activation-codes"))
@@ -53,7 +53,12 @@ async fn code(server: &Server, token: &str) -> String {
 }
 
 /// The first page, filled in.
-async fn typed(server: &Server, browser: &Browser, code: &str, birth: (&str, &str, &str)) -> Form {
+pub async fn typed(
+    server: &Server,
+    browser: &Browser,
+    code: &str,
+    birth: (&str, &str, &str),
+) -> Form {
     let page = browser.open(&server.url("/activate")).await.page();
     let mut form = page.form("/activate");
     form.set("code", code);
@@ -98,7 +103,7 @@ fn plain(page: &Page, code: &str) -> String {
 }
 
 /// The second page, filled in.
-fn chosen(page: &Page, username: &str, password: &str) -> Form {
+pub fn chosen(page: &Page, username: &str, password: &str) -> Form {
     let mut form = page.form("/activate");
     form.set("username", username);
     form.set("password", password);

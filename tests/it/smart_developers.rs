@@ -237,9 +237,24 @@ async fn everybody_reads_the_documentation() {
         "invalid_grant".to_owned(),
         "10 business days".to_owned(),
         "a fictional password".to_owned(),
+        server.url("/service-base-urls.json"),
+        "429, 503".to_owned(),
+        "Prefer: withheld-notice".to_owned(),
+        "We do not count FHIR requests".to_owned(),
     ] {
         assert!(page.body.contains(&part), "{part}");
     }
+    let changes = browser
+        .open(&server.url("/developers/changes"))
+        .await
+        .page();
+    assert!(
+        changes
+            .body
+            .contains("<ul lang=\"en\" class=\"wide\">\n<li>")
+            && changes.body.contains("Unreleased")
+    );
+    assert!(!changes.body.contains("**"), "{}", changes.body);
     let page = browser.open(&server.url("/developers/scopes")).await.page();
     for part in [
         "patient/Condition.rs?category=",

@@ -15,16 +15,16 @@ use crate::smart_backend::{claims, key, sign};
 use crate::smart_support::each_smart_database;
 use crate::smart_support::{App, Browser, Form, PASSWORD, Page, REDIRECT, Server};
 
-const SCOPE: &str = "openid launch/patient offline_access patient/*.rs";
+pub const SCOPE: &str = "openid launch/patient offline_access patient/*.rs";
 const NEW_REDIRECT: &str = "https://new.example/done";
 
-struct Made {
+pub struct Made {
     developer: RegisteredUser,
-    browser: Browser,
-    registered: RegisteredClient,
+    pub browser: Browser,
+    pub registered: RegisteredClient,
 }
 
-async fn sign_in(server: &Server, user: &RegisteredUser) -> Browser {
+pub async fn sign_in(server: &Server, user: &RegisteredUser) -> Browser {
     let browser = Browser::new(server);
     let login = browser.open(&server.url("/login")).await.page();
     browser
@@ -42,7 +42,7 @@ fn after(page: &Page, label: &str) -> Option<String> {
 }
 
 /// An app of a new developer: `public`, `secret` or `key`.
-async fn make(server: &Server, kind: &str) -> Made {
+pub async fn make(server: &Server, kind: &str) -> Made {
     let developer = server.add_user(Role::Developer, None, &[]).await;
     let browser = sign_in(server, &developer).await;
     let page = browser
@@ -80,12 +80,12 @@ fn address(made: &Made) -> String {
     )
 }
 
-async fn page(server: &Server, made: &Made) -> Page {
+pub async fn page(server: &Server, made: &Made) -> Page {
     made.browser.open(&server.url(&address(made))).await.page()
 }
 
 /// A form of the page by what its button says.
-fn form(page: &Page, action: &str) -> Form {
+pub fn form(page: &Page, action: &str) -> Form {
     let mark = format!("value=\"{action}\"");
     let part = page
         .body
@@ -103,7 +103,7 @@ fn form(page: &Page, action: &str) -> Form {
     form
 }
 
-async fn describe(server: &Server, made: &Made, changes: &[(&str, &str)]) -> Page {
+pub async fn describe(server: &Server, made: &Made, changes: &[(&str, &str)]) -> Page {
     let mut form = form(&page(server, made).await, "describe");
     form.set("redirect_uris", REDIRECT);
     for (name, value) in changes {
@@ -112,7 +112,7 @@ async fn describe(server: &Server, made: &Made, changes: &[(&str, &str)]) -> Pag
     made.browser.submit(&form).await.page()
 }
 
-async fn row(server: &Server, made: &Made) -> candor::smart::entities::client::Model {
+pub async fn row(server: &Server, made: &Made) -> candor::smart::entities::client::Model {
     let id = &made.registered.client_id;
     clients::find(server.store.reader(), id)
         .await

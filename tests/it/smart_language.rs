@@ -1,5 +1,6 @@
 //! Pages in the reader's language.
 
+use candor::texts::Language;
 use reqwest::header::{ACCEPT_LANGUAGE, COOKIE, SET_COOKIE};
 
 use crate::support::{Database, TestServer};
@@ -86,4 +87,47 @@ async fn the_other_language_is_one_link_away_and_keeps_the_page() {
         .await
         .unwrap();
     assert!(!answer.text().await.unwrap().contains("lang=es"));
+}
+
+/// Portal.md 3.9: a language that no qualified translator reviewed says so, on pages and in letters.
+#[tokio::test]
+async fn an_unreviewed_translation_says_so_on_every_page() {
+    let server = TestServer::start(Database::Sqlite).await;
+    for path in [
+        "/login",
+        "/policy/release",
+        "/representatives",
+        "/auth/consent?request=x",
+    ] {
+        let (_, _, body) = page(&server, path, "es", "").await;
+        let says_so = body.contains("Ningún traductor cualificado ha revisado");
+        assert_eq!(says_so, !Language::Spanish.is_reviewed(), "{path}");
+        let (_, _, body) = page(&server, path, "en", "").await;
+        assert!(!body.contains("No qualified translator"), "{path}");
+    }
+    server.stop().await;
+}
+
+/// 45 CFR 92.11: from every page, in English and fifteen languages, each marked as what it is.
+#[tokio::test]
+async fn help_with_languages_is_offered_in_sixteen_of_them() {
+    let line = "1-800-555-0100 (TTY: 711)";
+    let server = TestServer::start_with(Database::Sqlite, |config| {
+        config.smart.language_line = Some(line.to_owned());
+    })
+    .await;
+    let (_, _, login) = page(&server, "/login", "en", "").await;
+    assert!(login.contains("href=\"/languages\""));
+    let (status, _, body) = page(&server, "/languages", "en", "").await;
+    assert_eq!(status, 200);
+    assert_eq!(body.matches("<section lang=").count(), 16);
+    assert_eq!(body.matches(&format!("<bdi>{line}</bdi>")).count(), 16);
+    assert_eq!(body.matches("dir=\"rtl\"").count(), 3);
+    assert!(body.contains("Llame al <bdi>") && body.contains("<section lang=\"zh-Hant\""));
+    server.stop().await;
+    // Where nobody named a number, none is promised.
+    let server = TestServer::start(Database::Sqlite).await;
+    let (_, _, body) = page(&server, "/languages", "en", "").await;
+    assert!(body.contains("ATENCIÓN") && !body.contains("Llame al") && !body.contains("<bdi>"));
+    server.stop().await;
 }

@@ -48,7 +48,7 @@ on_each!(
 );
 
 /// A provider that says of everybody what it was told to.
-struct Fake {
+pub struct Fake {
     issuer: String,
     said: Arc<Said>,
 }
@@ -223,7 +223,7 @@ impl Fake {
     }
 
     /// Somebody goes to the provider and comes back with a code.
-    async fn sign_in(
+    pub async fn sign_in(
         &self,
         server: &Server,
         browser: &Browser,
@@ -242,7 +242,7 @@ fn link(page: &crate::smart_support::Page) -> String {
 }
 
 /// A provider, and a hospital that knows whom it names.
-async fn with_ann() -> (Fake, Server) {
+pub async fn with_ann() -> (Fake, Server) {
     let fake = Fake::start().await;
     let provider = fake.provider();
     let server = Server::start_with(Database::Sqlite, |config| {
@@ -264,7 +264,7 @@ async fn load_ann(server: &Server) {
         .await;
 }
 
-fn ann(claims: &mut Value) {
+pub fn ann(claims: &mut Value) {
     claims["given_name"] = "ANN".into();
     claims["family_name"] = "Ruíz".into();
     claims["birthdate"] = "1980-05-06".into();

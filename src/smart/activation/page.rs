@@ -16,7 +16,7 @@ use super::super::params::Params;
 use super::super::settings::{email, password_problem, user_problem};
 use super::super::throttle::Kind;
 use super::super::users::{self, UserError};
-use super::super::{SECOND, SmartState, here, mail, password, sessions, upstream};
+use super::super::{SECOND, SmartState, here, mail, minors, password, sessions, upstream};
 use super::{Checked, Code, Holder, Redeemed};
 use crate::texts::{Language, Texts};
 
@@ -188,6 +188,9 @@ async fn create(
     let address = text("email").trim();
     if !address.is_empty() && !mail::is_address(address) {
         return again(texts.plain("email-wrong", []), "email");
+    }
+    if !address.is_empty() && minors::is_guardians(state, &holder.patient, address).await? {
+        return again(texts.plain("email-guardian", []), "email");
     }
     if text("password") != text("repeated") {
         return again(texts.plain("password-differ", []), "repeated");

@@ -12,14 +12,14 @@ use crate::smart::clients::ClientKind;
 use crate::smart::consent::told::ToldView;
 use crate::smart::entities::{client, registration};
 use crate::smart::pages::{Forms, Frame, PageError, page};
-use crate::smart::{SmartState, sessions};
+use crate::smart::{SmartState, logo, sessions};
 
 #[derive(Template)]
 #[template(path = "smart/directory.html")]
 struct DirectoryPage {
     frame: Frame,
-    /// Name, and what its maker says.
-    apps: Vec<(String, ToldView)>,
+    /// Name, address of the logo, and what its maker says.
+    apps: Vec<(String, String, ToldView)>,
 }
 
 pub(in crate::smart) async fn get(State(state): State<SmartState>, jar: CookieJar) -> Response {
@@ -48,7 +48,10 @@ async fn show(state: &SmartState, jar: &CookieJar) -> Result<Response, PageError
         frame: Frame::new(state, session.as_ref()),
         apps: found
             .into_iter()
-            .map(|client| (client.name.clone(), ToldView::new(&client.told())))
+            .map(|client| {
+                let told = ToldView::new(&client.told());
+                (client.name.clone(), logo::address(state, &client), told)
+            })
             .collect(),
     };
     Ok(page(state, StatusCode::OK, Forms::Own, &template))

@@ -18,7 +18,7 @@ use crate::smart::events::{self, Event};
 use crate::smart::pages::{Forms, Frame, PageError, page, see_other};
 use crate::smart::params::Params;
 use crate::smart::sessions::Session;
-use crate::smart::{SmartState, registrations};
+use crate::smart::{SmartState, logo, registrations};
 use crate::store::{Origin, Writer};
 use crate::texts::Texts;
 
@@ -41,6 +41,8 @@ struct ChangePage {
     has_secret: bool,
     jwks: String,
     jwks_uri: String,
+    /// Where its logo is; empty when it has none.
+    logo: String,
     /// Shown once.
     secret: String,
     problem: String,
@@ -50,7 +52,7 @@ struct ChangePage {
 
 /// What came of a post.
 #[derive(Default)]
-struct Outcome {
+pub(super) struct Outcome {
     filled: Option<Filled>,
     keys: Option<(String, String)>,
     secret: String,
@@ -59,9 +61,17 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn done(name: &str) -> Self {
+    pub(super) fn done(name: &str) -> Self {
         Self {
             done: Texts::here().plain(name, []),
+            ..Self::default()
+        }
+    }
+
+    /// Nothing was done, because of this.
+    pub(super) fn problem(name: &str) -> Self {
+        Self {
+            problem: Texts::here().plain(name, []),
             ..Self::default()
         }
     }
@@ -78,12 +88,17 @@ pub(in crate::smart) async fn get(
     };
     let params = Params::parse(query.unwrap_or_default().as_bytes());
     let id = params.first("client").unwrap_or_default();
-    show(&state, &session, id, Outcome::default())
+    let outcome = match params.first("done") {
+        Some("logo") => Outcome::done("dev-logo-done"),
+        Some("no-logo") => Outcome::done("dev-logo-removed"),
+        _ => Outcome::default(),
+    };
+    show(&state, &session, id, outcome)
         .await
         .unwrap_or_else(|error| error.page(&state))
 }
 
-async fn show(
+pub(super) async fn show(
     state: &SmartState,
     session: &Session,
     id: &str,
@@ -115,6 +130,7 @@ async fn show(
         has_secret: client.secret.is_some(),
         jwks,
         jwks_uri,
+        logo: logo::address(state, &client),
         client_id: client.client_id,
         name: client.name,
         scope: client.scope,
@@ -164,10 +180,7 @@ async fn answer(
         "secret" => act.secret(&mut writer).await?,
         "remove" => {
             if params.first("sure") != Some("yes") {
-                Outcome {
-                    problem: Texts::here().plain("dev-remove-tick", []),
-                    ..Outcome::default()
-                }
+                Outcome::problem("dev-remove-tick")
             } else {
                 let now = state.now();
                 clients::remove(writer.connection(), &client.client_id, now).await?;
@@ -188,14 +201,18 @@ async fn answer(
 }
 
 /// A developer's act on an app of theirs.
-struct Act<'a> {
-    state: &'a SmartState,
-    session: &'a Session,
-    client: &'a client::Model,
+pub(super) struct Act<'a> {
+    pub(super) state: &'a SmartState,
+    pub(super) session: &'a Session,
+    pub(super) client: &'a client::Model,
 }
 
 impl Act<'_> {
-    async fn note(&self, writer: &mut Writer<'_>, what: &'static str) -> Result<(), PageError> {
+    pub(super) async fn note(
+        &self,
+        writer: &mut Writer<'_>,
+        what: &'static str,
+    ) -> Result<(), PageError> {
         let client = &self.client.client_id;
         let event = Event::by_account(what, &self.session.account.id).with_client(client);
         events::note(writer, self.state, &event).await?;

@@ -31,7 +31,7 @@ fn code_of(title: &'static str) -> &'static str {
 }
 
 /// What finds a problem in the log.
-fn reference() -> String {
+pub(in crate::smart) fn reference() -> String {
     secret::random_id().chars().take(10).collect()
 }
 
@@ -174,15 +174,27 @@ impl PageError {
         }
     }
 
+    /// Whether the app that sent the person made the mistake.
+    pub(in crate::smart) fn is_of_the_app(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownClient | Self::RedirectUri | Self::Parameter(_)
+        )
+    }
+
     /// The page. Logged once, with a reference that the person can read to the help desk.
     pub(in crate::smart) fn page(&self, state: &SmartState) -> Response {
+        self.page_with(state, &reference())
+    }
+
+    /// The page with a reference that is known elsewhere too.
+    pub(in crate::smart) fn page_with(&self, state: &SmartState, reference: &str) -> Response {
         if let Self::Late { app, address } = self {
             tracing::info!(error = %self, "page refused");
             return leave(state, Leave::Late, app, address);
         }
         let (status, title, words) = self.answer();
         let code = code_of(title);
-        let reference = reference();
         if status.is_server_error() {
             let cause = std::error::Error::source(self).map(ToString::to_string);
             tracing::error!(code, reference, error = %self, cause, "page failed");
@@ -207,7 +219,7 @@ impl PageError {
             title,
             detail,
             code,
-            reference,
+            reference: reference.to_owned(),
         };
         let mut response = page(state, status, Forms::Own, &template);
         if let Some(seconds) = seconds {

@@ -12,6 +12,7 @@ use axum_extra::extract::CookieJar;
 use super::super::contact::{self, Link, NO_RESETS, Purpose};
 use super::super::events::{self, Event};
 use super::super::mail::{self, Letter};
+use super::super::minors::{self, Refused};
 use super::super::pages::{Forms, Frame, PageError, page, see_other};
 use super::super::params::Params;
 use super::super::sessions::Session;
@@ -50,6 +51,8 @@ struct ConfirmPage {
     address: String,
     /// Whether other accounts have the same.
     is_shared: bool,
+    /// Name of a text that says why it cannot be used; empty when it can.
+    problem: &'static str,
     done: bool,
 }
 
@@ -170,6 +173,10 @@ async fn change(
         let to = state.path("/settings/email?done=removed");
         return Ok((jar, see_other(&to)).into_response());
     }
+    if minors::refusal(state, account, address).await? == Some(Refused::Guardian) {
+        let problem = Texts::here().plain("email-guardian", []);
+        return show(state, &session, &params, Some((problem, "email"))).await;
+    }
     // Nobody fills a stranger's mailbox from here.
     let counted = state
         .throttle()
@@ -191,24 +198,49 @@ pub(in crate::smart) async fn confirm_get(
     let token = params.first("token").unwrap_or_default();
     let shown = async {
         let reader = state.store().reader();
-        let found = contact::find_link(reader, Purpose::Confirm, token, state.now()).await?;
-        let Some(link) = found else {
-            return Ok(reset::gone(&state, "/settings/email"));
-        };
-        let (jar, form) = sessions::anonymous_form(&state, jar.clone());
-        let others = contact::with_address(reader, &link.address).await?;
-        let template = ConfirmPage {
-            frame: Frame::new(&state, None),
-            form,
-            token: token.to_owned(),
-            is_shared: others.iter().any(|other| other.account != link.account),
-            address: link.address,
-            done: false,
-        };
-        let shown = page(&state, StatusCode::OK, Forms::Own, &template);
-        Ok::<_, PageError>((jar, shown).into_response())
+        match contact::find_link(reader, Purpose::Confirm, token, state.now()).await? {
+            Some(link) => ask(&state, jar.clone(), token, link).await,
+            None => Ok(reset::gone(&state, "/settings/email")),
+        }
     };
     shown.await.unwrap_or_else(|error| error.page(&state))
+}
+
+/// Whether other accounts have a link's address.
+async fn is_shared(state: &SmartState, link: &Link) -> Result<bool, PageError> {
+    let others = contact::with_address(state.store().reader(), &link.address).await?;
+    Ok(others.iter().any(|other| other.account != link.account))
+}
+
+/// The page that asks whoever reads the mailbox; or that says why the address cannot be used.
+async fn ask(
+    state: &SmartState,
+    jar: CookieJar,
+    token: &str,
+    link: Link,
+) -> Result<Response, PageError> {
+    let refused = minors::refusal(state, &link.account, &link.address).await?;
+    let problem = match refused {
+        Some(Refused::Guardian) => "email-guardian",
+        Some(Refused::Minor) => "email-shared-minor",
+        None => "",
+    };
+    let status = if refused.is_some() {
+        StatusCode::FORBIDDEN
+    } else {
+        StatusCode::OK
+    };
+    let (jar, form) = sessions::anonymous_form(state, jar);
+    let template = ConfirmPage {
+        frame: Frame::new(state, None),
+        form,
+        token: token.to_owned(),
+        is_shared: is_shared(state, &link).await?,
+        address: link.address,
+        problem,
+        done: false,
+    };
+    Ok((jar, page(state, status, Forms::Own, &template)).into_response())
 }
 
 pub(in crate::smart) async fn confirm_post(
@@ -237,6 +269,16 @@ async fn confirm(
     let Some(link) = contact::find_link(reader, Purpose::Confirm, token, now).await? else {
         return gone();
     };
+    // What may not be, and what nobody was warned of.
+    let was_warned = params.first("shared") == Some("yes");
+    let needs_asking = !was_warned && is_shared(state, &link).await?;
+    if needs_asking
+        || minors::refusal(state, &link.account, &link.address)
+            .await?
+            .is_some()
+    {
+        return ask(state, jar.clone(), token, link).await;
+    }
     let old = contact::of_account(reader, &link.account).await?;
     let old = old.filter(|old| contact::folded(&old.address) != contact::folded(&link.address));
     let mut writer = state.store().writer(Origin::Feed).await?;
@@ -265,6 +307,7 @@ async fn confirm(
         token: String::new(),
         address: link.address,
         is_shared: false,
+        problem: "",
         done: true,
     };
     Ok(page(state, StatusCode::OK, Forms::Own, &template))

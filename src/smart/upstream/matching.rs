@@ -6,9 +6,9 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 use uuid::Uuid;
 
-use super::super::SmartState;
 use super::super::pages::PageError;
-use super::provider::Claims;
+use super::super::{SmartState, minors};
+use super::provider::{Claims, UpstreamError};
 use crate::config::Provider;
 use crate::fhir::definitions::definitions;
 use crate::search::{self, SearchError, SearchRequest};
@@ -19,8 +19,6 @@ use crate::visibility::{Viewer, ViewerClass};
 
 /// Namesakes born on one day that are looked at.
 const MOST: &str = "100";
-/// Who may have an account of their own (portal.md: 18 or older).
-const OF_AGE: i16 = 18;
 const SSN: &str = "http://hl7.org/fhir/sid/us-ssn";
 
 /// What the claims say, in the form that is compared. OpenID's names of claims, and those that ID.me has.
@@ -151,6 +149,9 @@ fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
 }
 
 /// Id of the one Patient whom the claims fit.
+///
+/// # Errors
+/// [`UpstreamError::Minor`] for claims of somebody under age, whatever record there is.
 pub(super) async fn patient(
     state: &SmartState,
     claims: &Claims,
@@ -158,15 +159,8 @@ pub(super) async fn patient(
     let Some(person) = Person::of(claims) else {
         return Ok(None);
     };
-    let now = jiff::Timestamp::from_millisecond(state.now()).unwrap_or_default();
-    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    // Born on 29 February, one is of age on 28 February: jiff's own rule.
-    let is_of_age = jiff::Span::new()
-        .try_years(OF_AGE)
-        .and_then(|years| person.birth_date.checked_add(years))
-        .is_ok_and(|day| day <= today);
-    if !is_of_age {
-        return Ok(None);
+    if !minors::is_of_age(state, person.birth_date) {
+        return Err(UpstreamError::Minor.into());
     }
     let store = state.store();
     let viewer = Viewer {

@@ -57,6 +57,8 @@ pub enum UpstreamError {
     NotFresh,
     #[error("nobody or more than one person here fits what the provider said")]
     NoMatch,
+    #[error("whoever the provider knows is under age")]
+    Minor,
     #[error("the account was closed")]
     Disabled,
 }

@@ -65,6 +65,7 @@ async fn an_account_from_the_visit_papers_and_its_settings() {
         for (page, name) in [
             ("password", "settings-password"),
             ("email", "settings-email"),
+            ("letters", "settings-letters"),
             ("sessions", "settings-sessions"),
         ] {
             let address = format!("{settings}/{page}");

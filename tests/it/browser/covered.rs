@@ -50,6 +50,7 @@ const JUDGED: &[(&str, &[&str])] = &[
     ("/confirm", &["confirm"]),
     ("/developers", &["developers"]),
     ("/developers/apps", &["developers-apps"]),
+    ("/developers/apps/activity", &["developers-activity"]),
     (
         "/developers/apps/new",
         &["developers-new", "developers-registered"],
@@ -58,6 +59,8 @@ const JUDGED: &[(&str, &[&str])] = &[
         "/developers/apps/change",
         &["developers-change", "developers-change-refused"],
     ),
+    ("/developers/apps/logo", &["developers-logo-refused"]),
+    ("/developers/changes", &["developers-changes"]),
     ("/developers/scopes", &["scopes"]),
     ("/forgot", &["forgot-spanish", "forgot-asked-spanish"]),
     ("/idle", &["idle"]),
@@ -77,6 +80,8 @@ const JUDGED: &[(&str, &[&str])] = &[
     ("/login/back", &["problem-upstream"]),
     ("/login/with/{provider}", &["problem-provider"]),
     ("/policy/release", &["policy"]),
+    ("/languages", &["languages"]),
+    ("/representatives", &["representatives"]),
     ("/reset", &["reset-spanish", "link-gone-spanish"]),
     ("/resume", &["resume"]),
     (
@@ -85,6 +90,7 @@ const JUDGED: &[(&str, &[&str])] = &[
     ),
     ("/settings", &["settings-activated", "settings-spanish"]),
     ("/settings/email", &["settings-email", "idle-dialog"]),
+    ("/settings/letters", &["settings-letters"]),
     ("/settings/password", &["settings-password"]),
     ("/settings/sessions", &["settings-sessions"]),
     (
@@ -100,6 +106,7 @@ const JUDGED: &[(&str, &[&str])] = &[
 
 /// Routes that answer with JSON, a file, or the way to another page.
 const NO_PAGE: &[&str] = &[
+    "/apps/logo/{hash}",
     "/assets/candor.css",
     "/assets/candor.js",
     "/assets/passkey.js",

@@ -123,7 +123,10 @@ async fn developers_and_staff_have_pages_that_everybody_can_use() {
         for (path, name) in [
             ("/developers", "developers"),
             ("/developers/scopes", "scopes"),
+            ("/developers/changes", "developers-changes"),
             ("/apps/directory", "directory"),
+            ("/representatives", "representatives"),
+            ("/languages", "languages"),
         ] {
             chromium.client.goto(&at(path)).await.unwrap();
             judge(chromium, &tools, name).await;
@@ -165,6 +168,11 @@ async fn developers_and_staff_have_pages_that_everybody_can_use() {
                 .contains("We check who made it by")
         );
         judge(chromium, &tools, "developers-apps").await;
+        let list = chromium.client.current_url().await.unwrap();
+        chromium.click("a[href*='/developers/apps/activity']").await;
+        chromium.wait_for("main h2").await;
+        judge(chromium, &tools, "developers-activity").await;
+        chromium.client.goto(list.as_str()).await.unwrap();
         chromium.click("a[href*='/developers/apps/change']").await;
         chromium.wait_for("#sure").await;
         judge(chromium, &tools, "developers-change").await;
@@ -175,6 +183,20 @@ async fn developers_and_staff_have_pages_that_everybody_can_use() {
         chromium.press("button[value=describe]").await;
         chromium.wait_for(".problem[role=alert]").await;
         judge(chromium, &tools, "developers-change-refused").await;
+        // What is no picture is said, and a picture is shown.
+        let folder = format!("{}/tests/data", env!("CARGO_MANIFEST_DIR"));
+        for (file, sign) in [
+            ("words.png", ".problem[role=alert]"),
+            ("logo.jpg", "img.logo"),
+        ] {
+            let input = chromium.wait_for("#logo").await;
+            input.send_keys(&format!("{folder}/{file}")).await.unwrap();
+            chromium.press("button[value=logo]").await;
+            chromium.wait_for(sign).await;
+            if file == "words.png" {
+                judge(chromium, &tools, "developers-logo-refused").await;
+            }
+        }
     })
     .await;
     browse(&tools, Scripts::On, async |chromium| {

@@ -52,6 +52,11 @@ impl TestServer {
         self.server.app()
     }
 
+    /// Its authorization server.
+    pub fn smart(&self) -> &candor::smart::SmartState {
+        self.server.smart()
+    }
+
     /// The server's clock.
     pub fn clock(&self) -> &Clock {
         self.app().store.clock()
