@@ -7,52 +7,25 @@ mod matches;
 
 use std::sync::LazyLock;
 
-use serde_json::Value;
-
 use super::cursor::{Cursor, SortValue};
 use super::parse::limit;
 use super::plan::Plan;
 use super::query::{CodeTest, Condition, Contained, Param, Query, SystemTest, TokenTest, Types};
 use super::run::{Context, Found};
 use super::{Entry, SearchError};
-use crate::fhir::definitions::{ParamId, ParamKind, Rules, SearchParam, TypeId, definitions};
+use crate::fhir::definitions::{ParamKind, Rules, SearchParam, TypeId, definitions};
 use crate::fhir::json;
 use crate::fhir::outcome::Issue;
-use crate::keys::Keys;
-use crate::search::extract::{IndexRows, TokenRow};
+use crate::search::extract::contained::{MARK, inside};
 use crate::store::{Store, StoreError};
 use crate::visibility::{Access, record_types};
 use matches::Candidate;
-
-/// The number under which `idx_token` keeps the types that a resource contains: no search parameter
-/// has it.
-const MARK: ParamId = -3;
 
 /// Containers that one statement reads.
 const BATCH: u32 = 100;
 
 /// Containers that one page looks at. A page may end before it is full; its next link goes on.
 const MOST_LOOKED_AT: usize = 2_000;
-
-/// Marks a resource with the types that it contains.
-pub(crate) fn mark(resource: &Value, keys: &Keys, rows: &mut IndexRows) {
-    let mut codes: Vec<i64> = inside(resource)
-        .filter_map(|one| one["resourceType"].as_str())
-        .map(|name| keys.code(name))
-        .collect();
-    codes.sort_unstable();
-    codes.dedup();
-    rows.tokens.extend(codes.into_iter().map(|code| TokenRow {
-        param: MARK,
-        code,
-        system: 0,
-        text: String::new(),
-    }));
-}
-
-fn inside(resource: &Value) -> impl Iterator<Item = &Value> {
-    resource["contained"].as_array().into_iter().flatten()
-}
 
 /// What such a search cannot have; the type that is sought.
 ///

@@ -5,6 +5,7 @@
 //! resource: the store runs it on the old body to know which rows to take away.
 
 mod composite;
+pub mod contained;
 pub mod custom;
 pub mod define;
 mod plan;

@@ -14,7 +14,6 @@ use crate::fhir::definitions::{ParamId, TypeId, definitions};
 use crate::fhir::json;
 use crate::keys::Keys;
 use crate::release;
-use crate::search::contained;
 use crate::search::extract::custom::Custom;
 use crate::search::extract::{self, IndexRows, ReferenceRow};
 
@@ -151,7 +150,7 @@ fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &str) -> Ind
             });
         }
     }
-    contained::mark(resource, keys, &mut rows);
+    extract::contained::mark(resource, keys, &mut rows);
     // Elements without a search parameter refer too: `MedicationRequest.reasonReference`, a Binary's
     // `securityContext`, extensions.
     let found: HashSet<i64> = rows.references.iter().map(|row| row.target).collect();

@@ -90,7 +90,7 @@ async fn a_developer_reads_use_and_errors_of_an_app(server: Server) {
     }
     assert_eq!(times(&shown, "exception"), 0);
     // The reference is the one on the page that the person saw.
-    let (_, rest) = refused.body.split_once("Reference: <strong>").unwrap();
+    let (_, rest) = refused.body.split_once("reference <strong>").unwrap();
     let reference = rest.split('<').next().unwrap();
     assert!(!reference.is_empty() && shown.body.contains(reference), "{}", refused.body);
     // Nothing that was sent stands there.
