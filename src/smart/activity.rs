@@ -28,6 +28,8 @@ const REMEMBERED_DAYS: i64 = 30;
 const MOST_KEPT: u64 = 200;
 /// Apps and tokens between two writes. Beyond them nothing is noted.
 const MOST: usize = 50_000;
+/// Bytes of a client id: none that is registered has more.
+const LONGEST_ID: usize = 255;
 /// Errors of one of them between two writes: the newest are kept.
 const MOST_ERRORS: usize = 20;
 /// Errors of all of them between two writes. Beyond them none is noted.
@@ -162,6 +164,10 @@ impl Activity {
 
 impl Pending {
     fn noted(&mut self, whose: Whose) -> Option<&mut Noted> {
+        // Nobody's, however long it is.
+        if matches!(&whose, Whose::Client(id) if id.len() > LONGEST_ID) {
+            return None;
+        }
         if self.of.len() >= MOST && !self.of.contains_key(&whose) {
             return None;
         }

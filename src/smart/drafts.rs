@@ -14,7 +14,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::params::Params;
-use super::{DAY, SmartState, gate, sessions};
+use super::{DAY, SmartState, gate, here, sessions};
 use crate::clock::Millis;
 use crate::sql::Sql;
 use crate::store::StoreError;
@@ -63,12 +63,13 @@ pub(super) async fn keep(
     params: &Params,
 ) -> Result<bool, StoreError> {
     let kept = params.pairs().filter(|(name, _)| !DROPPED.contains(name));
+    // Where nobody could see what it is about, it is not sent a day later.
+    if !kept.clone().any(|(_, value)| is_text(value)) {
+        return Ok(false);
+    }
     let fields = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(kept)
         .finish();
-    if fields.is_empty() {
-        return Ok(false);
-    }
     let mut put = Sql::default();
     let (of, at) = (put.bind(account), put.bind(path));
     let (fields, expires) = (put.bind(fields), put.bind(state.now() + LIFE));
@@ -82,6 +83,11 @@ pub(super) async fn keep(
     tx.connection().execute_raw(put.statement(backend)).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Whether people know again what they typed: not the value of a choice.
+fn is_text(value: &str) -> bool {
+    value.contains([' ', '\n', '@', '/'])
 }
 
 async fn find(state: &SmartState, account: &str) -> Result<Option<Draft>, StoreError> {
@@ -139,6 +145,9 @@ pub(super) async fn post(
     let kept = async {
         let session = sessions::alive_or_idle(&state, &jar).await?;
         let session = session.ok_or(PageError::Foreign)?;
+        if session.is_kiosk || here::is_kiosk() {
+            return Err(PageError::Foreign);
+        }
         let params = session.form(&headers, &body)?;
         let address = params
             .first(OF)
@@ -158,7 +167,6 @@ pub(super) async fn get(State(state): State<SmartState>, jar: CookieJar) -> Resp
         let Some(draft) = find(&state, &session.account.id).await? else {
             return Ok(see_other(&state.path("/settings")));
         };
-        let is_text = |value: &str| value.contains([' ', '\n', '@', '/']);
         let template = ResumePage {
             frame: Frame::new(&state, Some(&session)),
             form: session.form_token(),

@@ -78,6 +78,18 @@ pub(super) async fn pass(
 ) -> Response {
     match decide(&state, jar, request).await {
         Ok(Way::On(request)) => next.run(request).await,
+        Ok(Way::Form(request, page)) => {
+            let session = here::session();
+            let response = next.run(request).await;
+            // A form that was taken leads on; what was refused may still be wanted.
+            if let Some(session) = session
+                && response.status().is_redirection()
+                && let Err(error) = drafts::sent(&state, &session.account.id, &page).await
+            {
+                tracing::error!(%error, "a draft could not be forgotten");
+            }
+            response
+        }
         Ok(Way::Elsewhere(response)) => response,
         Err(error) => error.page(&state),
     }
@@ -85,6 +97,8 @@ pub(super) async fn pass(
 
 enum Way {
     On(Request),
+    /// The same, with a form for a page of which there may be a draft.
+    Form(Request, String),
     Elsewhere(Response),
 }
 
@@ -102,12 +116,10 @@ async fn decide(state: &SmartState, jar: CookieJar, request: Request) -> Result<
             let to = with_next(PASSWORD, page.as_deref().unwrap_or("/settings"));
             Way::Elsewhere(see_other(&state.path(&to)))
         }
-        Look::Live { .. } if !is_get => {
-            if let (Some(session), Some(page)) = (here::session(), &page) {
-                drafts::sent(state, &session.account.id, page).await?;
-            }
-            Way::On(request)
-        }
+        Look::Live { .. } if !is_get => match page {
+            Some(page) => Way::Form(request, page),
+            None => Way::On(request),
+        },
         _ => Way::On(request),
     })
 }
@@ -122,7 +134,9 @@ async fn late(
 ) -> Result<Way, PageError> {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MOST_BODY_BYTES).await else {
-        return Err(PageError::Foreign);
+        let jar = sessions::end(state, jar).await?;
+        let away = logout::idle(state, page.as_deref(), false);
+        return Ok(Way::Elsewhere((jar, away).into_response()));
     };
     if let (Some(page), Some(session)) = (page, sessions::alive_or_idle(state, &jar).await?)
         && let Ok(params) = session.form(&parts.headers, &body)

@@ -128,16 +128,17 @@ async fn has(
     Ok(found.any(|record| record.related_person.is_some() == of_representatives))
 }
 
-/// Everybody whom the record knows to act for a patient.
+/// Everybody whom the record knows to act for a patient, as the patient sees it: an answer must not tell of
+/// people whom it withholds.
 async fn related(state: &SmartState, patient: &str) -> Result<Vec<Value>, PageError> {
     let viewer = Viewer {
-        class: ViewerClass::System,
-        person: None,
-        patient: None,
+        class: ViewerClass::Patient,
+        person: Some(format!("Patient/{patient}")),
+        patient: Some(patient.to_owned()),
         client_id: "minors".to_owned(),
         client_device: None,
         level: Level::Full,
-        scopes: Scopes::parse("system/RelatedPerson.rs"),
+        scopes: Scopes::parse("patient/RelatedPerson.rs"),
     };
     let pairs = [
         ("patient".to_owned(), format!("Patient/{patient}")),

@@ -44,13 +44,13 @@ impl Locked {
         let patients: Vec<i64> = self.patients.iter().copied().collect();
         let keys = in_list(&mut sql, backend, keys);
         let patients = in_list(&mut sql, backend, &patients);
-        // Also what is not there yet. In one order everywhere: the lock is taken row by row as the sorted
-        // list is read, OFFSET 0 keeps it sorted.
+        // What is not there yet is left out: nearly always it will be in this record. In one order
+        // everywhere: the lock is taken row by row as the sorted list is read, OFFSET 0 keeps it sorted.
         sql.text = format!(
             "SELECT pg_advisory_xact_lock_shared({SPACE}, b) FROM (\
              SELECT DISTINCT (k & {BUCKETS})::int AS b FROM UNNEST({}) AS k \
-             LEFT JOIN resource r ON r.key = k AND r.rendition = 0 \
-             WHERE (r.patient {patients}) IS NOT TRUE ORDER BY b OFFSET 0) AS sorted",
+             JOIN resource r ON r.key = k AND r.rendition = 0 \
+             WHERE NOT (r.patient {patients}) ORDER BY b OFFSET 0) AS sorted",
             keys.trim_start_matches("= ANY(").trim_end_matches(')')
         );
         on.execute_raw(sql.statement(backend)).await?;

@@ -36,7 +36,7 @@ pub enum StoreError {
     Race,
     /// The database failed. 503, never a 404.
     #[error("the database failed")]
-    Database(#[from] sea_orm::DbErr),
+    Database(#[source] sea_orm::DbErr),
     /// The index was written by a release that extracts differently (docs/adr/0003).
     #[error(
         "the index of this database has epoch {found}, this release writes {ours}: `candor serve` and \
@@ -46,6 +46,24 @@ pub enum StoreError {
     /// What is stored cannot be what we stored. 503.
     #[error("a stored value is not what was written: {0}")]
     Corrupt(&'static str),
+}
+
+impl From<sea_orm::DbErr> for StoreError {
+    /// Two transactions that waited for each other: PostgreSQL ended this one (40P01), and trying again
+    /// will do.
+    fn from(error: sea_orm::DbErr) -> Self {
+        use sea_orm::{DbErr, RuntimeErr};
+        let (DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause))) = &error
+        else {
+            return Self::Database(error);
+        };
+        let code = cause.as_database_error().and_then(|error| error.code());
+        match code.as_deref() {
+            Some("40P01") => Self::Race,
+            _ => Self::Database(error),
+        }
+    }
 }
 
 impl StoreError {

@@ -93,10 +93,15 @@ impl Store {
              WHERE d.type = {type_id} AND d.param = {}",
             recorded.id
         );
+        // What was deleted has no index.
+        let deleted = format!(
+            "FROM resource r WHERE r.type = {type_id} AND r.deleted = 1 AND r.rendition = 0"
+        );
         let mut sql = Sql::default();
         let at = sql.bind(before);
         sql.text = format!(
             "SELECT 1 FROM (SELECT 1 {of_before} AND d.low < {at} LIMIT 1) AS event \
+             UNION ALL SELECT 1 FROM (SELECT 1 {deleted} AND r.updated < {at} LIMIT 1) AS gone \
              UNION ALL SELECT 1 FROM audit_journal WHERE at < {at} LIMIT 1"
         );
         let any = self.reader().query_one_raw(sql.statement(backend)).await?;
@@ -113,7 +118,10 @@ impl Store {
         let mut sql = Sql::default();
         let at = sql.bind(before);
         sql.text = format!(
-            "SELECT r.id, r.patient, r.body {of_before} AND d.low < {at} ORDER BY d.low LIMIT {MOST}"
+            "SELECT * FROM (SELECT r.id, r.patient, r.body {of_before} AND d.low < {at} \
+             ORDER BY d.low LIMIT {MOST}) AS event UNION ALL SELECT * FROM (\
+             SELECT r.id, r.patient, r.body {deleted} AND r.updated < {at} LIMIT {MOST}) AS gone \
+             LIMIT {MOST}"
         );
         let rows = on.query_all_raw(sql.statement(backend)).await?;
         let ids = self.unindex(on, type_id, &rows).await?;

@@ -13,6 +13,16 @@ use crate::clock::Millis;
 use crate::sql::Sql;
 use crate::visibility::audience;
 
+/// Resources that are looked up at once.
+const AT_ONCE: usize = 5_000;
+/// Whom a hold may concern without concerning the patient or who acts for them.
+const OTHERS: [i64; 4] = [
+    audience::CLINICIAN,
+    audience::PAYER,
+    audience::RESEARCHER,
+    audience::OTHER,
+];
+
 /// Whose record a resource is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
@@ -20,17 +30,29 @@ pub struct Subject {
     pub patient: String,
     /// Whether something of the resource is or will be held back from the patient or from who acts for them.
     pub is_held: bool,
-    /// In whose records it was before: from when, until when, id of the Patient.
-    before: Vec<(Millis, Millis, String)>,
+    /// In whose records it was before.
+    before: Vec<Before>,
+}
+
+/// The time in which a resource was in another record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Before {
+    since: Millis,
+    until: Millis,
+    patient: String,
+    is_held: bool,
 }
 
 impl Subject {
-    /// In whose record it was at a time; now if it was in none yet.
+    /// In whose record it was at a time; None where it was held back from them then, or is from whom it is
+    /// about now.
     #[must_use]
-    pub fn patient_at(&self, at: Millis) -> &str {
+    pub fn patient_at(&self, at: Millis) -> Option<&str> {
         let mut before = self.before.iter();
-        let then = before.find(|(since, until, _)| (*since..*until).contains(&at));
-        then.map_or(&self.patient, |(.., patient)| patient)
+        let then = before.find(|one| (one.since..one.until).contains(&at));
+        let (patient, was_held) =
+            then.map_or((&self.patient, false), |one| (&one.patient, one.is_held));
+        (!self.is_held && !was_held).then_some(&**patient)
     }
 }
 
@@ -41,21 +63,30 @@ impl Writer<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn subjects(&self, keys: &[i64]) -> Result<HashMap<i64, Subject>, StoreError> {
-        let mut subjects = self.read_subjects(keys).await?;
+        let mut subjects = self.look_up(keys).await?;
         if self.store.backend() == DbBackend::Postgres && !subjects.is_empty() {
-            let patients = subjects.values();
-            let patients = patients.map(|one| self.store.keys().reference("Patient", &one.patient));
+            // All at once: who locks in several turns may wait in a circle.
+            let patients = subjects.values().flat_map(|one| {
+                let before = one.before.iter().map(|before| &before.patient);
+                before.chain([&one.patient])
+            });
+            let patients = patients.map(|id| self.store.keys().reference("Patient", id));
             apply::lock_all(self.connection(), patients.collect()).await?;
-            subjects = self.read_subjects(keys).await?;
+            subjects = self.look_up(keys).await?;
         }
-        self.read_moves(keys, &mut subjects).await?;
+        Ok(subjects)
+    }
+
+    async fn look_up(&self, keys: &[i64]) -> Result<HashMap<i64, Subject>, StoreError> {
+        let mut subjects = HashMap::new();
+        for some in keys.chunks(AT_ONCE) {
+            subjects.extend(self.read_subjects(some).await?);
+            self.read_moves(some, &mut subjects).await?;
+        }
         Ok(subjects)
     }
 
     async fn read_subjects(&self, keys: &[i64]) -> Result<HashMap<i64, Subject>, StoreError> {
-        if keys.is_empty() {
-            return Ok(HashMap::new());
-        }
         let backend = self.store.backend();
         let mut sql = Sql::default();
         let list = in_list(&mut sql, backend, keys);
@@ -63,14 +94,7 @@ impl Writer<'_> {
         let record = sql.bind("%\"audience\":\"Record/%");
         // Not what is over, nor what concerns others alone, nor that what is about several patients is
         // shown to each in part.
-        let others = [
-            audience::CLINICIAN,
-            audience::PAYER,
-            audience::RESEARCHER,
-            audience::OTHER,
-        ]
-        .map(|one| one.to_string())
-        .join(", ");
+        let others = OTHERS.map(|one| one.to_string()).join(", ");
         sql.text = format!(
             "SELECT r.key, p.fhir_id, CASE WHEN EXISTS (SELECT 1 FROM hold h WHERE h.doc = r.id \
              AND h.ends > {now} AND h.audience NOT IN ({others}) AND h.detail NOT LIKE {record}) \
@@ -100,16 +124,16 @@ impl Writer<'_> {
         keys: &[i64],
         subjects: &mut HashMap<i64, Subject>,
     ) -> Result<(), StoreError> {
-        if keys.is_empty() {
-            return Ok(());
-        }
         let backend = self.store.backend();
         let mut sql = Sql::default();
         let list = in_list(&mut sql, backend, keys);
+        let others = OTHERS.map(|one| one.to_string()).join(", ");
         // A version stands until the next one.
         sql.text = format!(
-            "SELECT r.key, v.updated, COALESCE((SELECT MIN(n.updated) FROM history n WHERE n.doc = v.doc \
-             AND n.version > v.version), r.updated), p.fhir_id \
+            "SELECT r.key, v.updated, p.fhir_id, CASE WHEN EXISTS (SELECT 1 FROM history_hold h \
+             WHERE h.doc = v.doc AND h.version = v.version AND h.audience NOT IN ({others})) \
+             THEN 1 ELSE 0 END, COALESCE((SELECT MIN(n.updated) FROM history n WHERE n.doc = v.doc \
+             AND n.version > v.version), r.updated) \
              FROM resource r CROSS JOIN history v CROSS JOIN resource p \
              WHERE r.key {list} AND r.rendition = 0 AND v.doc = r.id AND v.patient <> r.patient \
              AND p.key = v.patient AND p.rendition = 0 ORDER BY v.doc, v.version"
@@ -120,11 +144,13 @@ impl Writer<'_> {
             .await?;
         for row in rows {
             if let Some(subject) = subjects.get_mut(&row.try_get_by_index(0)?) {
-                subject.before.push((
-                    row.try_get_by_index(1)?,
-                    row.try_get_by_index(2)?,
-                    row.try_get_by_index(3)?,
-                ));
+                let is_held: i32 = row.try_get_by_index(3)?;
+                subject.before.push(Before {
+                    since: row.try_get_by_index(1)?,
+                    until: row.try_get_by_index(4)?,
+                    patient: row.try_get_by_index(2)?,
+                    is_held: is_held != 0,
+                });
             }
         }
         Ok(())

@@ -136,6 +136,12 @@ async fn made(api: &Api) {
     assert_eq!(all["total"], 3);
     let made = &about(api, "Observation/o0").await[0];
     assert_eq!(made["target"].as_array().unwrap().len(), 5);
+    // Its id names none of them: one may be withheld while the others are shown.
+    assert!(
+        !made["id"].as_str().unwrap().contains("Observation"),
+        "{made}"
+    );
+    assert_eq!(about(api, "Patient/p").await[0]["id"], "Patient.p.1");
     // The record is told without them, unless they are asked for; `_revinclude` finds them.
     let types = async |path: &str| -> Vec<String> {
         let found = api.get(&patient("p"), path).await.is(200).json();

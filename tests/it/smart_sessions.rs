@@ -232,6 +232,11 @@ async fn what_was_typed_too_late_is_sent_when_they_are_back(server: Server) {
     let sent = browser.submit(&page.form("/settings/email")).await.page();
     assert_eq!(sent.status, 400);
     assert!(sent.body.contains("value=\"ana@example.com\""), "{}", sent.body);
+    // It stays until it was taken, which it is with the password.
+    assert_eq!(path(server, &browser, "/resume").await, "/resume");
+    let mut whole = sent.form("/settings/email");
+    whole.set("current", PASSWORD);
+    assert_eq!(browser.submit(&whole).await.page().status, 200);
     assert_eq!(path(server, &browser, "/resume").await, "/settings");
     // Thrown away, or left for a day, it is gone.
     let form = filled(&browser).await;

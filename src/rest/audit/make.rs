@@ -1,7 +1,7 @@
 //! AuditEvents of what the journal holds: in the transaction that takes it away, so that each access
 //! becomes one event (for each patient), however many processes make them and whenever they end.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,9 +10,6 @@ use super::event;
 use super::record::{self, Record};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::store::{Method, Op, Origin, Store, StoreError, Writer};
-
-/// Resources whose patients are looked up at once.
-const KEYS: usize = 5_000;
 
 /// Makes the events of the oldest row; false when there was none.
 pub(super) async fn make(store: &Store) -> Result<bool, StoreError> {
@@ -46,17 +43,14 @@ async fn ops(
         .collect();
     keys.sort_unstable();
     keys.dedup();
-    let mut subjects = HashMap::new();
-    for some in keys.chunks(KEYS) {
-        subjects.extend(writer.subjects(some).await?);
-    }
+    let subjects = writer.subjects(&keys).await?;
     let mut ops = Vec::with_capacity(records.len());
     for record in records {
         let found = || record.touched.iter().filter_map(|key| subjects.get(key));
         // One of its own for each patient: an event is in one record.
         let mut patients: BTreeSet<Option<&str>> = found()
-            .filter(|subject| !subject.is_held)
-            .map(|subject| Some(subject.patient_at(record.at)))
+            .filter_map(|subject| subject.patient_at(record.at))
+            .map(Some)
             .collect();
         if patients.is_empty() {
             patients.insert(None);

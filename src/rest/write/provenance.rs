@@ -98,29 +98,27 @@ const LONGEST_ID: usize = 64;
 #[derive(Debug, Default)]
 struct Group<'o> {
     targets: Vec<Value>,
-    /// What its id is made of: how well the type suits, and the version.
-    first: Option<(u8, &'o str, &'o Outcome)>,
+    /// What its id may be made of: the Patient, else the first one.
+    named: Option<(&'o str, &'o Outcome)>,
 }
 
 impl<'o> Group<'o> {
     fn add(&mut self, name: &'o str, outcome: &'o Outcome) {
         self.targets
             .push(json!({"reference": format!("{name}/{}", outcome.id)}));
-        let rank = match name {
-            "Patient" => 0,
-            "Encounter" => 1,
-            _ => 2,
-        };
-        if self.first.is_none_or(|(best, ..)| rank < best) {
-            self.first = Some((rank, name, outcome));
+        if self.named.is_none() || name == "Patient" {
+            self.named = Some((name, outcome));
         }
     }
 
-    /// The id, made of what was written: a random one would tell two records apart that differ by nothing
-    /// but what is withheld. Of several targets the one is taken that is least likely to be withheld,
-    /// now or later.
+    /// The id. Of one target it is made of that one: a random one would tell two records apart that differ
+    /// by nothing but what is withheld, and with its only target it is withheld itself. Of several it must
+    /// name none that can be withheld, for the others remain: it is the Patient's, or random.
     fn id(&self) -> String {
-        let Some((_, name, outcome)) = self.first else {
+        let Some((name, outcome)) = self
+            .named
+            .filter(|(name, _)| self.targets.len() == 1 || *name == "Patient")
+        else {
             return Uuid::new_v4().to_string();
         };
         let id = format!("{name}.{}.{}", outcome.id, outcome.version);

@@ -173,16 +173,16 @@ async fn change(
         let to = state.path("/settings/email?done=removed");
         return Ok((jar, see_other(&to)).into_response());
     }
-    if minors::refusal(state, account, address).await? == Some(Refused::Guardian) {
-        let problem = Texts::here().plain("email-guardian", []);
-        return show(state, &session, &params, Some((problem, "email"))).await;
-    }
-    // Nobody fills a stranger's mailbox from here.
+    // Nobody fills a stranger's mailbox from here, or tries whose it is.
     let counted = state
         .throttle()
         .reserve(Kind::Mail, account, None, false, state.pace());
     if let Err(wait) = counted {
         return Err(PageError::Wait((wait + SECOND - 1) / SECOND));
+    }
+    if minors::refusal(state, account, address).await? == Some(Refused::Guardian) {
+        let problem = Texts::here().plain("email-guardian", []);
+        return show(state, &session, &params, Some((problem, "email"))).await;
     }
     ask_to_confirm(state, account, address).await?;
     let to = state.path("/settings/email?done=sent");

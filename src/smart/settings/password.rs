@@ -96,6 +96,10 @@ pub(super) async fn prove(
     typed: &str,
 ) -> Result<Result<CookieJar, String>, PageError> {
     let account = &session.account;
+    // A form that was sent later comes without it: that is no guess.
+    if typed.is_empty() {
+        return Ok(Err(Texts::here().plain("password-current-wrong", [])));
+    }
     let caller = state.caller(parts);
     let begun = attempts::begin(state, &jar, caller, &account.username, Some(account)).await?;
     let attempt = match begun {
