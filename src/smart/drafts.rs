@@ -62,9 +62,12 @@ pub(super) async fn keep(
     path: &str,
     params: &Params,
 ) -> Result<bool, StoreError> {
-    let kept = params.pairs().filter(|(name, _)| !DROPPED.contains(name));
+    let kept: Vec<(&str, &str)> = params
+        .pairs()
+        .filter(|(name, _)| !DROPPED.contains(name))
+        .collect();
     // Where nobody could see what it is about, it is not sent a day later.
-    if !kept.clone().any(|(_, value)| is_text(value)) {
+    if !kept.iter().any(|(_, value)| is_text(value)) {
         return Ok(false);
     }
     let fields = url::form_urlencoded::Serializer::new(String::new())
