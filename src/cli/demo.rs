@@ -69,12 +69,17 @@ impl Demo {
         }
         let people = People::settle(&server, directory.path()).await?;
         let letters = directory.path().join("letters");
-        // At once: whoever reads what they look for may close the pipe then.
-        super::print(&format!(
+        let said = super::print(&format!(
             "{}\nLetters that it would mail are in {}",
             people.text(&server),
             letters.display()
-        ))?;
+        ));
+        // Whoever reads what they look for may close the pipe then: the demonstration goes on.
+        if let Err(error) = said
+            && !is_closed(&error)
+        {
+            return Err(error);
+        }
         wait_for_signal().await?;
         server.stop().await?;
         Ok(ExitCode::SUCCESS)
@@ -102,6 +107,11 @@ pub fn configuration() -> Config {
         },
         ..Config::default()
     }
+}
+
+fn is_closed(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 async fn listen(port: Option<u16>) -> anyhow::Result<TcpListener> {

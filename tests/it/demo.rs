@@ -1,17 +1,15 @@
 //! `candor demo`: what it prints works as pasted.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::support::{candor, each_database};
 
-/// The demo's process, ended with the test, and what it prints to: with nobody to read it, it ends.
-struct Demo(
-    Child,
-    #[expect(dead_code, reason = "kept open")] BufReader<ChildStdout>,
-);
+/// The demo's process, ended with the test.
+struct Demo(Child);
 
 impl Drop for Demo {
     fn drop(&mut self) {
@@ -20,8 +18,8 @@ impl Drop for Demo {
     }
 }
 
-/// Starts the demo and reads what it prints, up to its third curl line.
-fn start() -> (Demo, Vec<String>) {
+/// Starts the demo: its process, its port, and what it prints to.
+fn spawn() -> (Demo, u16, ChildStdout) {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -33,10 +31,16 @@ fn start() -> (Demo, Vec<String>) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let printed = child.stdout.take().unwrap();
+    (Demo(child), port, printed)
+}
+
+/// Starts the demo and reads what it prints, up to its third curl line.
+fn start() -> (Demo, Vec<String>) {
+    let (demo, _, printed) = spawn();
     let mut lines = Vec::new();
     let mut curls = 0;
-    let mut printed = BufReader::new(child.stdout.take().unwrap());
-    for line in printed.by_ref().lines() {
+    for line in BufReader::new(printed).lines() {
         let line = line.unwrap();
         curls += usize::from(line.trim_start().starts_with("curl "));
         lines.push(line);
@@ -44,7 +48,26 @@ fn start() -> (Demo, Vec<String>) {
             break;
         }
     }
-    (Demo(child, printed), lines)
+    (demo, lines)
+}
+
+/// `candor demo | head`: it goes on when nobody reads what it prints.
+#[tokio::test]
+async fn a_reader_who_goes_away_does_not_end_it() {
+    let (mut demo, port, printed) = spawn();
+    drop(printed);
+    let ready = format!("http://127.0.0.1:{port}/health/ready");
+    let mut answered = 0;
+    for _ in 0..600 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(demo.0.try_wait().unwrap().is_none(), "it ended");
+        let answer = reqwest::get(&ready).await;
+        answered += usize::from(answer.is_ok_and(|one| one.status() == 200));
+        if answered == 30 {
+            return;
+        }
+    }
+    panic!("it did not get ready");
 }
 
 /// Pastes a line into a shell.
