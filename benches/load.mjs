@@ -211,7 +211,8 @@ const commands = {
       if (patient === but) continue;
       const subject = { reference: `Patient/${patient}` };
       const by = { reference: "Practitioner/holds-md" };
-      const made = [doctor, {
+      // The doctor once: whoever writes an author again has all that rests on them decided again.
+      const made = [...(bundles === 0 ? [doctor] : []), {
         resourceType: "Encounter", id: `holds-${patient}`, status: "finished", subject,
         class: { system: "http://terminology.hl7.org/CodeSystem/v3-ActCode", code: "AMB" },
         participant: [{ individual: by }], period: { start: then(-3), end: then(-3) },
