@@ -40,7 +40,9 @@ pub use decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteK
 pub use directives::app_audience;
 pub use facts::{Facts, Input, Lookup, Record, Referrer, SHOWS_TREATMENT, Withheld};
 pub use links::{references, relative};
-pub use needs::{Affects, Links, Needs, Steering, directed_by, evidence, needs, steers};
+pub use needs::{
+    Affects, Links, Needs, Steering, directed_by, evidence, needs, steers, weighs_the_same,
+};
 pub use policy::{PackSwitch, PolicyContext, policy_summary};
 pub use redact::redact;
 pub use resource::{is_final, patient_of, patients_of};

@@ -22,6 +22,7 @@ pub mod lastn;
 mod lease;
 pub mod ledger;
 mod lite;
+pub mod packed;
 pub mod policy;
 pub mod read;
 pub mod reader;

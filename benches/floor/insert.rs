@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use candor::store::packed::unpack;
 use rusqlite::{Connection, params_from_iter};
 use sea_orm::sqlx::postgres::{PgConnection, PgPool, PgPoolCopyExt as _};
 use sea_orm::sqlx::{self, Connection as _, Row as _};
@@ -87,7 +88,12 @@ fn read(file: &Path) -> anyhow::Result<Vec<Resource>> {
             body: row.get(2)?,
         })
     })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut all: Vec<Resource> = rows.collect::<Result<_, _>>()?;
+    for resource in &mut all {
+        let body = std::mem::take(&mut resource.body);
+        resource.body = unpack(body.into())?.to_vec();
+    }
+    Ok(all)
 }
 
 /// Multi-row INSERTs; closing folds the write-ahead log into the file.

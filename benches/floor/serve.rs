@@ -14,7 +14,7 @@ use sea_orm::sqlx::postgres::{PgPool, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sea_orm::sqlx::{self, Row as _};
 
-use super::sqlite::Thread;
+use super::sqlite::{self, Thread};
 use super::{Lookup, READ, SEARCH, SECRET};
 
 /// Candor's default.
@@ -36,6 +36,7 @@ struct Floor {
 }
 
 pub async fn serve(sqlite: &Path, postgres: &str, bind: SocketAddr) -> anyhow::Result<()> {
+    let sqlite = &sqlite::plain(sqlite)?;
     let file = Thread::start(sqlite)?;
     let sqlite = SqlitePoolOptions::new()
         .max_connections(CONNECTIONS)

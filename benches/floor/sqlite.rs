@@ -1,8 +1,10 @@
 //! SQLite through rusqlite: prepared statements on a thread of their own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use anyhow::Context as _;
+use candor::store::packed::unpack;
 use rusqlite::{Connection, OpenFlags, params};
 use tokio::sync::oneshot;
 
@@ -46,6 +48,30 @@ pub fn open(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cache_size", -65536)?;
     connection.pragma_update(None, "mmap_size", 268_435_456)?;
     Ok(connection)
+}
+
+/// A copy of Candor's file in which no body is compressed: the floor moves the bytes as they leave.
+pub fn plain(file: &Path) -> anyhow::Result<PathBuf> {
+    let copy = file.with_extension("floor.db");
+    let name = copy.to_str().context("a file name")?;
+    open(file)?.execute("VACUUM INTO ?", [name])?;
+    let mut connection = Connection::open(&copy)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let transaction = connection.transaction()?;
+    {
+        let mut bodies =
+            transaction.prepare("SELECT id, body FROM resource WHERE body IS NOT NULL")?;
+        let mut update = transaction.prepare("UPDATE resource SET body = ? WHERE id = ?")?;
+        let all: Vec<(i64, Vec<u8>)> = bodies
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (id, body) in all {
+            update.execute(params![unpack(body.into())?.as_ref(), id])?;
+        }
+    }
+    transaction.commit()?;
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(copy)
 }
 
 pub fn secret(connection: &Connection) -> rusqlite::Result<String> {

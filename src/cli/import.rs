@@ -87,7 +87,7 @@ pub async fn import(
     }
     debug_assert!(left.is_empty(), "the last stage takes everything");
     // What was planned for an empty table must not stay planned for it.
-    store.count_anew().await?;
+    store.settle_in(bar.resources()).await?;
     bar.finish();
     Ok(loader.finish())
 }

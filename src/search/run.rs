@@ -14,6 +14,7 @@ use super::{Mode, SearchError};
 use crate::clock::Millis;
 use crate::fhir::definitions::TypeId;
 use crate::keys::Keys;
+use crate::store::packed::unpack;
 use crate::store::{Select, Selected, StoreError};
 use crate::visibility::{Access, Visibility};
 use bytes::Bytes;
@@ -51,7 +52,7 @@ impl Found {
             fhir_id: row.get(3)?,
             version: row.get(4)?,
             updated: row.get(5)?,
-            body: row.bytes(6)?.ok_or(StoreError::Corrupt("a body"))?,
+            body: unpack(row.bytes(6)?.ok_or(StoreError::Corrupt("a body"))?)?,
             mode,
         })
     }

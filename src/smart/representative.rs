@@ -11,7 +11,7 @@ use super::entities::{grant, record};
 use super::{SmartState, users};
 use crate::fhir::date;
 use crate::sql::Sql;
-use crate::store::StoreError;
+use crate::store::{StoreError, packed};
 use crate::visibility::ViewerClass;
 use crate::visibility::level::Level;
 
@@ -43,7 +43,7 @@ pub(super) async fn authority(
         .query_one_raw(select.statement(store.backend()))
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let body: Option<Vec<u8>> = row.try_get_by_index(0)?;
+    let body = packed::column(&row, 0)?;
     let Some(body) = body else { return Ok(None) };
     let related: Value =
         serde_json::from_slice(&body).map_err(|_| StoreError::Corrupt("RelatedPerson"))?;

@@ -16,7 +16,7 @@ use super::rows::{Insert, Kind};
 use super::search_params::Written;
 use super::surrogate::Ids;
 use super::write::{Method, Op, Outcome, Writer};
-use super::{Store, StoreError, history, holds, ledger, versions};
+use super::{Store, StoreError, history, holds, ledger, packed, versions};
 use crate::clock::{self, Millis};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
@@ -265,7 +265,7 @@ impl Writer<'_> {
         for plan in plans.iter().filter(|plan| !plan.idle) {
             let patient = plan.patient();
             let deleted = i16::from(plan.body.is_none());
-            let body = plan.body.as_ref().map(|body| body.to_vec());
+            let body = plan.body.as_ref().map(|body| packed::pack(backend, body));
             if plan.old.is_some() {
                 // A deletion keeps the patient: who may see the deletion is who could see the resource.
                 let patient = match (&plan.old, &plan.body) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DbBackend};
 use serde_json::Value;
 
-use super::StoreError;
+use super::{StoreError, packed};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::keys::Keys;
@@ -81,7 +81,7 @@ pub(super) fn current(row: &sea_orm::QueryResult) -> Result<Current, StoreError>
         updated: row.try_get_by_index(6)?,
         method: row.try_get_by_index(7)?,
         deleted: deleted != 0,
-        body: row.try_get_by_index(9)?,
+        body: packed::column(row, 9)?,
     })
 }
 

@@ -307,7 +307,17 @@ impl<'t> Decider<'t> {
 
     /// Adds what was decided with a look at something that has changed.
     async fn depends(&mut self, changed: &[Changed]) -> Result<(), StoreError> {
-        let keys: Vec<i64> = changed.iter().map(|one| one.key).collect();
+        let keys: Vec<i64> = changed
+            .iter()
+            .filter(|one| match (&one.old, &one.new) {
+                (Some(old), Some(new)) => !release::weighs_the_same(old, new),
+                _ => true,
+            })
+            .map(|one| one.key)
+            .collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
         let mut sql = Sql::default();
         let list = in_list(&mut sql, self.store.backend(), &keys);
         sql.text = format!("SELECT doc FROM release_dependency WHERE on_key {list}");

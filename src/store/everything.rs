@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use super::current::in_list;
+use super::packed::unpack;
 use super::select::{Select as _, Selected};
 use super::{Method, Narrow, Store, StoreError};
 use crate::clock::Millis;
@@ -314,7 +315,7 @@ pub(super) fn entry(row: &Selected) -> Result<RecordEntry, StoreError> {
         type_id: row.get(0)?,
         id: row.get(1)?,
         doc: row.get(2)?,
-        body: row.bytes(3)?.ok_or(StoreError::Corrupt("resource body"))?,
+        body: unpack(row.bytes(3)?.ok_or(StoreError::Corrupt("resource body"))?)?,
     })
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sea_orm::{ConnectionTrait, QueryResult};
 
-use super::{Method, Narrow, Store, StoreError};
+use super::{Method, Narrow, Store, StoreError, packed};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
@@ -236,11 +236,12 @@ fn window(
 }
 
 fn entry(row: &QueryResult) -> Result<HistoryEntry, StoreError> {
-    let body: Option<Vec<u8>> = row.try_get_by_index(5)?;
-    let packed: i32 = row.try_get_by_index(7)?;
-    let body = match body {
-        Some(body) if packed == 1 => Some(expand(&body)?),
-        other => other.map(Bytes::from),
+    let is_old: i32 = row.try_get_by_index(7)?;
+    let body = if is_old == 1 {
+        let packed: Option<Vec<u8>> = row.try_get_by_index(5)?;
+        packed.as_deref().map(expand).transpose()?
+    } else {
+        packed::column(row, 5)?.map(Bytes::from)
     };
     let method: i16 = row.try_get_by_index(4)?;
     Ok(HistoryEntry {

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, QueryResult};
 use serde_json::{Value, json};
 
-use super::StoreError;
 use super::apply::resource_insert;
 use super::current::{Current, in_list};
 use super::index::IndexWriter;
 use super::indexed::Indexer;
 use super::rows::{Insert, Kind};
+use super::{StoreError, packed};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
@@ -309,8 +309,8 @@ pub(super) async fn replace_renditions(
     let old = on.query_all_raw(sql.statement(backend)).await?;
     let mut index = IndexWriter::new();
     for row in &old {
-        let (id, body): (i64, Vec<u8>) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-        let patient: i64 = row.try_get_by_index(2)?;
+        let (id, patient): (i64, i64) = (row.try_get_by_index(0)?, row.try_get_by_index(2)?);
+        let body = packed::column(row, 1)?.ok_or(StoreError::Corrupt("rendition body"))?;
         let value: Value =
             serde_json::from_slice(&body).map_err(|_| StoreError::Corrupt("rendition body"))?;
         let rows = indexer.rows(current.type_id, &value);
@@ -341,7 +341,7 @@ pub(super) async fn replace_renditions(
             current.method.into(),
             0_i16.into(),
             current.id.as_str().into(),
-            json::to_bytes(&rendition.body).into(),
+            packed::pack(backend, &json::to_bytes(&rendition.body)).into(),
         ]);
     }
     insert.run(on).await?;

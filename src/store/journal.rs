@@ -7,7 +7,7 @@ use super::index::IndexWriter;
 use super::rows::{Insert, Kind};
 use super::surrogate;
 use super::write::Writer;
-use super::{Store, StoreError, history};
+use super::{Store, StoreError, history, packed};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
@@ -154,9 +154,8 @@ impl Store {
         let mut ids = Vec::with_capacity(rows.len());
         for row in rows {
             let (id, patient): (i64, i64) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-            let body: Option<Vec<u8>> = row.try_get_by_index(2)?;
             ids.push(id);
-            if let Some(body) = body {
+            if let Some(body) = packed::column(row, 2)? {
                 let value = serde_json::from_slice(&body)
                     .map_err(|_| StoreError::Corrupt("resource body"))?;
                 index.remove(type_id, id, patient, &indexer.rows(type_id, &value));

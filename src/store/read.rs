@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::packed::unpack;
 use super::select::{Select as _, Selected};
 use super::{Store, StoreError};
 use crate::clock::Millis;
@@ -173,7 +174,7 @@ fn stored(type_id: TypeId, id: &str, row: &Selected) -> Result<Stored, StoreErro
         version: row.get(0)?,
         updated: row.get(1)?,
         doc: row.get(3)?,
-        body: row.bytes(2)?.ok_or(StoreError::Gone)?,
+        body: unpack(row.bytes(2)?.ok_or(StoreError::Gone)?)?,
     })
 }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::connection::{EPOCH, INDEX_EPOCH, WriteTx};
 use super::index::IndexWriter;
 use super::search_params::{self, BUILDING, GONE, READY, RETIRED, TO_BUILD};
-use super::{Store, StoreError, lease};
+use super::{Store, StoreError, lease, packed};
 use crate::clock::Millis;
 use crate::fhir::definitions::{ParamId, TypeId, definitions};
 use crate::search::extract::IndexRows;
@@ -558,7 +558,7 @@ async fn resources(
             Ok(Row {
                 id: row.try_get_by_index(0)?,
                 patient: row.try_get_by_index(1)?,
-                body: row.try_get_by_index(2)?,
+                body: packed::column(row, 2)?,
             })
         })
         .collect()

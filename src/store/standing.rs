@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use sea_orm::{ConnectionTrait, DbBackend};
 
-use super::{Narrow, Store, StoreError, Writer, apply};
+use super::{Narrow, Store, StoreError, Writer, apply, packed};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
@@ -81,7 +81,7 @@ impl Writer<'_> {
             return Ok(None);
         };
         let deleted: i16 = row.try_get_by_index(2)?;
-        let body: Option<Vec<u8>> = row.try_get_by_index(3)?;
+        let body = packed::column(&row, 3)?;
         let rendition: i16 = row.try_get_by_index(4)?;
         Ok(Some(Standing {
             version: row.try_get_by_index(0)?,

@@ -497,3 +497,39 @@ async fn a_binary_that_its_note_lets_go_of_stays_withheld() {
         assert!(!fixture.is_there(&me, "Binary/b2").await);
     }
 }
+
+#[tokio::test]
+async fn who_writes_an_author_again_does_not_decide_all_their_notes_again() {
+    for fixture in fixtures().await {
+        let me = viewer(ViewerClass::Patient, Some("p"));
+        let author = |qualification: &str, telephone: &str| {
+            json!({"resourceType": "Practitioner", "id": "psy",
+                "telecom": [{"system": "phone", "value": telephone}],
+                "qualification": [{"code": {"text": qualification}}]})
+        };
+        fixture.put(author("Clinical Psychologist", "1")).await;
+        fixture.put(json!({
+            "resourceType": "DocumentReference", "id": "n", "status": "current",
+            "meta": {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "PSYTHPN"}]},
+            "subject": {"reference": "Patient/p"}, "date": "2026-11-10T15:00:00Z",
+            "content": [{"attachment": {"contentType": "text/plain", "data": "Tm90ZQ=="}}],
+            "extension": [{"url": format!("{CB}/StructureDefinition/psychotherapy-attestation"), "extension": [
+                {"url": "author", "valueReference": {"reference": "Practitioner/psy"}},
+                {"url": "sessionAnalysis", "valueBoolean": true},
+                {"url": "separatelyStored", "valueBoolean": true},
+                {"url": "attestedAt", "valueDateTime": "2026-11-10T15:00:00Z"}]}],
+        })).await;
+        let decided = async || {
+            let lines = fixture.store.ledger_page(None, 0, 100).await.unwrap();
+            lines.iter().filter(|line| line.kind == "decision").count()
+        };
+        let before = decided().await;
+        assert!(before > 0);
+        fixture.put(author("Clinical Psychologist", "2")).await;
+        assert_eq!(decided().await, before, "nothing to decide");
+        assert!(!fixture.is_there(&me, "DocumentReference/n").await);
+        fixture.put(author("Carpenter", "2")).await;
+        assert!(decided().await > before);
+        assert!(fixture.is_there(&me, "DocumentReference/n").await);
+    }
+}

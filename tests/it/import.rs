@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use candor::cli::import::{Report, import};
 use candor::clock::Clock;
-use candor::store::Store;
+use candor::store::{Store, packed};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sea_orm::ConnectionTrait as _;
@@ -30,7 +30,7 @@ async fn body(store: &Store, id: &str) -> Value {
         format!("SELECT body FROM resource WHERE fhir_id = '{id}' AND rendition = 0"),
     );
     let row = store.reader().query_one_raw(statement).await.unwrap();
-    let bytes: Vec<u8> = row.unwrap().try_get_by_index(0).unwrap();
+    let bytes = packed::column(&row.unwrap(), 0).unwrap().unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
 

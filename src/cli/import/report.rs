@@ -229,6 +229,11 @@ impl Bar {
         }
     }
 
+    /// Resources loaded so far.
+    pub(super) fn resources(&self) -> u64 {
+        self.0.resources.load(Ordering::Relaxed)
+    }
+
     pub(super) fn elapsed(&self) -> Duration {
         self.0.began.elapsed()
     }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::kit::{T0, World, has_note, practitioner, psychotherapy_note};
 use crate::clock::FOREVER;
 use crate::release::vocabulary::PSYCHOTHERAPY_ATTESTATION;
-use crate::release::{Audience, NoteKind};
+use crate::release::{Audience, NoteKind, weighs_the_same};
 
 fn noted(author: Value) -> World {
     World::federal(psychotherapy_note()).link(author)
@@ -161,4 +161,40 @@ fn case_9_a_therapy_visit_is_released_whatever_it_claims() {
     });
     assert!(World::federal(visit).decide(T0).holds.is_empty());
     assert!(note["extension"][0]["url"] == json!(PSYCHOTHERAPY_ATTESTATION));
+}
+
+/// A feed writes people again all day; only what a rule reads of them is looked at again.
+#[test]
+fn a_new_telephone_number_of_the_author_weighs_nothing_and_a_lost_qualification_does() {
+    let author = practitioner("psych", "Psychiatrist");
+    let idle = json!({
+        "meta": {"versionId": "7", "lastUpdated": "2026-11-10T15:00:00Z"},
+        "name": [{"family": "Freud"}],
+        "telecom": [{"system": "phone", "value": "555-0100"}],
+        "address": [{"city": "Tulsa"}],
+        "_birthDate": {"extension": [{"url": "http://example.org/x", "valueBoolean": true}]},
+        "text": {"status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">F</div>"},
+    });
+    for (name, value) in idle.as_object().unwrap() {
+        let mut again = author.clone();
+        again[name] = value.clone();
+        assert!(weighs_the_same(&author, &again), "{name}");
+        assert_eq!(
+            noted(again).decide(T0).holds,
+            noted(author.clone()).decide(T0).holds,
+            "{name}"
+        );
+    }
+    for (name, value) in [
+        ("qualification", json!([])),
+        ("active", json!(false)),
+        ("identifier", json!([{"value": "1"}])),
+        ("meta", json!({"security": [{"code": "R"}]})),
+    ] {
+        let mut other = author.clone();
+        other[name] = value;
+        assert!(!weighs_the_same(&author, &other), "{name}");
+    }
+    let order = json!({"resourceType": "ServiceRequest", "id": "o"});
+    assert!(!weighs_the_same(&order, &order), "whose time may count");
 }

@@ -9,7 +9,7 @@ use crate::fhir::definitions::definitions;
 use crate::release::vocabulary::{CONSENT_SCOPE, PROXY_LEVEL};
 use crate::smart::SmartState;
 use crate::sql::Sql;
-use crate::store::{StoreError, history};
+use crate::store::{StoreError, history, packed};
 use crate::visibility::level::Level;
 
 /// The rule that asks for a permit.
@@ -40,7 +40,7 @@ pub(super) async fn level(
     let mut given = false;
     let mut widest = None;
     for row in rows {
-        let body: Option<Vec<u8>> = row.try_get_by_index(0)?;
+        let body = packed::column(&row, 0)?;
         let last: Option<Vec<u8>> = row.try_get_by_index(1)?;
         let deleted = body.is_none();
         let body = match (body, last) {
