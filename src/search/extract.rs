@@ -123,7 +123,7 @@ pub fn of_type_key(keys: &Keys, type_code: &str, value: &str) -> i64 {
 /// The words of a full text query, as they stand in the index.
 pub use text::words;
 
-pub use single::{is_required_code, is_single, lacking};
+pub use single::{is_required_code, is_single, lacking, sampled, with_code};
 
 /// Whether a reference parameter finds canonical URLs.
 #[must_use]

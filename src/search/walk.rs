@@ -1,17 +1,19 @@
 //! Sorting without sorting: where an index already has the order that is asked for, it is walked
 //! until the page is full, and every other condition is a probe. `_lastUpdated`, and date
-//! parameters that a resource has at most once, alone or within one patient; strings; quantities. Of
-//! several sort keys the first is walked, and what is equal in it is sorted by the others.
+//! parameters that a resource has at most once, alone or within one patient; strings; quantities, all or
+//! those beside one code. Of several sort keys the first is walked, and what is equal in it is sorted by the others.
 
 mod statement;
 
 use super::cursor::{Cursor, SortValue};
-use super::extract::is_single;
+use super::extract::{is_single, with_code};
 use super::plan::driver::SELECTIVE;
 use super::plan::{Pin, Plan, Sounding};
-use super::query::{Condition, Param, Query, Sort, SortBy, SpanTest, Types};
+use super::query::{
+    CodeTest, Condition, Param, Query, Sort, SortBy, SpanTest, SystemTest, TokenTest, Types,
+};
 use super::sort::{self, KeyKind};
-use crate::fhir::definitions::ParamKind;
+use crate::fhir::definitions::{ParamKind, TypeId};
 use crate::visibility::is_about_nobody;
 
 /// An order that an index has.
@@ -40,6 +42,13 @@ enum By {
     Text { param: Param },
     /// The same of quantities.
     Quantity { param: Param },
+    /// The one quantity of the resources that have a code, in the index of both together.
+    Coded {
+        param: Param,
+        pair: Param,
+        code: String,
+        system: SystemTest,
+    },
 }
 
 /// The walk for a query's order, if there is one and no condition leads to fewer rows.
@@ -81,6 +90,7 @@ pub fn of(plan: &Plan, query: &Query) -> Option<Walk> {
         {
             (By::Quantity { param }, 450)
         }
+        (SortBy::Param(param), Some(one)) if !is_pinned => (coded(plan, one, param)?, 450),
         _ => return None,
     };
     let mut walk = Walk {
@@ -112,6 +122,36 @@ pub fn of(plan: &Plan, query: &Query) -> Option<Walk> {
     (rank < few).then_some(walk)
 }
 
+/// The walk through the values of one code.
+fn coded(plan: &Plan, type_id: TypeId, param: Param) -> Option<By> {
+    if is_about_nobody(type_id) {
+        return None;
+    }
+    let (pair, token) = with_code(type_id, param.0)?;
+    let mut all = plan.driver.iter().chain(&plan.conditions);
+    all.find_map(|condition| match condition {
+        Condition::Token {
+            param: own,
+            values,
+            not: false,
+        } if own.id == token.id => match values.as_slice() {
+            [
+                TokenTest {
+                    system,
+                    code: Some(CodeTest::Is(code)),
+                },
+            ] => Some(By::Coded {
+                param,
+                pair: Param(pair),
+                code: code.clone(),
+                system: system.clone(),
+            }),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
 impl By {
     /// Whether a condition bounds the walk itself.
     fn is_on(&self, condition: &Condition) -> bool {
@@ -125,7 +165,7 @@ impl By {
     fn tests(&mut self) -> Option<&mut Vec<Vec<SpanTest>>> {
         match self {
             Self::Updated { tests } | Self::Date { tests, .. } => Some(tests),
-            Self::Text { .. } | Self::Quantity { .. } => None,
+            Self::Text { .. } | Self::Quantity { .. } | Self::Coded { .. } => None,
         }
     }
 }
@@ -142,7 +182,7 @@ impl Walk {
         match self.by {
             By::Updated { .. } | By::Date { .. } => KeyKind::Int,
             By::Text { .. } => KeyKind::Text,
-            By::Quantity { .. } => KeyKind::Float,
+            By::Quantity { .. } | By::Coded { .. } => KeyKind::Float,
         }
     }
 
@@ -166,7 +206,7 @@ impl Walk {
         match &self.by {
             By::Updated { .. } => false,
             By::Date { tests, .. } => tests.is_empty(),
-            By::Text { .. } | By::Quantity { .. } => true,
+            By::Text { .. } | By::Quantity { .. } | By::Coded { .. } => true,
         }
     }
 }

@@ -153,6 +153,10 @@ impl Plan {
                             }
                             None => plan.broken.push(param.id),
                         }
+                        if let Some(more) = sampled(definitions, param, &start, &cursor) {
+                            let action = Action::Composite(Box::new(more));
+                            plan.tree.add(&cursor.edges, action);
+                        }
                     }
                 }
                 (ParamKind::Composite, None) => plan.broken.push(param.id),
@@ -272,8 +276,45 @@ fn composite(
     root: &Cursor,
     base: &Cursor,
 ) -> Option<Composite> {
+    let parts = param.components.iter();
+    let parts = parts.map(|(component, expression)| (component.kind, expression.clone()));
+    combined(definitions, (param.id, param.id), parts, root, base)
+}
+
+/// What a composite of a code and the one quantity leaves out, see [`single::sampled`].
+fn sampled(
+    definitions: &'static Definitions,
+    param: &SearchParam,
+    root: &Cursor,
+    base: &Cursor,
+) -> Option<Composite> {
+    let [(code, code_path), (number, path)] = param.components.as_slice() else {
+        return None;
+    };
+    let is_one = code.kind == ParamKind::Token
+        && number.kind == ParamKind::Quantity
+        && param.expression == root.type_name;
+    if !is_one || !path.contains("Quantity") || param.rules.is_some() {
+        return None;
+    }
+    let parts = [
+        (code.kind, code_path.clone()),
+        (number.kind, path.replace("Quantity", "SampledData")),
+    ];
+    let id = (param.id, single::sampled(param));
+    combined(definitions, id, parts.into_iter(), root, base)
+}
+
+/// `ids`: the parameter, and what its rows bear.
+fn combined(
+    definitions: &'static Definitions,
+    ids: (ParamId, ParamId),
+    components: impl Iterator<Item = (ParamKind, String)>,
+    root: &Cursor,
+    base: &Cursor,
+) -> Option<Composite> {
     let mut parts = Vec::new();
-    for (component, expression) in &param.components {
+    for (kind, expression) in components {
         let start = Cursor {
             edges: Vec::new(),
             ..base.clone()
@@ -283,16 +324,16 @@ fn composite(
             start,
             root: root.clone(),
         };
-        let cursors = lowering.lower(parse(expression).ok()?.ast())?;
+        let cursors = lowering.lower(parse(&expression).ok()?.ast())?;
         let (of_root, of_base): (Vec<_>, Vec<_>) =
             cursors.into_iter().partition(|cursor| cursor.of_root);
         let mut part = super::composite::Part::default();
-        rows(&mut part.from_base, param.id, component.kind, &of_base);
-        rows(&mut part.from_root, param.id, component.kind, &of_root);
+        rows(&mut part.from_base, ids.0, kind, &of_base);
+        rows(&mut part.from_root, ids.0, kind, &of_root);
         parts.push(part);
     }
     Some(Composite {
-        param: param.id,
+        param: ids.1,
         parts,
     })
 }

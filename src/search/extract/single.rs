@@ -40,6 +40,40 @@ pub fn lacking(param: &SearchParam) -> i16 {
     -param.id
 }
 
+/// Of the one quantity of a resource: the composite of it and a code, and the parameter of that code.
+/// `Observation`'s `value-quantity`: `code-value-quantity` and `code`.
+#[must_use]
+pub fn with_code(
+    type_id: TypeId,
+    quantity: &SearchParam,
+) -> Option<(&'static SearchParam, &'static SearchParam)> {
+    let all = definitions();
+    if quantity.kind != ParamKind::Quantity || !is_single(type_id, quantity) {
+        return None;
+    }
+    let pairs = all.search_params(type_id).iter();
+    pairs
+        .filter(|pair| {
+            pair.kind == ParamKind::Composite && pair.expression == all.type_name(type_id)
+        })
+        .find_map(|pair| match pair.components.as_slice() {
+            [(code, _), (number, _)]
+                if code.kind == ParamKind::Token && number.code == quantity.code =>
+            {
+                Some((pair, all.search_param(type_id, &code.code)?))
+            }
+            _ => None,
+        })
+}
+
+/// [`CompositeRow::param`](super::CompositeRow::param) of the values beside a code that the composite
+/// leaves out and the quantity's own parameter does not: SampledData. With them the index of composites
+/// has all resources of a code in the order of their values.
+#[must_use]
+pub fn sampled(pair: &SearchParam) -> i16 {
+    -pair.id
+}
+
 /// The elements on the way from the resource to the one value of a parameter; empty if there may be
 /// several.
 fn path(all: &'static Definitions, type_name: &str, param: &SearchParam) -> Vec<&'static Element> {
@@ -114,6 +148,20 @@ mod tests {
             ("MedicationRequest", "date"),
         ] {
             assert!(!of(is_single, type_name, code), "{type_name}.{code}");
+        }
+    }
+
+    #[test]
+    fn a_quantity_beside_a_code() {
+        let observation = definitions().type_id("Observation").unwrap();
+        let found = |code: &str| {
+            let quantity = definitions().search_param(observation, code).unwrap();
+            with_code(observation, quantity)
+                .map(|(pair, token)| format!("{} {}", pair.code, token.code))
+        };
+        assert_eq!(found("value-quantity").unwrap(), "code-value-quantity code");
+        for several in ["component-value-quantity", "combo-value-quantity", "code"] {
+            assert_eq!(found(several), None, "{several}");
         }
     }
 

@@ -196,7 +196,11 @@ impl Lower<'_> {
     }
 
     /// What the system column must say; None: anything.
-    pub(super) fn system_test(&mut self, t: &str, system: &SystemTest) -> Option<String> {
+    pub(in crate::search) fn system_test(
+        &mut self,
+        t: &str,
+        system: &SystemTest,
+    ) -> Option<String> {
         match system {
             SystemTest::Any => None,
             SystemTest::None => Some(format!("{t}.system = 0")),

@@ -192,11 +192,26 @@ impl<'k> Rows<'k> {
         self
     }
 
-    pub fn code_quantity(mut self, param: &str, code: &str, value: f64, unit: &str) -> Self {
+    /// The same of a value that the composite leaves out.
+    pub fn sampled(mut self, param: &str, of: (&str, &str), value: f64, unit: &str) -> Self {
+        self = self.code_quantity(param, of, value, unit);
+        if let Some(row) = self.rows.composites.last_mut() {
+            row.param = -row.param;
+        }
+        self
+    }
+
+    pub fn code_quantity(
+        mut self,
+        param: &str,
+        (system, code): (&str, &str),
+        value: f64,
+        unit: &str,
+    ) -> Self {
         self.rows.composites.push(CompositeRow {
             param: self.param(param),
             code: self.keys.code(code),
-            system: self.keys.system("http://loinc.org"),
+            system: self.keys.system(system),
             code2: self.keys.code(unit),
             system2: self.keys.system("http://unitsofmeasure.org"),
             low: value,

@@ -75,7 +75,12 @@ pub async fn fill(bed: &Bed) {
             .token("status", "", "final")
             .date("date", day * DAY, (day + 1) * DAY)
             .quantity("value-quantity", value, UCUM, "mg")
-            .code_quantity("code-value-quantity", code, value, "mg")
+            .code_quantity(
+                "code-value-quantity",
+                ("http://loinc.org", code),
+                value,
+                "mg",
+            )
     };
     bed.put(
         6,

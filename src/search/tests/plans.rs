@@ -58,6 +58,7 @@ const SHAPES: &[(bool, &str, &str)] = &[
     (false, "Observation", "value-quantity=gt99"),
     (false, "Observation", "_sort=-_lastUpdated"),
     (false, "Observation", "_sort=value-quantity"),
+    (false, "Observation", "code=c11&_sort=-value-quantity"),
     (
         false,
         "Observation",
@@ -194,7 +195,12 @@ fn docs(keys: &Keys) -> Vec<Doc> {
                     "http://unitsofmeasure.org",
                     "mg/dL",
                 )
-                .code_quantity("code-value-quantity", &code, value, "mg/dL")
+                .code_quantity(
+                    "code-value-quantity",
+                    ("http://loinc.org", &code),
+                    value,
+                    "mg/dL",
+                )
                 .date("date", day, day + 1_000);
             add(
                 "Observation",

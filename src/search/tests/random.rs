@@ -7,6 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::bed::{BASE, Bed, Doc, Hold, NOW, Rows, pairs, system, type_id, viewer};
 use super::oracle::{Eyes, World};
 use super::pages::walk;
+use crate::fhir::definitions::definitions;
 use crate::keys::Keys;
 use crate::search::extract::custom::Custom;
 use crate::search::extract::units::Canonical;
@@ -108,7 +109,8 @@ fn world(seeds: &[Seed], keys: &Keys) -> World {
                 redacted = redacted
                     .token("code", "urn:x", CODES[code])
                     .required("status", seed.status.map(|at| CODES[at]))
-                    .code_quantity("code-value-quantity", CODES[code], 1.0, "a");
+                    .quantity("value-quantity", 1.0, "urn:x", "a")
+                    .code_quantity("code-value-quantity", ("urn:x", CODES[code]), 1.0, "a");
             }
             for rendition in 1..3 {
                 world.docs.push(Doc {
@@ -176,13 +178,22 @@ fn world(seeds: &[Seed], keys: &Keys) -> World {
         for (low, width) in &seed.days {
             rows = rows.date("date", low * DAY, (low + width) * DAY);
         }
-        for (amount, unit) in &seed.amounts {
+        for (at, (amount, unit)) in seed.amounts.iter().enumerate() {
             #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-            let amount = *amount as f64 / 2.0;
-            rows = rows.quantity("value-quantity", amount, "urn:x", CODES[*unit]);
-            for (_, code) in &seed.codes {
-                let (code, unit) = (CODES[*code], CODES[*unit]);
-                rows = rows.code_quantity("code-value-quantity", code, amount, unit);
+            let (amount, unit) = (*amount as f64 / 2.0, CODES[*unit]);
+            rows = rows.quantity("component-value-quantity", amount, "urn:x", unit);
+            // A resource has one value, as a Quantity or, now and then, as SampledData.
+            if at > 0 {
+                continue;
+            }
+            rows = rows.quantity("value-quantity", amount, "urn:x", unit);
+            for (system, code) in &seed.codes {
+                let of = (SYSTEMS[*system], CODES[*code]);
+                rows = if seed.patient == 0 {
+                    rows.sampled("code-value-quantity", of, amount, unit)
+                } else {
+                    rows.code_quantity("code-value-quantity", of, amount, unit)
+                };
             }
         }
         if let Some(encounter) = seed.encounter {
@@ -368,6 +379,8 @@ async fn compare(bed: &Bed, runner: &mut TestRunner, queries: usize) -> usize {
                     "_lastUpdated,-date",
                     "value-quantity",
                     "-value-quantity,date",
+                    "component-value-quantity",
+                    "-component-value-quantity,date",
                 ],
             };
             for order in orders {
@@ -417,9 +430,11 @@ fn in_order(
             let values: Vec<f64> = match *by {
                 "_lastUpdated" => vec![doc.updated as f64],
                 "date" => doc.rows.dates.iter().map(|row| row.low as f64).collect(),
-                "value-quantity" => {
+                "value-quantity" | "component-value-quantity" => {
+                    let observation = definitions().type_id("Observation")?;
+                    let own = definitions().search_param(observation, by)?.id;
                     let written = doc.rows.quantities.iter();
-                    let written = written.filter(|row| row.system != canonical);
+                    let written = written.filter(|row| row.param == own && row.system != canonical);
                     written.map(|row| row.low).collect()
                 }
                 _ => return None,

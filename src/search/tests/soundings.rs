@@ -71,7 +71,10 @@ async fn hospital(bed: &Bed) {
                 )
                 .code_quantity(
                     "code-value-quantity",
-                    ["a", "b"][usize::try_from(day % 2).unwrap()],
+                    (
+                        "http://loinc.org",
+                        ["a", "b"][usize::try_from(day % 2).unwrap()],
+                    ),
                     f64::from(i32::try_from(day).unwrap()),
                     "mg",
                 )

@@ -4,11 +4,13 @@ use super::{By, Walk};
 use crate::search::SearchError;
 use crate::search::cursor::{Cursor, SortValue};
 use crate::search::extract::units::Canonical;
+use crate::search::extract::{fold, sampled};
 use crate::search::plan::Sounding;
 use crate::search::plan::driver::SELECTIVE;
 use crate::search::query::{Condition, Query, SpanTest, Types};
 use crate::search::run::{columns, page_sql};
 use crate::search::sort::{self, Key, KeyKind};
+use crate::search::sql::range::Halves;
 use crate::search::sql::{Lower, Row};
 
 /// A part of the order.
@@ -99,7 +101,11 @@ impl Walk {
     ) -> Result<String, SearchError> {
         let mut plan = self.plan.clone();
         plan.sounding = Sounding::None;
-        if let By::Date { param, .. } | By::Text { param } | By::Quantity { param } = self.by {
+        if let By::Date { param, .. }
+        | By::Text { param }
+        | By::Quantity { param }
+        | By::Coded { param, .. } = self.by
+        {
             plan.conditions.push(Condition::Missing {
                 param,
                 missing: true,
@@ -169,6 +175,7 @@ impl Walk {
             By::Date { .. } => ("idx_date", "low"),
             By::Text { .. } => ("idx_string", "norm"),
             By::Quantity { .. } => ("idx_quantity", "low"),
+            By::Coded { .. } => ("idx_composite", "low"),
         };
         let t = &row.alias;
         let direction = self.direction();
@@ -188,7 +195,7 @@ impl Walk {
         };
         // The same value may stand twice.
         let distinct = match self.by {
-            By::Text { .. } | By::Quantity { .. } => "DISTINCT ",
+            By::Text { .. } | By::Quantity { .. } | By::Coded { .. } => "DISTINCT ",
             By::Updated { .. } | By::Date { .. } => "",
         };
         // Only what is sorted asks for the patient: rows told apart by more than the index is in the
@@ -209,12 +216,17 @@ impl Walk {
                 let tests: Vec<&[SpanTest]> = tests.iter().map(Vec::as_slice).collect();
                 lower.date_halves(t, &tests)
             }
+            // Each of the two has the order, both together do not.
+            By::Coded { pair, .. } => Some(Halves {
+                near: format!("{t}.param = {}", pair.id),
+                far: format!("{t}.param = {}", sampled(pair)),
+            }),
             _ => None,
         };
         Ok(match halves {
             None => ids(""),
             Some(halves) => format!(
-                "SELECT h.* FROM (SELECT * FROM ({}) n UNION ALL SELECT * FROM ({}) f) h{}",
+                "SELECT {distinct}h.* FROM (SELECT * FROM ({}) n UNION ALL SELECT * FROM ({}) f) h{}",
                 ids(&format!(" AND {}", halves.near)),
                 ids(&format!(" AND {}", halves.far)),
                 end("h", "k0"),
@@ -274,6 +286,13 @@ impl Walk {
                     row.any_type(&s),
                     param.id
                 ));
+            }
+            // The condition on the code stays among the others: it knows how codes are spelt.
+            By::Coded { code, system, .. } => {
+                all.push(row.any_type(t));
+                let key = lower.sql.bind(lower.keys.code(&fold(code)));
+                all.push(format!("{t}.code = {key}"));
+                all.extend(lower.system_test(t, system));
             }
         }
         all
