@@ -131,7 +131,7 @@ pub(super) async fn search_with(
         result
             .entries
             .iter()
-            .map(|entry| entry.body.len() + 128)
+            .map(|entry| entry.body.len() + 192)
             .sum(),
     );
     let seen = result.entries.iter();

@@ -13,6 +13,7 @@ use super::{Mode, SearchError, plan};
 use crate::fhir::definitions::TypeId;
 use crate::fhir::outcome::Issue;
 use crate::keys::Keys;
+use crate::sql::Sql;
 use crate::store::Select;
 use crate::visibility::{Access, Visibility, record_types};
 
@@ -43,30 +44,31 @@ pub async fn find<C: Select>(
         } else {
             all.get(round_start..).unwrap_or_default()
         };
-        let mut lower = Lower::new(keys, visibility, Access::Search);
-        let arms: Vec<String> = includes
+        let asked = includes
             .iter()
-            .filter(|include| round == 0 || include.iterate)
-            .filter_map(|include| arm(&mut lower, include, from))
-            .collect();
-        if arms.is_empty() {
+            .filter(|include| round == 0 || include.iterate);
+        let statements = statements(connection.is_near(), keys, visibility, asked, from);
+        if statements.is_empty() {
             break;
         }
         if round == MAX_ROUNDS {
             cut = true;
             break;
         }
-        lower.sql.text = arms.join(" UNION ALL ");
-        let rows = connection.select(lower.sql).await?;
         round_start = all.len();
-        for row in rows {
-            let found = Found::read(&row, Mode::Include)?;
-            if all.len() >= MAX_INCLUDED {
-                cut |= !seen.contains(&found.id);
-                break;
-            }
-            if seen.insert(found.id) {
-                all.push(found);
+        'statements: for sql in statements {
+            for row in connection.select(sql).await? {
+                let found = Found::read(&row, Mode::Include)?;
+                if all.len() >= MAX_INCLUDED {
+                    if !seen.contains(&found.id) {
+                        cut = true;
+                        break 'statements;
+                    }
+                    continue;
+                }
+                if seen.insert(found.id) {
+                    all.push(found);
+                }
             }
         }
         if all.len() == round_start || cut {
@@ -86,6 +88,39 @@ pub async fn find<C: Select>(
         );
     }
     Ok(all)
+}
+
+/// The includes as statements: one each, or all in one.
+fn statements<'i>(
+    each: bool,
+    keys: &Keys,
+    visibility: &Visibility,
+    includes: impl Iterator<Item = &'i Include>,
+    from: &[Found],
+) -> Vec<Sql> {
+    let open = || Lower::new(keys, visibility, Access::Search);
+    if each {
+        return includes
+            .filter_map(|include| {
+                let mut lower = open();
+                lower.sql.text = arm(&mut lower, include, from)?;
+                Some(lower.sql)
+            })
+            .collect();
+    }
+    let mut lower = open();
+    let arms: Vec<String> = includes
+        .filter_map(|include| {
+            let arm = arm(&mut lower, include, from)?;
+            Some(format!("SELECT * FROM ({arm}) {}", lower.alias()))
+        })
+        .collect();
+    lower.sql.text = arms.join(" UNION ALL ");
+    if arms.is_empty() {
+        Vec::new()
+    } else {
+        vec![lower.sql]
+    }
 }
 
 /// One include as a SELECT; None when it has nothing to start from or nothing it may show.
@@ -151,11 +186,9 @@ fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<Strin
         return None;
     };
     Some(format!(
-        "SELECT * FROM (SELECT {} FROM resource k WHERE {reached} AND {restricted} \
-         ORDER BY k.id LIMIT {}) {}",
+        "SELECT {} FROM resource k WHERE {reached} AND {restricted} ORDER BY k.id LIMIT {}",
         columns("k"),
         MAX_INCLUDED + 1,
-        lower.alias()
     ))
 }
 

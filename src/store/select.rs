@@ -20,6 +20,12 @@ pub trait Select: Sync {
         self.select(sql)
     }
 
+    /// Whether a statement costs no way to another process or thread. Several plain ones are then
+    /// better than one that joins their rows, for it copies each.
+    fn is_near(&self) -> bool {
+        false
+    }
+
     /// The first row of a SELECT that has one at most.
     fn select_one(&self, sql: Sql) -> impl Future<Output = Result<Option<Selected>, DbErr>> + Send {
         async { Ok(self.select(sql).await?.into_iter().next()) }
@@ -35,6 +41,10 @@ impl Select for Reader {
             Self::Pool { pool, .. } => all(pool, sql).await,
             Self::Within(transaction) => all(&***transaction, sql).await,
         }
+    }
+
+    fn is_near(&self) -> bool {
+        matches!(self, Self::Pool { lite: Some(_), .. })
     }
 
     async fn select_seen(&self, mut sql: Sql) -> Result<Vec<Selected>, DbErr> {

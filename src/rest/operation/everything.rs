@@ -129,7 +129,7 @@ pub(super) async fn page(
     }
     let all = found.entries.iter().chain(&found.referenced);
     let first = head.as_ref().map_or(0, |(_, head)| head.body.len());
-    bundle.reserve(first + all.map(|entry| entry.body.len() + 128).sum::<usize>());
+    bundle.reserve(first + all.map(|entry| entry.body.len() + 192).sum::<usize>());
     session.touch(
         found
             .entries
