@@ -61,8 +61,11 @@ pub fn operation_outcome(issues: &[Issue]) -> Value {
             let mut row = json!({
                 "severity": issue.severity,
                 "code": issue.code,
-                "diagnostics": issue.diagnostics,
             });
+            // FHIR has no empty strings, and XML could not say this one.
+            if !issue.diagnostics.is_empty() {
+                row["diagnostics"] = json!(issue.diagnostics);
+            }
             if !issue.expression.is_empty() {
                 row["expression"] = json!([issue.expression]);
             }

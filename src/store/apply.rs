@@ -379,6 +379,7 @@ pub(super) fn resource_insert() -> Insert {
         ],
         "",
     )
+    .all_or_nothing()
 }
 
 /// Waits until no other transaction decides about these keys (patients, what decisions rest on);

@@ -87,7 +87,8 @@ impl Rows {
                 ],
                 once,
             )
-            .sorted_by(4),
+            .sorted_by(4)
+            .all_or_nothing(),
             strings: Insert::new(
                 "idx_string",
                 &[
@@ -101,7 +102,8 @@ impl Rows {
                 ],
                 "",
             )
-            .sorted_by(4),
+            .sorted_by(4)
+            .all_or_nothing(),
             dates: Insert::new(
                 "idx_date",
                 &[
@@ -114,7 +116,8 @@ impl Rows {
                 ],
                 once,
             )
-            .sorted_by(4),
+            .sorted_by(4)
+            .all_or_nothing(),
             numbers: Insert::new(
                 "idx_number",
                 &[
@@ -127,7 +130,8 @@ impl Rows {
                 ],
                 once,
             )
-            .sorted_by(5),
+            .sorted_by(5)
+            .all_or_nothing(),
             quantities: Insert::new(
                 "idx_quantity",
                 &[
@@ -142,7 +146,8 @@ impl Rows {
                 ],
                 once,
             )
-            .sorted_by(7),
+            .sorted_by(7)
+            .all_or_nothing(),
             uris: Insert::new(
                 "idx_uri",
                 &[
@@ -154,7 +159,8 @@ impl Rows {
                 ],
                 "",
             )
-            .sorted_by(4),
+            .sorted_by(4)
+            .all_or_nothing(),
             references: Insert::new(
                 "idx_reference",
                 &[
@@ -168,7 +174,8 @@ impl Rows {
                 ],
                 once,
             )
-            .sorted_by(4),
+            .sorted_by(4)
+            .all_or_nothing(),
             composites: Insert::new(
                 "idx_composite",
                 &[
@@ -186,7 +193,8 @@ impl Rows {
                 ],
                 "",
             )
-            .sorted_by(4),
+            .sorted_by(4)
+            .all_or_nothing(),
             texts: Vec::new(),
         }
     }

@@ -43,6 +43,8 @@ pub(super) struct Insert {
     tail: &'static str,
     /// How many leading columns rows are sorted by on SQLite.
     sorted_by: usize,
+    /// Whether its transaction ends with it when it fails.
+    is_final: bool,
     values: Vec<Value>,
 }
 
@@ -61,6 +63,7 @@ impl Insert {
             columns,
             tail,
             sorted_by: 0,
+            is_final: false,
             values: Vec::new(),
         }
     }
@@ -71,6 +74,15 @@ impl Insert {
     pub(super) fn sorted_by(self, columns: usize) -> Self {
         Self {
             sorted_by: columns,
+            ..self
+        }
+    }
+
+    /// For inserts whose failure ends the whole transaction, or takes it back to a savepoint: on SQLite
+    /// the statement then keeps no copy of each page that it changes, by which it alone could be undone.
+    pub(super) fn all_or_nothing(self) -> Self {
+        Self {
+            is_final: true,
             ..self
         }
     }
@@ -134,9 +146,9 @@ impl Insert {
         Ok(())
     }
 
-    fn head(&self) -> String {
+    fn head(&self, verb: &str) -> String {
         let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).collect();
-        format!("INSERT INTO {} ({})", self.table, names.join(", "))
+        format!("{verb} INTO {} ({})", self.table, names.join(", "))
     }
 
     /// The statement for PostgreSQL, its parameters from `$first` on. Arrays are taken apart in the
@@ -155,7 +167,7 @@ impl Insert {
             .collect();
         format!(
             "{} SELECT {} {}",
-            self.head(),
+            self.head("INSERT"),
             selected.join(", "),
             self.tail
         )
@@ -230,7 +242,12 @@ impl Insert {
     fn text(&self, rows: usize) -> String {
         let row = format!("({})", vec!["?"; self.columns.len()].join(", "));
         let rows = vec![row; rows].join(", ");
-        format!("{} VALUES {rows} {}", self.head(), self.tail)
+        let verb = if self.is_final {
+            "INSERT OR FAIL"
+        } else {
+            "INSERT"
+        };
+        format!("{} VALUES {rows} {}", self.head(verb), self.tail)
     }
 }
 
