@@ -146,9 +146,10 @@ impl Store {
     pub async fn connect(options: &StoreOptions) -> Result<Self, StoreError> {
         let is_sqlite = options.url.starts_with("sqlite:");
         let (reader, writer) = if is_sqlite {
-            let writer = Database::connect(sqlite_options(&options.url, 1)).await?;
+            let writer = Database::connect(sqlite_options(&options.url, 1, "-65536")).await?;
             let reader =
-                Database::connect(sqlite_options(&options.url, options.connections)).await?;
+                Database::connect(sqlite_options(&options.url, options.connections, "-8192"))
+                    .await?;
             (reader, writer)
         } else {
             let mut connect = ConnectOptions::new(&options.url);
@@ -356,7 +357,9 @@ fn sqlite_file(url: &str) -> Option<&str> {
     path.split('?').next()
 }
 
-fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
+/// `cache`: of each connection, KiB as SQLite's pragma has it. They map nothing: what is mapped counts
+/// once for each connection, and the reads that a map speeds up go through [`Lite`].
+fn sqlite_options(url: &str, connections: u32, cache: &'static str) -> ConnectOptions {
     let mut connect = ConnectOptions::new(url);
     connect
         .max_connections(connections)
@@ -364,7 +367,7 @@ fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
         .acquire_timeout(Duration::from_secs(30))
         .test_before_acquire(false)
         .sqlx_logging(false)
-        .map_sqlx_sqlite_opts(|sqlite| {
+        .map_sqlx_sqlite_opts(move |sqlite| {
             use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
             sqlite
                 .create_if_missing(true)
@@ -378,8 +381,7 @@ fn sqlite_options(url: &str, connections: u32) -> ConnectOptions {
                 // A page that many writes touch goes into the file once in 64 MB, not once in 4: that was a
                 // quarter of what SQLite did under transactions.
                 .pragma("wal_autocheckpoint", "16384")
-                .pragma("cache_size", "-65536")
-                .pragma("mmap_size", "2147418112")
+                .pragma("cache_size", cache)
                 .pragma("temp_store", "memory")
         });
     connect

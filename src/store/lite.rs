@@ -38,6 +38,10 @@ const STATEMENTS: usize = 200;
 pub struct Lite {
     file: PathBuf,
     idle: Mutex<Vec<Connected>>,
+    /// Those for statements that take long, see [`Room`].
+    idle_slow: Mutex<Vec<Connected>>,
+    /// So many of each kind are kept when nobody uses them.
+    kept: usize,
     /// Statements that may block at the same time.
     slow: Semaphore,
     is_closed: AtomicBool,
@@ -51,6 +55,25 @@ struct Connected {
     /// Of the rows of its last statement.
     bytes: Cell<usize>,
 }
+
+/// Memory of a connection. What is mapped counts once for each connection that maps it, so only those
+/// that answer nearly everything map, and not all of a large file.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    cache_kib: i64,
+    mapped_bytes: i64,
+}
+
+/// Of a connection whose statements run where the request runs: one for each processor.
+const AT_HAND: Room = Room {
+    cache_kib: 16 << 10,
+    mapped_bytes: 64 << 20,
+};
+/// Of one whose statements take long anyway.
+const SLOW: Room = Room {
+    cache_kib: 8 << 10,
+    mapped_bytes: 0,
+};
 
 /// When the statement that runs has to stop.
 #[derive(Debug)]
@@ -99,6 +122,8 @@ impl Lite {
         Self {
             file,
             idle: Mutex::default(),
+            idle_slow: Mutex::default(),
+            kept: std::thread::available_parallelism().map_or(2, usize::from),
             slow: Semaphore::new(usize::try_from(slow).unwrap_or(usize::MAX).max(1)),
             is_closed: AtomicBool::new(false),
         }
@@ -132,19 +157,27 @@ impl Lite {
     /// Closes the connections; those at work close when they are done.
     pub fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
-        self.idle().clear();
+        self.clear();
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connected>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn clear(&self) {
+        self.idle(false).clear();
+        self.idle(true).clear();
+    }
+
+    fn idle(&self, is_slow: bool) -> std::sync::MutexGuard<'_, Vec<Connected>> {
+        let idle = if is_slow { &self.idle_slow } else { &self.idle };
+        idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs a SELECT on a connection that nobody uses. `stop`: what ends it, where it may take long.
     fn run(&self, ask: &Ask, stop: Option<Arc<AtomicBool>>) -> rusqlite::Result<Vec<Selected>> {
-        let idle = self.idle().pop();
+        let is_slow = stop.is_some();
+        let idle = self.idle(is_slow).pop();
         let connected = match idle {
             Some(connected) => connected,
-            None => Connected::open(&self.file, stop.as_ref().map_or(Duration::ZERO, |_| BUSY))?,
+            None if is_slow => Connected::open(&self.file, BUSY, SLOW)?,
+            None => Connected::open(&self.file, Duration::ZERO, AT_HAND)?,
         };
         let answer = match stop {
             None => connected.rows_at_once(ask),
@@ -153,9 +186,13 @@ impl Lite {
         // One that failed otherwise than by being stopped may be broken.
         let is_sound = answer.as_ref().err().is_none_or(is_for_later);
         if is_sound && !self.is_closed.load(Ordering::SeqCst) {
-            self.idle().push(connected);
+            let mut idle = self.idle(is_slow);
+            if idle.len() < self.kept {
+                idle.push(connected);
+            }
+            drop(idle);
             if self.is_closed.load(Ordering::SeqCst) {
-                self.idle().clear();
+                self.clear();
             }
         }
         answer
@@ -164,14 +201,14 @@ impl Lite {
 
 impl Connected {
     /// `busy`: how long it may wait for a lock meanwhile.
-    fn open(file: &Path, busy: Duration) -> rusqlite::Result<Self> {
+    fn open(file: &Path, busy: Duration, room: Room) -> rusqlite::Result<Self> {
         // Not read-only: a reader may have to recover the log of a process that died.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags)?;
         connection.busy_timeout(busy)?;
         connection.pragma_update(None, "query_only", true)?;
-        connection.pragma_update(None, "cache_size", -16_384)?;
-        connection.pragma_update(None, "mmap_size", 268_435_456)?;
+        connection.pragma_update(None, "cache_size", -room.cache_kib)?;
+        connection.pragma_update(None, "mmap_size", room.mapped_bytes)?;
         connection.pragma_update(None, "temp_store", "memory")?;
         connection.busy_timeout(Duration::ZERO)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
