@@ -375,6 +375,50 @@ fn composites() {
     );
 }
 
+/// What sorts by `value-quantity` beside a code walks both together: none of its values is missing.
+#[test]
+fn every_value_stands_beside_its_code() {
+    let quantity = definitions()
+        .search_param(
+            definitions().type_id("Observation").unwrap(),
+            "value-quantity",
+        )
+        .unwrap();
+    let observation = definitions().type_id("Observation").unwrap();
+    let (pair, _) = with_code(observation, quantity).unwrap();
+    let values = [
+        json!({"valueQuantity": {"value": 5.4, "unit": "mmol/L"}}),
+        json!({"valueQuantity": {"value": 5, "comparator": ">"}}),
+        json!({"valueSampledData": {"origin": {"value": 0, "unit": "mV"}, "period": 10,
+            "lowerLimit": -2, "upperLimit": 3, "dimensions": 1, "data": "1 2 3"}}),
+        json!({"valueString": "none"}),
+        json!({"component": [{"code": {"text": "part"}, "valueQuantity": {"value": 1}}]}),
+    ];
+    let mut sampled_ones = 0;
+    for mut resource in values {
+        resource["resourceType"] = json!("Observation");
+        resource["code"] = json!({"coding": [{"system": "http://l", "code": "a"}]});
+        let found = rows(&resource);
+        let own = found.quantities.iter();
+        let own = own.filter(|row| {
+            row.param == quantity.id && row.system != units::Canonical::system(&keys())
+        });
+        let beside = found.composites.iter();
+        let beside = beside.filter(|row| [pair.id, sampled(pair)].contains(&row.param));
+        assert_eq!(
+            own.map(|row| (row.low, row.high)).collect::<Vec<_>>(),
+            beside.map(|row| (row.low, row.high)).collect::<Vec<_>>(),
+            "{resource}"
+        );
+        sampled_ones += found
+            .composites
+            .iter()
+            .filter(|row| row.param == sampled(pair))
+            .count();
+    }
+    assert_eq!(sampled_ones, 1);
+}
+
 #[test]
 fn a_flood_of_combinations_is_cut_off() {
     let many: Vec<Value> = (0..100)
@@ -452,7 +496,7 @@ impl Sink for Words<'_> {
     fn composite(&mut self, composite: &Composite, base: &Value) {
         let mut found = Vec::new();
         assert!(composite.rows(base, self.scope, &mut found));
-        self.param = composite.param;
+        self.param = composite.param.abs();
         for row in found {
             self.line(
                 "composite",
