@@ -349,6 +349,7 @@ impl Server {
             front,
             stop.clone(),
             patience,
+            listener::Limits::default(),
         ));
         Ok(Self {
             app,
