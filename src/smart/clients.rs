@@ -18,6 +18,7 @@ use super::jwks::{JwksError, KeySet};
 use super::registrations::{self, Origin};
 use super::scopes::{ACTIVATION_CODES, ScopeList, catalogue};
 use super::secret;
+use super::shown::{is_same_name, is_shown};
 use super::signing::SigningAlg;
 use crate::clock::Millis;
 use crate::store::{Store, StoreError};
@@ -104,6 +105,8 @@ pub struct ClientOptions {
     pub launch_uri: Option<String>,
     /// Whether it is a resource server, which may introspect tokens of every client.
     pub introspects: bool,
+    /// What the server calls itself on its pages (`smart.brand`): no app bears that name.
+    pub brand: Option<String>,
     pub origin: Origin,
     /// When its makers asked; now when absent. Milliseconds.
     pub received: Option<Millis>,
@@ -134,8 +137,13 @@ impl fmt::Debug for RegisteredClient {
 /// Why a client cannot be registered; the words say what to change.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    #[error("the client needs a name, at most 100 characters long")]
+    #[error(
+        "the client needs a name that can be seen, at most 100 characters long, without control characters, marks \
+         of direction and blanks of no width"
+    )]
     Name,
+    #[error("{0} is this server's own name: people would take the app for it")]
+    OwnName(String),
     #[error("a client id has 1 to 100 letters, digits, '-', '.', '_' or '~'")]
     ClientId,
     #[error("a client with the id {0} exists already")]
@@ -264,12 +272,15 @@ fn list(uris: &[String]) -> Option<String> {
     (!uris.is_empty()).then(|| Value::from(uris.to_vec()).to_string())
 }
 
-fn check_name(name: &str) -> Result<(), ClientError> {
+fn check_name(name: &str, brand: Option<&str>) -> Result<(), ClientError> {
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+    if name.chars().count() > 100 || !is_shown(name) {
         return Err(ClientError::Name);
     }
-    Ok(())
+    match brand {
+        Some(brand) if is_same_name(name, brand) => Err(ClientError::OwnName(name.to_owned())),
+        _ => Ok(()),
+    }
 }
 
 fn check_redirect_uris(kind: ClientKind, uris: &[String]) -> Result<(), ClientError> {
@@ -313,7 +324,7 @@ fn check_launch_uri(scopes: &ScopeList, uri: Option<&str>) -> Result<(), ClientE
 }
 
 fn check(new: &NewClient) -> Result<(), ClientError> {
-    check_name(&new.name)?;
+    check_name(&new.name, new.options.brand.as_deref())?;
     if let Some(id) = &new.client_id
         && (id.is_empty()
             || id.len() > 100

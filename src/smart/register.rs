@@ -159,6 +159,7 @@ async fn register(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
             post_logout_redirect_uris: post_logout_redirect_uris.clone(),
             facts: facts.clone(),
             launch_uri: text(&asked, "launch_uri")?.map(str::to_owned),
+            brand: Some(state.config().brand.clone()),
             origin,
             ..ClientOptions::default()
         },

@@ -81,6 +81,31 @@ async fn the_page_tells_what_the_maker_says_and_what_was_left_open(server: Serve
     assert!(page.body.contains("Recetas") && page.body.contains("¿Vende sus datos?"));
 }
 
+async fn names_keep_their_direction_to_themselves(server: Server) {
+    let registered = server.add_client(ClientKind::Public, ALL).await;
+    let name = "\u{5d9}\u{5d5}\u{5de}\u{5df} (Mercy";
+    server.sql(&format!("UPDATE oauth_client SET name = '{name}'")).await;
+    let told = Facts { maker: Some("\u{5d7}\u{5d1}\u{5e8}\u{5d4}".to_owned()), ..facts() };
+    clients::set_facts(&server.store, &registered.client_id, &told).await.unwrap();
+    let user = server.add_patient().await;
+    let browser = Browser::new(server);
+    let sent = App::new(server, &registered).start(ALL);
+    let login = browser.open(sent.url.as_str()).await.page();
+    let own = format!("<bdi>{name}</bdi>");
+    assert!(login.body.contains(&own), "{}", login.body);
+    let page = browser.sign_in(&login, &user.username, PASSWORD).await.page();
+    let main = page.body.split_once("<main").unwrap().1;
+    assert_eq!(main.matches(name).count(), main.matches(&own).count(), "{main}");
+    assert!(main.contains("<bdi>\u{5d7}\u{5d1}\u{5e8}\u{5d4}</bdi>"), "{main}");
+    // A title has no elements.
+    assert!(!page.body.split_once("</title>").unwrap().0.contains("bdi"));
+    let mut form = page.form("/auth/consent");
+    form.set("action", "allow");
+    browser.submit(&form).await.answer();
+    let apps = browser.open(&server.url("/apps")).await.page();
+    assert!(apps.body.contains(&own), "{}", apps.body);
+}
+
 async fn long_term_access_is_a_choice_of_its_own_and_a_year_is_a_year(server: Server) {
     let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
