@@ -71,6 +71,7 @@ mod representative;
 mod reset;
 mod revoke;
 mod settings;
+mod shown;
 mod staff;
 mod staff_launch;
 mod statement;

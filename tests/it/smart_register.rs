@@ -109,6 +109,15 @@ async fn metadata_that_cannot_be_is_named(server: Server) {
     assert_eq!(register(server, &json!([])).await.0, 400);
 }
 
+async fn scopes_that_are_not_known_are_left_out_and_the_answer_says_what_is_kept(server: Server) {
+    let asked = "launch launch/encounter online_access patient/Nothing.rs patient/Patient.rs nonsense";
+    let (status, answer) = register(server, &metadata(json!({"scope": asked}))).await;
+    assert_eq!(status, 201, "{answer}");
+    assert_eq!(answer["scope"], "launch launch/encounter patient/Patient.rs");
+    let (status, answer) = register(server, &metadata(json!({"scope": "online_access"}))).await;
+    assert_eq!((status, &answer["error"]), (400, &json!("invalid_client_metadata")), "{answer}");
+}
+
 async fn every_registration_has_its_clock(server: Server) {
     let (_, open) = register(server, &metadata(json!({}))).await;
     let day = 86_400_000;
