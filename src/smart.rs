@@ -427,6 +427,21 @@ impl SmartState {
     }
 }
 
+/// Whether apps ask at this path in OAuth's words, and read errors in them.
+#[must_use]
+pub fn is_oauth_endpoint(path: &str) -> bool {
+    [
+        "/auth/token",
+        "/auth/introspect",
+        "/auth/revoke",
+        "/auth/register",
+        "/auth/launch",
+        "/auth/userinfo",
+        "/ehr/activation-codes",
+    ]
+    .contains(&path)
+}
+
 /// Whether text is a FHIR `id`: 1 to 64 of `[A-Za-z0-9-.]`.
 fn is_fhir_id(text: &str) -> bool {
     (1..=64).contains(&text.len())

@@ -64,7 +64,7 @@ impl Front {
             }
         };
         let response = observed.within(answer).await;
-        observed.end(guards::explained(response, true))
+        observed.end(guards::explained(response, guards::Speech::Fhir))
     }
 }
 

@@ -41,6 +41,53 @@ each_database! {
     }
 }
 
+/// RFC 6749 section 5.2: apps read `error`, whoever refuses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn oauth_endpoints_refuse_in_json() {
+    let server = TestServer::start_with(Database::Sqlite, |config| {
+        config.smart.registration = candor::config::Registration::Open;
+        config.limits.request_seconds = 1;
+    })
+    .await;
+    let errors = async |answer: reqwest::Response| -> (u16, Value) {
+        let status = answer.status().as_u16();
+        let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(kind.starts_with("application/json"), "{status} {kind}");
+        let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert!(!body["error_description"].as_str().unwrap().is_empty(), "{body}");
+        (status, body["error"].clone())
+    };
+    let large = "x".repeat(70_000);
+    for path in ["token", "introspect", "revoke", "register", "launch"] {
+        let url = server.url(&format!("/auth/{path}"));
+        let get = server.client().get(&url).send().await.unwrap();
+        assert_eq!(get.headers()["allow"], "POST", "{path}");
+        assert_eq!(errors(get).await, (405, json!("invalid_request")), "{path}");
+        let post = server.client().post(&url).body(large.clone()).send().await.unwrap();
+        assert_eq!(errors(post).await, (413, json!("invalid_request")), "{path}");
+    }
+    let userinfo = server.url("/auth/userinfo");
+    let put = server.client().put(&userinfo).send().await.unwrap();
+    assert_eq!(errors(put).await, (405, json!("invalid_request")));
+    let anonymous = server.client().get(&userinfo).send().await.unwrap();
+    assert_eq!(anonymous.headers()["www-authenticate"], "Bearer");
+    assert_eq!(errors(anonymous).await, (401, json!("invalid_token")));
+    let stranger = server.client().get(&userinfo).bearer_auth("x").send().await.unwrap();
+    assert_eq!(errors(stranger).await, (401, json!("invalid_token")));
+    // A body that does not come.
+    let address = server.url("").replace("http://", "");
+    let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /auth/token HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: 20\r\n\r\ngrant"
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("\"error\":\"temporarily_unavailable\""), "{answer}");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_test_clock_stays_on_this_machine() {
     let config = candor::config::Config {
