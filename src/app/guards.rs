@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{OriginalUri, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -33,6 +33,25 @@ pub(super) fn too_long(limit: Duration) -> Response {
 #[must_use]
 pub fn answer_panic(_: Box<dyn Any + Send>) -> Response {
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+/// Whether a request has the one `Host` that it needs: hyper asks for none, and takes several
+/// (RFC 9112 section 3.2). Whoever stands before this server may have believed another one of them.
+pub(super) fn names_its_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next(), request.version()) {
+        (Some(_), None, _) => true,
+        // HTTP/2 has `:authority`.
+        (None, None, version) => version != Version::HTTP_11,
+        (_, Some(_), _) => false,
+    }
+}
+
+/// The answer to one that has not.
+pub(super) fn no_host(path: &str) -> Response {
+    let words = "A request of HTTP/1.1 has one Host header.";
+    let refused = StatusCode::BAD_REQUEST.into_response();
+    said(refused, Speech::at(path), ("invalid", words), ("invalid_request", words))
 }
 
 /// Any path that no route knows.
@@ -86,8 +105,17 @@ pub(super) fn explained(response: Response, speech: Speech) -> Response {
     {
         return response;
     }
+    said(response, speech, words(status), oauth_words(status))
+}
+
+/// An error with a body: an issue type and words, or an OAuth code and words.
+fn said(
+    response: Response,
+    speech: Speech,
+    (code, words): (&'static str, &str),
+    (error, oauth_words): (&str, &str),
+) -> Response {
     let (mut parts, _) = response.into_parts();
-    let (code, words) = words(status);
     let (content_type, body) = match speech {
         Speech::Fhir => (
             "application/fhir+json; charset=utf-8",
@@ -98,8 +126,7 @@ pub(super) fn explained(response: Response, speech: Speech) -> Response {
                 header::CACHE_CONTROL,
                 header::HeaderValue::from_static("no-store"),
             );
-            let (error, words) = oauth_words(status);
-            let body = json!({"error": error, "error_description": words});
+            let body = json!({"error": error, "error_description": oauth_words});
             ("application/json", body.to_string())
         }
         Speech::Plain => ("text/plain; charset=utf-8", format!("{words}\n")),

@@ -88,6 +88,41 @@ async fn oauth_endpoints_refuse_in_json() {
     server.stop().await;
 }
 
+/// RFC 9112 section 3.2.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_names_its_host_once() {
+    let server = TestServer::start(Database::Sqlite).await;
+    let address = server.url("").replace("http://", "");
+    let one = format!("Host: {address}\r\n");
+    for (path, kind) in [
+        ("/fhir/r4/metadata", "application/fhir+json"),
+        ("/fhir/r4/Patient/x", "application/fhir+json"),
+        ("/health/live", "text/plain"),
+    ] {
+        for (version, hosts, is_refused) in [
+            ("1.1", one.as_str(), false),
+            ("1.0", "", false),
+            ("1.1", "", true),
+            ("1.1", &format!("{one}{one}"), true),
+            ("1.1", &format!("{one}host: evil.example\r\n"), true),
+            ("1.0", &format!("{one}{one}"), true),
+        ] {
+            let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+            let head = format!("GET {path} HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
+            connection.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).await.unwrap();
+            let status = answer.split(' ').nth(1).unwrap();
+            assert_eq!(status == "400", is_refused, "{version} {hosts:?}: {answer}");
+            if is_refused {
+                assert!(answer.contains(kind), "{answer}");
+                assert!(answer.contains("Host"), "{answer}");
+            }
+        }
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_test_clock_stays_on_this_machine() {
     let config = candor::config::Config {
