@@ -181,6 +181,23 @@ async fn a_body_is_measured_after_decompression() {
         (413, outcome.clone())
     );
     assert_eq!(send(bomb, Some("gzip")).await, (413, outcome.clone()));
+    // Several members are one body (RFC 1952 section 2.2); what comes after the last must be one.
+    let (front, back) = small.split_at(9);
+    let members = [gzip(front), gzip(""), gzip(back)].concat();
+    assert_eq!(
+        send(members.clone(), Some("gzip")).await,
+        (201, json!("Patient"))
+    );
+    let large_members = [gzip(small), gzip(&large)].concat();
+    assert_eq!(
+        send(large_members, Some("gzip")).await,
+        (413, outcome.clone())
+    );
+    for rest in [&b"x"[..], b"{\"resourceType\":\"Patient\"}", b"\0\0\0\0", &gzip(small)[..15]] {
+        let trailed = [&members[..], rest].concat();
+        let answer = send(trailed, Some("gzip")).await;
+        assert_eq!(answer, (400, outcome.clone()), "{rest:?}");
+    }
     for (encoding, status) in [("gzip", 400), ("br", 415)] {
         let answer = send(b"no such encoding".to_vec(), Some(encoding)).await;
         assert_eq!(answer, (status, outcome.clone()), "{encoding}");
