@@ -327,6 +327,12 @@ impl SmartState {
         self.0.store.base()
     }
 
+    /// [`password::words`] of an account.
+    fn guessed_first(&self, username: &str) -> Vec<String> {
+        let config = self.config();
+        password::words(username, &config.brand, &config.public_url)
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.issuer())
     }
