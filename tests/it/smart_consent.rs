@@ -106,6 +106,30 @@ async fn names_keep_their_direction_to_themselves(server: Server) {
     assert!(apps.body.contains(&own), "{}", apps.body);
 }
 
+async fn a_part_that_the_page_has_no_words_for_is_said_plainly(server: Server) {
+    let query = "code=http://loinc.org|4548-4";
+    let scope = format!("launch/patient patient/Observation.rs?{query}");
+    let app = App::new(server, &server.add_client(ClientKind::Public, &scope).await);
+    let user = server.add_patient().await;
+    for (language, words, summary) in [
+        ("en", "Only a part of these, which the app names by codes", "Show the codes"),
+        ("es", "Solo una parte de estos, que la aplicación nombra con códigos", "Mostrar los códigos"),
+    ] {
+        let mut sent = app.start(&scope);
+        sent.url.query_pairs_mut().append_pair("ui_locales", language);
+        let browser = Browser::new(server);
+        let login = browser.open(sent.url.as_str()).await.page();
+        let page = browser.sign_in(&login, &user.username, PASSWORD).await.page();
+        assert!(page.body.contains(words), "{}", page.body);
+        let (_, rest) = page.body.split_once(&format!("<summary>{summary}</summary>")).unwrap();
+        let (codes, rest) = rest.split_once("</details>").unwrap();
+        assert!(codes.contains(query), "{codes}");
+        // In the value of its box it stands once more, and nowhere for people to read.
+        assert!(!rest.contains(query), "{rest}");
+        assert_eq!(page.body.matches(query).count(), 2, "{}", page.body);
+    }
+}
+
 async fn long_term_access_is_a_choice_of_its_own_and_a_year_is_a_year(server: Server) {
     let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;
