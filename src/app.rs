@@ -4,6 +4,7 @@ mod api;
 mod front;
 pub mod guards;
 pub mod health;
+mod inflate;
 mod listener;
 pub(crate) mod reindex;
 pub mod test_clock;
@@ -22,7 +23,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::decompression::RequestDecompressionLayer;
 
 use front::Front;
 
@@ -211,7 +211,7 @@ impl App {
                     ))
                     .layer(middleware::from_fn_with_state(limit, guards::time_limit))
                     // Inside out: what the limit measures is the decompressed body.
-                    .layer(RequestDecompressionLayer::new())
+                    .layer(middleware::from_fn(inflate::inflate))
                     .layer(DefaultBodyLimit::max(body_limit)),
             );
         Front {
@@ -349,6 +349,7 @@ impl Server {
             front,
             stop.clone(),
             patience,
+            listener::Limits::default(),
         ));
         Ok(Self {
             app,

@@ -167,6 +167,21 @@ impl Expr {
         locate::locate(resource, &found)
     }
 
+    /// Whether it is a path of elements with numbers at most, `Patient.name[0].given`, which computes and
+    /// compares nothing.
+    #[must_use]
+    pub fn is_plain_path(&self) -> bool {
+        let mut ast = &self.ast;
+        loop {
+            ast = match ast {
+                Ast::Start(_) => return true,
+                Ast::Member(of, _) => of,
+                Ast::At(of, number) if matches!(**number, Ast::Literal(Literal::Integer(_))) => of,
+                _ => return false,
+            };
+        }
+    }
+
     /// Its syntax tree, for who can do better than evaluate it.
     pub(crate) fn ast(&self) -> &Ast {
         &self.ast

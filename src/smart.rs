@@ -71,6 +71,7 @@ mod representative;
 mod reset;
 mod revoke;
 mod settings;
+mod shown;
 mod staff;
 mod staff_launch;
 mod statement;
@@ -326,6 +327,12 @@ impl SmartState {
         self.0.store.base()
     }
 
+    /// [`password::words`] of an account.
+    fn guessed_first(&self, username: &str) -> Vec<String> {
+        let config = self.config();
+        password::words(username, &config.brand, &config.public_url)
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.issuer())
     }
@@ -424,6 +431,21 @@ impl SmartState {
         let entries = parts.headers.get_all(name);
         Some(caller::behind(peer, entries, &config.trusted_proxies))
     }
+}
+
+/// Whether apps ask at this path in OAuth's words, and read errors in them.
+#[must_use]
+pub fn is_oauth_endpoint(path: &str) -> bool {
+    [
+        "/auth/token",
+        "/auth/introspect",
+        "/auth/revoke",
+        "/auth/register",
+        "/auth/launch",
+        "/auth/userinfo",
+        "/ehr/activation-codes",
+    ]
+    .contains(&path)
 }
 
 /// Whether text is a FHIR `id`: 1 to 64 of `[A-Za-z0-9-.]`.

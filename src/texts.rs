@@ -53,11 +53,39 @@ static SPANISH: LazyLock<Catalogue> =
 
 /// A variable of a message.
 #[derive(Clone, Debug)]
-pub struct Arg(FluentValue<'static>);
+pub struct Arg {
+    value: FluentValue<'static>,
+    is_isolated: bool,
+}
+
+impl Arg {
+    fn new(value: impl Into<FluentValue<'static>>) -> Self {
+        Self {
+            value: value.into(),
+            is_isolated: false,
+        }
+    }
+
+    /// A name that may be written in another direction than the words around it: in HTML it stands in
+    /// `<bdi>`, so that it turns nothing but itself.
+    #[must_use]
+    pub fn isolated(name: &str) -> Self {
+        Self {
+            is_isolated: true,
+            ..name.into()
+        }
+    }
+}
+
+impl From<&Self> for Arg {
+    fn from(arg: &Self) -> Self {
+        arg.clone()
+    }
+}
 
 impl From<&str> for Arg {
     fn from(text: &str) -> Self {
-        Self(FluentValue::from(text.to_owned()))
+        Self::new(text.to_owned())
     }
 }
 
@@ -81,7 +109,7 @@ impl From<&&String> for Arg {
 
 impl From<String> for Arg {
     fn from(text: String) -> Self {
-        Self(FluentValue::from(text))
+        Self::new(text)
     }
 }
 
@@ -89,7 +117,7 @@ macro_rules! numbers {
     ($($number:ty),*) => {$(
         impl From<$number> for Arg {
             fn from(number: $number) -> Self {
-                Self(FluentValue::from(number))
+                Self::new(number)
             }
         }
         impl From<&$number> for Arg {
@@ -194,15 +222,15 @@ impl Texts {
 
 fn collect<'a>(args: impl IntoIterator<Item = (&'a str, Arg)>) -> FluentArgs<'static> {
     let mut all = FluentArgs::new();
-    for (key, Arg(value)) in args {
+    for (key, Arg { value, .. }) in args {
         all.set(key.to_owned(), value);
     }
     all
 }
 
-fn escaped(Arg(value): &Arg) -> Arg {
-    let FluentValue::String(text) = value else {
-        return Arg(value.clone());
+fn escaped(arg: &Arg) -> Arg {
+    let FluentValue::String(text) = &arg.value else {
+        return arg.clone();
     };
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -215,7 +243,11 @@ fn escaped(Arg(value): &Arg) -> Arg {
             other => safe.push(other),
         }
     }
-    Arg(FluentValue::from(safe))
+    Arg::new(if arg.is_isolated {
+        format!("<bdi>{safe}</bdi>")
+    } else {
+        safe
+    })
 }
 
 /// The messages of one language.

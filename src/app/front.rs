@@ -39,6 +39,10 @@ impl Front {
         mut request: Request,
         peer: SocketAddr,
     ) -> Response {
+        if !guards::names_its_host(&request) {
+            let observed = Observed::begin(&mut request, "unmatched");
+            return observed.end(guards::no_host(request.uri().path()));
+        }
         if let Some((api, store)) = &self.api
             && is_read(&request)
             && !store.is_index_closed()
@@ -64,7 +68,7 @@ impl Front {
             }
         };
         let response = observed.within(answer).await;
-        observed.end(guards::explained(response, true))
+        observed.end(guards::explained(response, guards::Speech::Fhir))
     }
 }
 

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{OriginalUri, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use super::FHIR_PATH;
 use crate::fhir::outcome::{Issue, operation_outcome};
+use crate::smart;
 
 /// Gives up on a request that takes too long, its body included: 503, to be tried again.
 pub async fn time_limit(State(limit): State<Duration>, request: Request, next: Next) -> Response {
@@ -33,6 +35,25 @@ pub fn answer_panic(_: Box<dyn Any + Send>) -> Response {
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
+/// Whether a request has the one `Host` that it needs: hyper asks for none, and takes several
+/// (RFC 9112 section 3.2). Whoever stands before this server may have believed another one of them.
+pub(super) fn names_its_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next(), request.version()) {
+        (Some(_), None, _) => true,
+        // HTTP/2 has `:authority`.
+        (None, None, version) => version != Version::HTTP_11,
+        (_, Some(_), _) => false,
+    }
+}
+
+/// The answer to one that has not.
+pub(super) fn no_host(path: &str) -> Response {
+    let words = "A request of HTTP/1.1 has one Host header.";
+    let refused = StatusCode::BAD_REQUEST.into_response();
+    said(refused, Speech::at(path), ("invalid", words), ("invalid_request", words))
+}
+
 /// Any path that no route knows.
 pub async fn unknown_route() -> Response {
     StatusCode::NOT_FOUND.into_response()
@@ -44,31 +65,71 @@ pub async fn outcome_for_errors(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_fhir = uri
-        .path()
-        .strip_prefix(FHIR_PATH)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    explained(next.run(request).await, is_fhir)
+    explained(next.run(request).await, Speech::at(uri.path()))
+}
+
+/// In whose words an error is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speech {
+    /// An OperationOutcome.
+    Fhir,
+    /// `error` and `error_description` (RFC 6749 section 5.2).
+    OAuth,
+    /// A line of text.
+    Plain,
+}
+
+impl Speech {
+    /// What is understood by who asks at this path.
+    fn at(path: &str) -> Self {
+        let is_fhir = path
+            .strip_prefix(FHIR_PATH)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if is_fhir {
+            Self::Fhir
+        } else if smart::is_oauth_endpoint(path) {
+            Self::OAuth
+        } else {
+            Self::Plain
+        }
+    }
 }
 
 /// Under the FHIR base, gives every error that has no OperationOutcome yet (the router's own, an
-/// extractor's, a panic's) one; elsewhere, a line of text to those without a body.
-pub(super) fn explained(response: Response, is_fhir: bool) -> Response {
+/// extractor's, a panic's) one, and at OAuth's endpoints a JSON object; elsewhere, a line of text to those
+/// without a body.
+pub(super) fn explained(response: Response, speech: Speech) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error())
-        || says_something(response.headers(), is_fhir)
+        || says_something(response.headers(), speech)
     {
         return response;
     }
+    said(response, speech, words(status), oauth_words(status))
+}
+
+/// An error with a body: an issue type and words, or an OAuth code and words.
+fn said(
+    response: Response,
+    speech: Speech,
+    (code, words): (&'static str, &str),
+    (error, oauth_words): (&str, &str),
+) -> Response {
     let (mut parts, _) = response.into_parts();
-    let (code, words) = words(status);
-    let (content_type, body) = if is_fhir {
-        (
+    let (content_type, body) = match speech {
+        Speech::Fhir => (
             "application/fhir+json; charset=utf-8",
             operation_outcome(&[Issue::error(code, words)]).to_string(),
-        )
-    } else {
-        ("text/plain; charset=utf-8", format!("{words}\n"))
+        ),
+        Speech::OAuth => {
+            parts.headers.insert(
+                header::CACHE_CONTROL,
+                header::HeaderValue::from_static("no-store"),
+            );
+            let body = json!({"error": error, "error_description": oauth_words});
+            ("application/json", body.to_string())
+        }
+        Speech::Plain => ("text/plain; charset=utf-8", format!("{words}\n")),
     };
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(
@@ -79,16 +140,45 @@ pub(super) fn explained(response: Response, is_fhir: bool) -> Response {
 }
 
 /// Whether an error answer already speaks for itself.
-fn says_something(headers: &HeaderMap, is_fhir: bool) -> bool {
+fn says_something(headers: &HeaderMap, speech: Speech) -> bool {
     let content_type = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    if is_fhir {
+    match speech {
         // axum's own rejections are plain text; ours are JSON or XML.
-        content_type.contains("json") || content_type.contains("xml")
-    } else {
-        !content_type.is_empty()
+        Speech::Fhir | Speech::OAuth => {
+            content_type.contains("json") || content_type.contains("xml")
+        }
+        Speech::Plain => !content_type.is_empty(),
+    }
+}
+
+/// OAuth's code and what to do. What is wrong with the HTTP of a request is `invalid_request`.
+fn oauth_words(status: StatusCode) -> (&'static str, &'static str) {
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "invalid_request",
+            "this endpoint does not take this HTTP method",
+        ),
+        StatusCode::REQUEST_TIMEOUT => {
+            ("invalid_request", "the request took too long to arrive")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => (
+            "invalid_request",
+            "the body is larger than this endpoint takes",
+        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+            "invalid_request",
+            "the body has a form or an encoding that this endpoint does not take",
+        ),
+        StatusCode::NOT_FOUND => ("invalid_request", "this server does not have this endpoint"),
+        StatusCode::SERVICE_UNAVAILABLE => (
+            "temporarily_unavailable",
+            "the server cannot answer right now, or the request took too long to arrive",
+        ),
+        status if status.is_client_error() => ("invalid_request", "the request cannot be read"),
+        _ => ("server_error", "the server failed"),
     }
 }
 

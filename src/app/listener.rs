@@ -1,7 +1,10 @@
 //! Connections: accepted, bounded in how long they may dawdle, ended in good order.
 //!
 //! `axum::serve` sets no time for a request's head; a client that sends one byte a minute would
-//! keep its connection for ever.
+//! keep its connection for ever. hyper bounds the head once it knows the version; [`Opening`] bounds the
+//! bytes before that, and [`Writing`] an answer that nobody takes.
+
+mod bounds;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,17 +21,36 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use self::bounds::{Opening, Writing};
 use super::front::Front;
 
-/// How long the head of a request may take, the wait for the next one on an open connection included.
-const HEAD: Duration = Duration::from_secs(60);
-/// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
-const PING: Duration = Duration::from_secs(20);
 /// Before the next try when the system has no more sockets.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection may dawdle.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The first bytes, by which the version is known; and then the head of a request, the wait for the next
+    /// one on an open connection included.
+    head: Duration,
+    /// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
+    ping: Duration,
+    /// A TLS handshake.
+    handshake: Duration,
+    /// Until the peer takes the next bytes of an answer.
+    write: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(60),
+            ping: Duration::from_secs(20),
+            handshake: Duration::from_secs(10),
+            write: Duration::from_secs(60),
+        }
+    }
+}
 
 /// Serves until `stop`; then lets requests in flight take `patience`.
 pub(super) async fn serve(
@@ -37,17 +59,18 @@ pub(super) async fn serve(
     front: Front,
     stop: CancellationToken,
     patience: Duration,
+    limits: Limits,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD);
+        .header_read_timeout(limits.head);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING);
+        .keep_alive_interval(limits.ping)
+        .keep_alive_timeout(limits.ping);
     let open = GracefulShutdown::new();
     let front = Arc::new(front);
     loop {
@@ -74,10 +97,12 @@ pub(super) async fn serve(
         });
         let (builder, tls, watcher) = (builder.clone(), tls.clone(), open.watcher());
         tokio::spawn(async move {
+            let stream = Writing::new(stream, limits.write);
             // A peer that goes away or talks nonsense is no event of ours.
             let ended = if let Some(tls) = tls {
-                match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                match tokio::time::timeout(limits.handshake, tls.accept(stream)).await {
                     Ok(Ok(stream)) => {
+                        let stream = Opening::new(stream, limits.head);
                         let connection = builder.serve_connection(TokioIo::new(stream), service);
                         watcher.watch(connection.into_owned()).await
                     }
@@ -85,6 +110,7 @@ pub(super) async fn serve(
                     Err(error) => Err(error.into()),
                 }
             } else {
+                let stream = Opening::new(stream, limits.head);
                 let connection = builder.serve_connection(TokioIo::new(stream), service);
                 watcher.watch(connection.into_owned()).await
             };
@@ -101,3 +127,6 @@ pub(super) async fn serve(
         tracing::warn!("requests were still in flight and are cut off");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,6 +129,7 @@ pub(super) async fn rebuild(store: Store, door: Door) -> anyhow::Result<Door> {
         },
         stop.clone(),
         WATCH,
+        listener::Limits::default(),
     ));
     let built = build(&store, &|_, _| {}).await;
     stop.cancel();

@@ -173,9 +173,10 @@ impl Client {
     /// What is wrong with the client, in words; or that the database failed.
     pub async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let zone = config.time_zone();
+        let brand = config.smart.brand.clone();
         let store = super::store(config).await?;
         let done = match self.command {
-            Command::Add(add) => add.run(&store, &zone).await,
+            Command::Add(add) => add.run(&store, &zone, brand).await,
             Command::List => list(&store, &zone).await,
             Command::Verify(named) => named.set_verified(&store).await,
             Command::AllowIntrospection(named) => named.set_introspects(&store, true).await,
@@ -232,7 +233,7 @@ impl Describe {
 }
 
 impl Add {
-    async fn run(self, store: &Store, zone: &TimeZone) -> anyhow::Result<ExitCode> {
+    async fn run(self, store: &Store, zone: &TimeZone, brand: String) -> anyhow::Result<ExitCode> {
         let received = match self.received {
             Some(day) => Some(day.to_zoned(zone.clone())?.timestamp().as_millisecond()),
             None => None,
@@ -262,6 +263,7 @@ impl Add {
                 // The hospital's own systems read everything anyway.
                 introspects: self.introspects
                     || (matches!(self.kind, Kind::Backend) && self.class == ViewerClass::System),
+                brand: Some(brand),
                 origin: Origin::Operator,
                 received,
             },

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::config::{Config, Provider};
 use crate::smart::factors;
+use crate::smart::password;
 use crate::smart::upstream;
 use crate::smart::users::{self, NewRecord, NewUser, Role, UserError};
 use crate::store::Store;
@@ -127,6 +128,12 @@ impl User {
             | Command::Enable(_)
             | Command::Link(_) => String::new(),
         };
+        if let Command::Add(Add { username, .. })
+        | Command::SetPassword(SetPassword { username, .. }) = &self.command
+        {
+            let url = config.public_url.as_deref().unwrap_or_default();
+            password::check(&password::words(username, &config.smart.brand, url), &text)?;
+        }
         let providers = config.smart.providers.clone();
         let store = super::store(config).await?;
         let done = match self.command {

@@ -103,6 +103,20 @@ impl Patch {
         Ok(())
     }
 
+    /// Whether it names places and asks nothing of what stands there: then whoever may not read the resource
+    /// may send it.
+    pub(super) fn is_blind(&self) -> bool {
+        match self {
+            Self::Json(operations) => !operations
+                .iter()
+                .any(|one| matches!(one, json_patch::PatchOperation::Test(_))),
+            Self::FhirPath(operations) => operations.iter().all(fhirpath::Operation::is_blind),
+            Self::Xml(operations) => operations.iter().all(xml::Operation::is_blind),
+            // Answered with what stands in `meta`.
+            Self::MetaAdd(_) | Self::MetaDelete(_) => false,
+        }
+    }
+
     /// Whether the answer is the resource's `meta` alone.
     pub(super) fn is_about_meta(&self) -> bool {
         matches!(self, Self::MetaAdd(_) | Self::MetaDelete(_))

@@ -134,6 +134,33 @@ impl Session {
         )))
     }
 
+    /// Whether a patch of this type is of something that the token may not read. Its answer holds nothing of
+    /// it then.
+    pub(super) fn patches_blindly(&self, type_id: TypeId) -> bool {
+        !self.visibility.allows(type_id, Access::Read)
+    }
+
+    /// 403 for a patch by whose outcome a token would learn what it may not read. `u` is for patches too
+    /// (SMART App Launch 2.2, "Scopes for requesting FHIR Resources"), and for their changes only:
+    /// `is_blind` of a patch that asks nothing. Where some resources of the type may be searched, a patch could
+    /// make any of them one of those.
+    pub(super) fn require_patcher(&self, type_id: TypeId, is_blind: bool) -> Result<(), RestError> {
+        if !self.patches_blindly(type_id) {
+            return Ok(());
+        }
+        let searches_some = self.visibility.allows(type_id, Access::Search)
+            && !self.is_unlimited(type_id, Access::Search);
+        if is_blind && !searches_some {
+            return Ok(());
+        }
+        let type_name = definitions().type_name(type_id);
+        Err(RestError::Forbidden(format!(
+            "The token's scopes do not allow to read {type_name}. Without that a patch only names what it changes: \
+             it has no `test`, no condition and no function in a path or selector, is no change of meta by an \
+             operation, and needs that all or none of {type_name} may be searched."
+        )))
+    }
+
     /// 403 for viewers who never write: patients and those who act for them ask for changes
     /// through the portal (45 CFR 164.526), they do not write into the record.
     pub(super) fn require_writer(&self) -> Result<(), RestError> {
@@ -184,7 +211,10 @@ impl Session {
     /// the type can be hidden may choose ids. For all others a PUT to an id that does not exist for
     /// them, hidden or not, gives one and the same answer; they create with POST, where the server
     /// chooses.
+    ///
+    /// A PUT that creates is an update to the scopes (SMART App Launch 2.2, "Scopes for requesting FHIR
+    /// Resources").
     pub(super) fn may_choose_ids(&self, type_id: TypeId) -> bool {
-        self.is_unlimited(type_id, Access::Update) && self.is_unlimited(type_id, Access::Create)
+        self.is_unlimited(type_id, Access::Update)
     }
 }

@@ -136,10 +136,9 @@ impl Action {
                 session.require(type_id, Access::Delete)?;
                 matches!(target, Target::Criteria(_))
             }
-            Self::Patch { target, .. } => {
+            Self::Patch { target, patch, .. } => {
                 session.require(type_id, Access::Update)?;
-                // What a patch does or does not do tells what stands there.
-                session.require(type_id, Access::Read)?;
+                session.require_patcher(type_id, patch.is_blind())?;
                 matches!(target, Target::Criteria(_))
             }
         };
@@ -248,6 +247,10 @@ pub(super) async fn execute<'s>(
             )),
         })
         .collect();
+    let untold: Vec<bool> = ops
+        .iter()
+        .map(|(_, op)| op.method == Method::Patch && session.patches_blindly(op.type_id))
+        .collect();
     let indexer = session.store.indexer();
     let ops = indexer.prepare(ops.into_iter().map(|(_, op)| op));
     let mut writer = door.enter().await?;
@@ -278,7 +281,11 @@ pub(super) async fn execute<'s>(
         done.push(match step {
             Some(Resolved::Op(at)) => {
                 let outcome = outcomes.get_mut(at).and_then(Option::take);
-                Done::Written(outcome.ok_or(RestError::Internal)?)
+                let mut outcome = outcome.ok_or(RestError::Internal)?;
+                if untold.get(at).is_none_or(|untold| *untold) {
+                    outcome.body = None;
+                }
+                Done::Written(outcome)
             }
             Some(Resolved::Labels(at)) => {
                 let outcome = outcomes.get_mut(at).and_then(Option::take);

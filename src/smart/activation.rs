@@ -245,7 +245,7 @@ pub(super) async fn redeem(
     password: &str,
 ) -> Result<Redeemed, UserError> {
     let username = users::chosen_username(username, &holder.identifiers)?;
-    let hash = super::password::hash_new(&username, password).await?;
+    let hash = super::password::hash_new(&state.guessed_first(&username), password).await?;
     let now = state.now();
     let backend = state.store().backend();
     let new = NewAccount {

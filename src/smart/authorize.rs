@@ -20,7 +20,7 @@ use super::clients::{self, ClientKind};
 use super::entities::{client, request};
 use super::pages::{self, Leave, PageError, leave, see_other};
 use super::params::{Params, ParamsError};
-use super::scopes::ScopeList;
+use super::scopes::{LAUNCH_ENCOUNTER, ScopeList};
 use super::users::Role;
 use super::{MINUTE, SECOND, SmartState, here, launch, login, secret, sessions};
 use crate::store::StoreError;
@@ -296,6 +296,13 @@ async fn authorize(
         return Err(refuse("invalid_scope", "scope is too long"));
     }
     let mut scope = ScopeList::parse(asked).within(&client.scopes());
+    let visit = launch
+        .as_ref()
+        .and_then(|(_, context)| launch::of_text(Some(context.as_str()))?.encounter);
+    if visit.is_none() {
+        // Nobody chooses a visit here: there is the one of the chart, or none.
+        scope.identity.retain(|scope| *scope != LAUNCH_ENCOUNTER);
+    }
     if launch.is_none() {
         // An app that can be launched both ways asks for it always.
         scope.identity.retain(|scope| *scope != launch::SCOPE);

@@ -45,7 +45,7 @@ pub(super) enum ClientAuthError {
     Missing,
     /// One text for an unknown client, a wrong secret and a way that the client does not have.
     #[error("the client is unknown, or the authentication is not the one it registered")]
-    Refused { by_basic: bool },
+    Refused,
     #[error(transparent)]
     Assertion(AssertionError),
     #[error("too many failures: wait {0} seconds")]
@@ -84,7 +84,7 @@ pub(super) async fn authenticate(
         // What cannot be a guess at a secret or key is no failure: a client with a wrong clock, or one
         // that sends an assertion twice, slows nobody down.
         Err(
-            ClientAuthError::Refused { .. }
+            ClientAuthError::Refused
             | ClientAuthError::Assertion(AssertionError::Signature | AssertionError::Client),
         ) => throttle.failed(Kind::Client, &name, caller, state.pace()),
         _ => {}
@@ -111,13 +111,11 @@ async fn prove(
     basic: Option<(String, String)>,
     params: &Params,
 ) -> Result<Authenticated, ClientAuthError> {
-    let by_basic = basic.is_some();
-    let refused = || ClientAuthError::Refused { by_basic };
-    let in_body = params.get("client_secret")?;
+        let in_body = params.get("client_secret")?;
     let assertion = params.get("client_assertion")?;
     let assertion_type = params.get("client_assertion_type")?;
     let named = params.get("client_id")?;
-    let ways = [by_basic, in_body.is_some(), assertion.is_some()];
+    let ways = [basic.is_some(), in_body.is_some(), assertion.is_some()];
     if ways.iter().filter(|way| **way).count() > 1 {
         return Err(ClientAuthError::SeveralWays);
     }
@@ -147,7 +145,7 @@ async fn prove(
         .await
         .map_err(|error| ClientAuthError::Store(error.into()))?
         .filter(|client| client.disabled.is_none())
-        .ok_or_else(refused)?;
+        .ok_or(ClientAuthError::Refused)?;
     let method = match (client.client_kind(), secret) {
         (Some(ClientKind::Public), None) => Method::None,
         // Some libraries send an empty secret for public clients.
@@ -155,7 +153,7 @@ async fn prove(
         (Some(ClientKind::Confidential), Some(secret)) if client.has_secret(secret) => {
             Method::Secret
         }
-        _ => return Err(refused()),
+        _ => return Err(ClientAuthError::Refused),
     };
     Ok(Authenticated { client, method })
 }
@@ -165,10 +163,9 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, ClientAuthErro
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
     };
-    let refused = ClientAuthError::Refused { by_basic: true };
     let Some((scheme, encoded)) = value.to_str().ok().and_then(|value| value.split_once(' '))
     else {
-        return Err(refused);
+        return Err(ClientAuthError::Refused);
     };
     if !scheme.eq_ignore_ascii_case("basic") {
         return Ok(None);
@@ -178,7 +175,7 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, ClientAuthErro
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok());
     let Some((id, secret)) = decoded.as_deref().and_then(|text| text.split_once(':')) else {
-        return Err(refused);
+        return Err(ClientAuthError::Refused);
     };
     Ok(Some((form_decoded(id), form_decoded(secret))))
 }

@@ -1,5 +1,6 @@
 //! OAuth clients: registration, and how a request finds and matches one (RFC 6749 section 2).
 
+mod address;
 mod change;
 
 use std::fmt;
@@ -9,7 +10,7 @@ use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _};
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
-use url::{Host, Url};
+use url::Url;
 
 use super::entities::client;
 use super::facts::{Facts, FactsError};
@@ -17,11 +18,15 @@ use super::jwks::{JwksError, KeySet};
 use super::registrations::{self, Origin};
 use super::scopes::{ACTIVATION_CODES, ScopeList, catalogue};
 use super::secret;
+use super::shown::{is_same_name, is_shown};
 use super::signing::SigningAlg;
 use crate::clock::Millis;
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
 
+use address::{is_launch_uri, is_plain, is_same_but_for_port};
+pub use address::is_allowed_redirect_uri;
+pub(super) use address::is_loopback;
 pub(super) use change::{Credentials, Edit, edit, remove, set_credentials};
 pub use change::{rotate_secret, set_approved, set_disabled, set_facts, set_introspects};
 
@@ -100,6 +105,8 @@ pub struct ClientOptions {
     pub launch_uri: Option<String>,
     /// Whether it is a resource server, which may introspect tokens of every client.
     pub introspects: bool,
+    /// What the server calls itself on its pages (`smart.brand`): no app bears that name.
+    pub brand: Option<String>,
     pub origin: Origin,
     /// When its makers asked; now when absent. Milliseconds.
     pub received: Option<Millis>,
@@ -130,8 +137,13 @@ impl fmt::Debug for RegisteredClient {
 /// Why a client cannot be registered; the words say what to change.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    #[error("the client needs a name, at most 100 characters long")]
+    #[error(
+        "the client needs a name that can be seen, at most 100 characters long, without control characters, marks \
+         of direction and blanks of no width"
+    )]
     Name,
+    #[error("{0} is this server's own name: people would take the app for it")]
+    OwnName(String),
     #[error("a client id has 1 to 100 letters, digits, '-', '.', '_' or '~'")]
     ClientId,
     #[error("a client with the id {0} exists already")]
@@ -141,8 +153,9 @@ pub enum ClientError {
     #[error("a backend client has no redirect URI")]
     BackendRedirectUri,
     #[error(
-        "{0} cannot be a redirect URI: use https, http on 127.0.0.1, [::1] or localhost, or a scheme \
-         of your own with a dot in it (com.example.app:/done), without a fragment"
+        "{0} cannot be a redirect URI: use https://, http:// on 127.0.0.1, [::1] or localhost, or a scheme \
+         of your own with a dot in it (com.example.app:/done), in the characters of RFC 3986 alone, without \
+         fragment, username and *"
     )]
     RedirectUri(String),
     #[error("a client has at most {MOST_REDIRECT_URIS} redirect URIs")]
@@ -259,12 +272,15 @@ fn list(uris: &[String]) -> Option<String> {
     (!uris.is_empty()).then(|| Value::from(uris.to_vec()).to_string())
 }
 
-fn check_name(name: &str) -> Result<(), ClientError> {
+fn check_name(name: &str, brand: Option<&str>) -> Result<(), ClientError> {
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+    if name.chars().count() > 100 || !is_shown(name) {
         return Err(ClientError::Name);
     }
-    Ok(())
+    match brand {
+        Some(brand) if is_same_name(name, brand) => Err(ClientError::OwnName(name.to_owned())),
+        _ => Ok(()),
+    }
 }
 
 fn check_redirect_uris(kind: ClientKind, uris: &[String]) -> Result<(), ClientError> {
@@ -308,7 +324,7 @@ fn check_launch_uri(scopes: &ScopeList, uri: Option<&str>) -> Result<(), ClientE
 }
 
 fn check(new: &NewClient) -> Result<(), ClientError> {
-    check_name(&new.name)?;
+    check_name(&new.name, new.options.brand.as_deref())?;
     if let Some(id) = &new.client_id
         && (id.is_empty()
             || id.len() > 100
@@ -380,45 +396,6 @@ pub async fn find(
         .await
 }
 
-/// Whether a registration may name this URI (RFC 8252 section 7, RFC 9700 section 2.1).
-#[must_use]
-pub fn is_allowed_redirect_uri(uri: &str) -> bool {
-    let Ok(url) = Url::parse(uri) else {
-        return false;
-    };
-    if uri.len() > 2000 || url.fragment().is_some() || uri.chars().any(|c| c.is_ascii_whitespace())
-    {
-        return false;
-    }
-    match url.scheme() {
-        "https" => url.host().is_some() && url.username().is_empty(),
-        "http" => is_loopback(&url) && url.username().is_empty(),
-        // A reversed domain name, which keeps javascript:, data: and the like out.
-        scheme => scheme.contains('.'),
-    }
-}
-
-/// Whether an EHR may open an app there.
-fn is_launch_uri(uri: &str) -> bool {
-    uri.len() <= 2000
-        && Url::parse(uri).is_ok_and(|url| {
-            url.fragment().is_none()
-                && url.username().is_empty()
-                && (url.scheme() == "https" && url.has_host()
-                    || url.scheme() == "http" && is_loopback(&url))
-        })
-}
-
-/// Whether a URL leads to this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
 impl client::Model {
     /// Its kind; none for a word this version does not know.
     #[must_use]
@@ -436,20 +413,24 @@ impl client::Model {
     /// client on a loopback address may listen on any port (RFC 8252 section 7.3).
     #[must_use]
     pub fn allows_redirect_uri(&self, asked: &str) -> bool {
-        self.redirects().iter().any(|own| {
-            own == asked
-                || (self.client_kind() == Some(ClientKind::Public)
-                    && is_same_but_for_port(own, asked))
-        })
+        // Nor one that an older version took, and that cannot stand in a header.
+        is_plain(asked)
+            && self.redirects().iter().any(|own| {
+                own == asked
+                    || (self.client_kind() == Some(ClientKind::Public)
+                        && is_same_but_for_port(own, asked))
+            })
     }
 
     /// Whether people may be sent here after it signed them out: to the letter.
     #[must_use]
     pub fn allows_logout_uri(&self, asked: &str) -> bool {
-        self.post_logout_redirect_uris
-            .as_deref()
-            .and_then(|json| serde_json::from_str::<Vec<String>>(json).ok())
-            .is_some_and(|registered| registered.iter().any(|own| own == asked))
+        is_plain(asked)
+            && self
+                .post_logout_redirect_uris
+                .as_deref()
+                .and_then(|json| serde_json::from_str::<Vec<String>>(json).ok())
+                .is_some_and(|registered| registered.iter().any(|own| own == asked))
     }
 
     /// What it may ask for. Nobody is asked before a backend gets it, so that its wildcards mean what they
@@ -487,20 +468,6 @@ impl client::Model {
             .as_deref()
             .is_some_and(|own| secret::same(own, &secret::hash(presented)))
     }
-}
-
-fn is_same_but_for_port(registered: &str, asked: &str) -> bool {
-    let (Ok(mut registered), Ok(mut asked)) = (Url::parse(registered), Url::parse(asked)) else {
-        return false;
-    };
-    let is_literal = matches!(
-        registered.host(),
-        Some(Host::Ipv4(_) | Host::Ipv6(_)) if registered.scheme() == "http" && is_loopback(&registered)
-    );
-    is_literal
-        && registered.set_port(None).is_ok()
-        && asked.set_port(None).is_ok()
-        && registered == asked
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub(super) mod told;
 use std::collections::HashSet;
 
 use askama::Template;
+use askama::filters::Safe;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -64,7 +65,7 @@ struct ConsentPage {
     /// The day of the answer that stands, empty for the first time.
     since: String,
     /// What the maker tells otherwise since then.
-    changes: Vec<String>,
+    changes: Vec<Safe<String>>,
     /// What was not asked before; all of it, the first time.
     news: Vec<GroupView>,
     /// What was asked before.

@@ -121,10 +121,10 @@ async fn asked(state: &SmartState, params: &Params) -> Result<Asked, PageError> 
         .and_then(|claims| claims.get("aud"))
         .and_then(Value::as_str);
     let named = params.first(CLIENT).filter(|id| !id.is_empty());
-    // Two clients named are none.
-    let client_id = match (audience, named) {
-        (Some(audience), Some(named)) if audience != named => None,
-        (audience, named) => audience.or(named),
+    // A hint that was made for another client says nothing of who asks: it neither signs out nor leads back.
+    let (hint, client_id) = match (audience, named) {
+        (Some(audience), Some(named)) if audience != named => (None, None),
+        (audience, named) => (hint.clone(), audience.or(named)),
     };
     let client = match client_id {
         Some(id) => clients::find(state.store().reader(), id)

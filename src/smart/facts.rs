@@ -10,6 +10,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::clients::is_loopback;
+use super::shown::is_shown;
 
 /// The questions: the name of each in registrations and on the command line, and of its text.
 pub const QUESTIONS: &[(&str, &str)] = &[
@@ -58,7 +59,10 @@ fn is_false(value: &bool) -> bool {
 /// What cannot be told of an app; the words say what to change.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum FactsError {
-    #[error("the {0} must be a text of 1 to 200 characters without line breaks")]
+    #[error(
+        "the {0} must be a text of 1 to 200 characters that can be seen, without line breaks, marks of direction and \
+         blanks of no width"
+    )]
     Text(&'static str),
     #[error("the {0} must be an https URL of at most 1000 characters")]
     Url(&'static str),
@@ -98,8 +102,7 @@ impl Facts {
             ("contact", &self.contact),
         ] {
             let fits = |text: &String| {
-                (1..=MOST_TEXT).contains(&text.trim().chars().count())
-                    && !text.chars().any(char::is_control)
+                text.trim().chars().count() <= MOST_TEXT && is_shown(text)
             };
             if !value.as_ref().is_none_or(fits) {
                 return Err(FactsError::Text(name));
@@ -175,6 +178,10 @@ mod tests {
             (
                 facts(|it| it.contact = text("a\nb")),
                 FactsError::Text("contact"),
+            ),
+            (
+                facts(|it| it.maker = text("Acme\u{202e} Inc")),
+                FactsError::Text("maker"),
             ),
             (
                 facts(|it| it.website = text("http://acme.example")),

@@ -123,6 +123,11 @@ impl Frame {
         self.texts.with(name, key, value)
     }
 
+    /// [`Arg::isolated`], for templates.
+    pub(super) fn bdi(&self, name: impl AsRef<str>) -> Arg {
+        Arg::isolated(name.as_ref())
+    }
+
     /// [`Texts::html`], for templates.
     pub(super) fn html(&self, name: &str, args: &[(&str, Arg)]) -> Safe<String> {
         self.texts.html(name, args)

@@ -10,10 +10,13 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization as _;
+use url::Url;
 
 /// Fewest characters of a password that is the only factor (NIST 800-63B-4 section 3.1.1.2).
 pub const SHORTEST: usize = 15;
 const LONGEST: usize = 256;
+/// Shorter parts of names say nothing: every sentence has them.
+const SHORTEST_WORD: usize = 3;
 /// What is found sooner than this is refused: with 100 tries in a row nobody comes near.
 const FEWEST_GUESSES: u64 = 1_000_000_000;
 
@@ -33,8 +36,40 @@ pub enum PasswordError {
     Failed,
 }
 
-/// The hash to store for a new password, as a PHC string.
-pub async fn hash_new(username: &str, password: &str) -> Result<String, PasswordError> {
+/// What somebody tries first who guesses at an account here: its name, who runs the server, where it is
+/// (NIST 800-63B-4 section 3.1.1.2, "context-specific words").
+#[must_use]
+pub fn words(username: &str, brand: &str, public_url: &str) -> Vec<String> {
+    let host = Url::parse(public_url).ok();
+    let host = host.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let parts = [brand, host].into_iter().flat_map(|name| {
+        let joined: String = name.chars().filter(|one| one.is_alphanumeric()).collect();
+        let parts = name.split(|one: char| !one.is_alphanumeric());
+        parts.map(str::to_owned).chain([name.to_owned(), joined])
+    });
+    let mut words = vec![username.to_lowercase()];
+    for part in parts.map(|part| part.to_lowercase()) {
+        if part.chars().count() >= SHORTEST_WORD && !words.contains(&part) {
+            words.push(part);
+        }
+    }
+    words
+}
+
+/// The hash to store for a new password, as a PHC string. `words`: what is guessed first.
+pub async fn hash_new(words: &[String], password: &str) -> Result<String, PasswordError> {
+    let password = check(words, password)?;
+    compute(move || {
+        Argon2::default()
+            .hash_password(password.as_bytes())
+            .map(|hash: PasswordHash| hash.to_string())
+            .map_err(|_| PasswordError::Failed)
+    })
+    .await?
+}
+
+/// Refuses a password that none should have; returns it in its normal form.
+pub fn check(words: &[String], password: &str) -> Result<String, PasswordError> {
     let password = normal(password);
     let length = password.chars().count();
     if length < SHORTEST {
@@ -43,16 +78,10 @@ pub async fn hash_new(username: &str, password: &str) -> Result<String, Password
     if length > LONGEST {
         return Err(PasswordError::TooLong);
     }
-    if is_guessable(username, &password) {
+    if is_guessable(words, &password) {
         return Err(PasswordError::Guessable);
     }
-    compute(move || {
-        Argon2::default()
-            .hash_password(password.as_bytes())
-            .map(|hash: PasswordHash| hash.to_string())
-            .map_err(|_| PasswordError::Failed)
-    })
-    .await?
+    Ok(password)
 }
 
 /// Whether the password is the one of this hash. Without a hash (no such account) it takes as long
@@ -103,11 +132,12 @@ fn normal(password: &str) -> String {
     password.nfkc().collect()
 }
 
-fn is_guessable(username: &str, password: &str) -> bool {
+fn is_guessable(words: &[String], password: &str) -> bool {
     const COMMON: &[&str] = &[
         "password", "passwort", "qwerty", "letmein", "iloveyou", "welcome",
     ];
-    if zxcvbn::zxcvbn(password, &[username]).guesses() < FEWEST_GUESSES {
+    let inputs: Vec<&str> = words.iter().map(String::as_str).collect();
+    if zxcvbn::zxcvbn(password, &inputs).guesses() < FEWEST_GUESSES {
         return true;
     }
     let lower = password.to_lowercase();
@@ -124,8 +154,11 @@ fn is_guessable(username: &str, password: &str) -> bool {
     };
     distinct.len() < 5
         || runs + 4 > lower.chars().count()
-        || (!username.is_empty() && lower.contains(username) && left(username))
-        || COMMON.iter().any(|part| lower.contains(part) && left(part))
+        || inputs
+            .iter()
+            .filter(|word| word.chars().count() >= SHORTEST_WORD)
+            .chain(COMMON)
+            .any(|part| lower.contains(part) && left(part))
 }
 
 #[cfg(test)]
@@ -134,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_verifies_against_its_own_hash_alone() {
-        let hash = hash_new("ana", "correct horse battery staple")
+        let hash = hash_new(&["ana".to_owned()], "correct horse battery staple")
             .await
             .unwrap();
         assert!(
@@ -168,7 +201,7 @@ mod tests {
             "superman superman",
             "december december",
         ] {
-            assert!(is_guessable("anaruiz", bad), "{bad}");
+            assert!(is_guessable(&["anaruiz".to_owned()], bad), "{bad}");
         }
         for good in [
             "correct horse battery staple",
@@ -177,7 +210,36 @@ mod tests {
             "el gato come pescado azul",
             "áéíóú ñandú çedilla ß",
         ] {
-            assert!(!is_guessable("anaruiz", good), "{good}");
+            assert!(!is_guessable(&["anaruiz".to_owned()], good), "{good}");
         }
+    }
+
+    #[test]
+    fn names_of_the_place_are_guessed_first() {
+        let url = "https://records.ostrava-clinic.example/candor";
+        let here = words("anaruiz", "St. Zdislava Hospital", url);
+        let elsewhere = words("anaruiz", "Candor", "http://127.0.0.1:8080");
+        for bad in [
+            "St. Zdislava Hospital",
+            "stzdislavahospital",
+            "StZdislavaHospital2026",
+            "zdislavazdislava1",
+            "records.ostrava-clinic.example",
+            "recordsostravaclinicexample",
+            "ostravaostrava!!",
+        ] {
+            assert!(is_guessable(&here, bad), "{bad}");
+        }
+        for good in [
+            "St. Zdislava Hospital",
+            "records.ostrava-clinic.example",
+            "correct horse battery staple",
+        ] {
+            assert!(!is_guessable(&elsewhere, good), "{good}");
+        }
+        for good in ["the clinic has a blue fish", "zdislava swims far out to sea"] {
+            assert!(!is_guessable(&here, good), "{good}");
+        }
+        assert!(is_guessable(&elsewhere, "candorcandorcandor"));
     }
 }

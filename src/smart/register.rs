@@ -16,6 +16,7 @@ use super::clients::{self, ClientError, ClientKeys, ClientKind, ClientOptions, N
 use super::facts::Facts;
 use super::json::Json;
 use super::registrations::Origin;
+use super::scopes::ScopeList;
 use super::signing::SigningAlg;
 use super::statement::{self, StatementError};
 use super::token::{NO_STORE, oauth_error, unavailable};
@@ -151,7 +152,7 @@ async fn register(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
         kind,
         redirect_uris: texts(&asked, "redirect_uris")?,
         keys,
-        scope: text(&asked, "scope")?.unwrap_or(DEFAULT_SCOPE).to_owned(),
+        scope: known(text(&asked, "scope")?.unwrap_or(DEFAULT_SCOPE)),
         class: ViewerClass::Other,
         person: None,
         options: ClientOptions {
@@ -159,6 +160,7 @@ async fn register(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
             post_logout_redirect_uris: post_logout_redirect_uris.clone(),
             facts: facts.clone(),
             launch_uri: text(&asked, "launch_uri")?.map(str::to_owned),
+            brand: Some(state.config().brand.clone()),
             origin,
             ..ClientOptions::default()
         },
@@ -186,6 +188,20 @@ async fn register(state: &SmartState, parts: &Parts, body: &[u8]) -> Result<Valu
         answer["software_statement"] = json!(statement);
     }
     Ok(answer)
+}
+
+/// A list of scopes without those that this server does not know: the answer says what is kept (RFC 7591
+/// section 2). Where none is known, all of them, so that the refusal names them.
+fn known(scope: &str) -> String {
+    let unknown = ScopeList::unknown(scope);
+    let known: Vec<&str> = scope
+        .split_ascii_whitespace()
+        .filter(|word| !unknown.contains(word))
+        .collect();
+    if known.is_empty() {
+        return scope.to_owned();
+    }
+    known.join(" ")
 }
 
 /// What people are to be told: `client_uri`, `policy_uri` and `contacts` of RFC 7591, and three members of

@@ -127,7 +127,7 @@ async fn reset(
         let problem = Texts::here().plain("password-differ", []);
         return Ok(show(state, jar, token, &account, problem));
     }
-    let hash = match password::hash_new(&account.username, new).await {
+    let hash = match password::hash_new(&state.guessed_first(&account.username), new).await {
         Ok(hash) => hash,
         Err(error) => {
             return Ok(show(state, jar, token, &account, password_problem(error)?));

@@ -21,9 +21,14 @@ pub const IDENTITY: &[&str] = &[
     "profile",
     "launch",
     "launch/patient",
+    LAUNCH_ENCOUNTER,
     "offline_access",
     ACTIVATION_CODES,
 ];
+
+/// Beside `launch`: the app wants to hear which visit is open (SMART App Launch 2.2, "Scopes for requesting
+/// context data").
+pub const LAUNCH_ENCOUNTER: &str = "launch/encounter";
 
 /// The scope of an EHR's backend that has activation codes printed: one of our own, hence the underscores.
 pub const ACTIVATION_CODES: &str = "__activation-codes";

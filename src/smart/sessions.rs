@@ -344,7 +344,7 @@ pub(super) fn known_device(state: &SmartState, jar: CookieJar) -> (CookieJar, St
     let own = device(state, &jar).filter(|own| own.len() == 43);
     let value = own.map_or_else(secret::random_token, str::to_owned);
     let mut kept = cookie(state, device_cookie_name(state), value.clone());
-    kept.make_permanent();
+    kept.set_max_age(time::Duration::milliseconds(DEVICE_LIFE));
     (jar.add(kept), value)
 }
 

@@ -96,17 +96,8 @@ pub(super) fn client_error(error: &ClientAuthError) -> Response {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
             response
         }
-        ClientAuthError::Refused { by_basic: true } => {
-            let mut response =
-                oauth_error(StatusCode::UNAUTHORIZED, "invalid_client", &description);
-            response.headers_mut().insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"candor\""),
-            );
-            response
-        }
         ClientAuthError::Missing
-        | ClientAuthError::Refused { .. }
+        | ClientAuthError::Refused
         | ClientAuthError::Assertion(_) => {
             oauth_error(StatusCode::UNAUTHORIZED, "invalid_client", &description)
         }
@@ -125,13 +116,20 @@ pub(super) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Response
     )
 }
 
-/// An OAuth error answer (RFC 6749 section 5.2).
+/// An OAuth error answer (RFC 6749 section 5.2). A 401 names a way to authenticate (RFC 9110 section 11.6.1):
+/// the one that every client with a secret has.
 pub(super) fn oauth_error(status: StatusCode, code: &str, description: &str) -> Response {
     if !status.is_server_error() {
         tracing::info!(error = code, description, "token request refused");
     }
     let body = json!({ "error": code, "error_description": description });
     let mut response = (status, NO_STORE, Json(body)).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Basic realm=\"candor\""),
+        );
+    }
     response.extensions_mut().insert(Refused {
         code: code.to_owned(),
         description: description.to_owned(),

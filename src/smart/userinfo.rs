@@ -1,14 +1,14 @@
 //! `GET` and `POST /auth/userinfo` (OpenID Connect Core 1.0 section 5.3): who granted this token.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::json::Json;
 use super::scopes::ScopeList;
-use super::token::{NO_STORE, fhir_user, unavailable};
+use super::token::{NO_STORE, bearer_error, fhir_user, unavailable};
 use super::{SmartState, bearer, viewer};
 use crate::store::StoreError;
 
@@ -27,16 +27,21 @@ enum RouteError {
 
 impl IntoResponse for RouteError {
     fn into_response(self) -> Response {
-        let (status, challenge) = match &self {
-            Self::Anonymous => (StatusCode::UNAUTHORIZED, "Bearer"),
-            Self::Token => (StatusCode::UNAUTHORIZED, "Bearer error=\"invalid_token\""),
+        let (status, code, challenge) = match &self {
+            Self::Anonymous => (StatusCode::UNAUTHORIZED, "invalid_token", "Bearer"),
+            Self::Token => (
+                StatusCode::UNAUTHORIZED,
+                "invalid_token",
+                "Bearer error=\"invalid_token\"",
+            ),
             Self::Scope => (
                 StatusCode::FORBIDDEN,
+                "insufficient_scope",
                 "Bearer error=\"insufficient_scope\", scope=\"openid\"",
             ),
             Self::Store(_) => return unavailable(&self),
         };
-        (status, NO_STORE, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
+        bearer_error(status, code, &self.to_string(), challenge)
     }
 }
 

@@ -200,7 +200,7 @@ pub async fn add(store: &Store, new: NewUser) -> Result<RegisteredUser, UserErro
     if new.role == Role::Clinician && new.practitioner.is_none() {
         return Err(UserError::NoPractitioner);
     }
-    let hash = password::hash_new(&username, &new.password).await?;
+    let hash = password::hash_new(std::slice::from_ref(&username), &new.password).await?;
     let id = Uuid::new_v4().to_string();
     let name = match new.name.trim() {
         "" => new.username.trim(),
@@ -317,7 +317,7 @@ pub async fn remove_record(store: &Store, username: &str, patient: &str) -> Resu
 pub async fn set_password(store: &Store, username: &str, password: &str) -> Result<(), UserError> {
     let unknown = || UserError::Unknown(username.to_owned());
     let normal = normal_username(username).ok_or_else(unknown)?;
-    let hash = password::hash_new(&normal, password).await?;
+    let hash = password::hash_new(std::slice::from_ref(&normal), password).await?;
     let tx = store.begin().await?;
     let account = find_by_username(tx.connection(), username)
         .await?

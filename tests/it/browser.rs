@@ -7,6 +7,7 @@ mod chromium;
 mod covered;
 mod hospital;
 mod keyboard;
+mod long_words;
 mod oauth_app;
 mod own_pages;
 mod pages;

@@ -41,6 +41,88 @@ each_database! {
     }
 }
 
+/// RFC 6749 section 5.2: apps read `error`, whoever refuses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn oauth_endpoints_refuse_in_json() {
+    let server = TestServer::start_with(Database::Sqlite, |config| {
+        config.smart.registration = candor::config::Registration::Open;
+        config.limits.request_seconds = 1;
+    })
+    .await;
+    let errors = async |answer: reqwest::Response| -> (u16, Value) {
+        let status = answer.status().as_u16();
+        let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(kind.starts_with("application/json"), "{status} {kind}");
+        let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert!(!body["error_description"].as_str().unwrap().is_empty(), "{body}");
+        (status, body["error"].clone())
+    };
+    let large = "x".repeat(70_000);
+    for path in ["token", "introspect", "revoke", "register", "launch"] {
+        let url = server.url(&format!("/auth/{path}"));
+        let get = server.client().get(&url).send().await.unwrap();
+        assert_eq!(get.headers()["allow"], "POST", "{path}");
+        assert_eq!(errors(get).await, (405, json!("invalid_request")), "{path}");
+        let post = server.client().post(&url).body(large.clone()).send().await.unwrap();
+        assert_eq!(errors(post).await, (413, json!("invalid_request")), "{path}");
+    }
+    let userinfo = server.url("/auth/userinfo");
+    let put = server.client().put(&userinfo).send().await.unwrap();
+    assert_eq!(errors(put).await, (405, json!("invalid_request")));
+    let anonymous = server.client().get(&userinfo).send().await.unwrap();
+    assert_eq!(anonymous.headers()["www-authenticate"], "Bearer");
+    assert_eq!(errors(anonymous).await, (401, json!("invalid_token")));
+    let stranger = server.client().get(&userinfo).bearer_auth("x").send().await.unwrap();
+    assert_eq!(errors(stranger).await, (401, json!("invalid_token")));
+    // A body that does not come.
+    let address = server.url("").replace("http://", "");
+    let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /auth/token HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: 20\r\n\r\ngrant"
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("\"error\":\"temporarily_unavailable\""), "{answer}");
+    server.stop().await;
+}
+
+/// RFC 9112 section 3.2.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_names_its_host_once() {
+    let server = TestServer::start(Database::Sqlite).await;
+    let address = server.url("").replace("http://", "");
+    let one = format!("Host: {address}\r\n");
+    for (path, kind) in [
+        ("/fhir/r4/metadata", "application/fhir+json"),
+        ("/fhir/r4/Patient/x", "application/fhir+json"),
+        ("/health/live", "text/plain"),
+    ] {
+        for (version, hosts, is_refused) in [
+            ("1.1", one.as_str(), false),
+            ("1.0", "", false),
+            ("1.1", "", true),
+            ("1.1", &format!("{one}{one}"), true),
+            ("1.1", &format!("{one}host: evil.example\r\n"), true),
+            ("1.0", &format!("{one}{one}"), true),
+        ] {
+            let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+            let head = format!("GET {path} HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
+            connection.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).await.unwrap();
+            let status = answer.split(' ').nth(1).unwrap();
+            assert_eq!(status == "400", is_refused, "{version} {hosts:?}: {answer}");
+            if is_refused {
+                assert!(answer.contains(kind), "{answer}");
+                assert!(answer.contains("Host"), "{answer}");
+            }
+        }
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_test_clock_stays_on_this_machine() {
     let config = candor::config::Config {
@@ -99,6 +181,23 @@ async fn a_body_is_measured_after_decompression() {
         (413, outcome.clone())
     );
     assert_eq!(send(bomb, Some("gzip")).await, (413, outcome.clone()));
+    // Several members are one body (RFC 1952 section 2.2); what comes after the last must be one.
+    let (front, back) = small.split_at(9);
+    let members = [gzip(front), gzip(""), gzip(back)].concat();
+    assert_eq!(
+        send(members.clone(), Some("gzip")).await,
+        (201, json!("Patient"))
+    );
+    let large_members = [gzip(small), gzip(&large)].concat();
+    assert_eq!(
+        send(large_members, Some("gzip")).await,
+        (413, outcome.clone())
+    );
+    for rest in [&b"x"[..], b"{\"resourceType\":\"Patient\"}", b"\0\0\0\0", &gzip(small)[..15]] {
+        let trailed = [&members[..], rest].concat();
+        let answer = send(trailed, Some("gzip")).await;
+        assert_eq!(answer, (400, outcome.clone()), "{rest:?}");
+    }
     for (encoding, status) in [("gzip", 400), ("br", 415)] {
         let answer = send(b"no such encoding".to_vec(), Some(encoding)).await;
         assert_eq!(answer, (status, outcome.clone()), "{encoding}");

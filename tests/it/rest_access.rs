@@ -58,6 +58,7 @@ each_api! {
             assert_eq!(code, "forbidden", "{path}");
         }
         api.put(reads, &an_observation("o", "p")).await.issue(403);
+        // Creating by PUT is an update (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
         let no_create = "system;;system/Observation.rud";
         api.post(
             no_create,
@@ -67,9 +68,17 @@ each_api! {
         .await
         .issue(403);
         api.put(no_create, &an_observation("o", "p")).await.is(200);
-        api.put(no_create, &an_observation("new", "p"))
+        api.put(no_create, &an_observation("new", "p")).await.is(201);
+        api.put("system;;system/Observation.crd", &an_observation("newer", "p"))
             .await
-            .issue(405);
+            .issue(403);
+        let searched = "system;;system/Observation.us";
+        let mut unnamed = without_id(an_observation("", "p"));
+        unnamed["identifier"] = json!([{"system": "urn:x", "value": "1"}]);
+        let condition = "Observation?identifier=urn:x|1";
+        for status in [201, 200] {
+            api.call(searched, "PUT", condition).json(&unnamed).send().await.is(status);
+        }
         let v1 = "system;;system/Observation.write";
         api.put(v1, &an_observation("v1", "p")).await.is(201);
         api.get(v1, "Observation/v1").await.issue(403);

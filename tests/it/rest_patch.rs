@@ -296,12 +296,11 @@ each_api! {
         assert_eq!(stands["meta"]["versionId"], "1");
     }
 
-    async fn a_patch_needs_to_read_and_stays_within_its_scopes(api: &Api) {
+    async fn a_patch_stays_within_its_scopes(api: &Api) {
         api.put(SYSTEM, &a_patient("a")).await.is(201);
         api.put(SYSTEM, &an_observation("of-a", "a")).await.is(201);
         api.put(SYSTEM, &an_observation("of-b", "b")).await.is(201);
         let patch = json!([{"op": "replace", "path": "/status", "value": "amended"}]);
-        json_patch(api, "system;;system/Observation.u", "Observation/of-a", &patch).await.issue(403);
         json_patch(api, "system;;system/Observation.rs", "Observation/of-a", &patch).await.issue(403);
         json_patch(api, "system;;system/Observation.ru", "Observation/of-a", &patch).await.is(200);
         let launched = "clinician;a;patient/*.cruds";
@@ -314,5 +313,102 @@ each_api! {
         json_patch(api, narrow, "Observation/of-b", &patch).await.is(200);
         let other = json!([{"op": "remove", "path": "/category"}]);
         json_patch(api, narrow, "Observation/of-b", &other).await.issue(403);
+    }
+
+    // SMART App Launch 2.2: `u` is update and patch. What such a token cannot read it must not find out.
+    async fn who_may_not_read_patches_without_learning_what_stands_there(api: &Api) {
+        const BLIND: &str = "system;;system/Observation.u system/Patient.write";
+        api.put(SYSTEM, &a_patient("a")).await.is(201);
+        api.put(SYSTEM, &an_observation("o", "a")).await.is(201);
+        let binary = |patch: &Value| json!({"resourceType": "Binary", "contentType": JSON_PATCH,
+            "data": BASE64.encode(patch.to_string())});
+        let entry = |resource: &Value| json!({"resourceType": "Bundle", "type": "batch", "entry": [
+            {"request": {"method": "PATCH", "url": "Observation/o"}, "resource": resource}]});
+        // Each does what it says, and says nothing of the rest.
+        let amended = json!([{"op": "replace", "path": "/status", "value": "amended"},
+            {"op": "add", "path": "/note", "value": [{"text": "x"}]},
+            {"op": "copy", "from": "/note/0", "path": "/note/-"},
+            {"op": "remove", "path": "/note/1"}]);
+        for prefer in ["return=representation", "return=OperationOutcome", "return=minimal"] {
+            let call = api.call(BLIND, "PATCH", "Observation/o").header("prefer", prefer);
+            let answer = call.body(JSON_PATCH, amended.to_string()).send().await.is(200);
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            assert!(!text.contains("Observation") && !text.contains("amended"), "{text}");
+        }
+        let answer = api.post(BLIND, "", &entry(&binary(&amended))).await.is(200).json();
+        assert_eq!(answer["entry"][0]["response"]["status"], "200 OK", "{answer}");
+        assert!(answer["entry"][0].get("resource").is_none(), "{answer}");
+        let value = json!({"name": "value", "valueCode": "final"});
+        let plain = parameters(&[operation("replace", "Observation.status", std::slice::from_ref(&value)),
+            operation("delete", "Observation.note[0]", &[])]);
+        api.call(BLIND, "PATCH", "Observation/o").json(&plain).send().await.is(200);
+        let xml = "application/xml-patch+xml";
+        let status = r#"<diff><replace sel="Observation/status/@value">corrected</replace></diff>"#;
+        api.call(BLIND, "PATCH", "Observation/o").body(xml, status).send().await.is(200);
+        let stands = api.get(SYSTEM, "Observation/o").await.json();
+        assert_eq!((&stands["status"], &stands["note"]), (&json!("corrected"), &Value::Null));
+        api.get(BLIND, "Observation/o").await.issue(403);
+        // v1's write is the same.
+        let gender = json!([{"op": "replace", "path": "/gender", "value": "other"}]);
+        json_patch(api, BLIND, "Patient/a", &gender).await.is(200);
+
+        // What would ask a question is refused, whatever its answer.
+        for value in ["corrected", "final"] {
+            let test = json!([{"op": "test", "path": "/status", "value": value},
+                {"op": "replace", "path": "/status", "value": "final"}]);
+            let (_, words, _) = json_patch(api, BLIND, "Observation/o", &test).await.issue(403);
+            assert!(words.contains("read"), "{words}");
+            let answer = api.post(BLIND, "", &entry(&binary(&test))).await.is(200).json();
+            assert!(answer["entry"][0]["response"]["status"].as_str().unwrap().starts_with("403"));
+        }
+        for path in [
+            "Observation.where(status = 'corrected').status",
+            "Observation.status.where($this = 'corrected')",
+            "Observation.category[status.length()].coding",
+            "iif(Observation.status = 'corrected', Observation.status, Observation.code)",
+            "Observation.status | Observation.code",
+            "Observation.descendants().code",
+        ] {
+            let asks = parameters(&[operation("replace", path, std::slice::from_ref(&value))]);
+            let answer = api.call(BLIND, "PATCH", "Observation/o").json(&asks).send().await;
+            answer.issue(403);
+        }
+        for selector in [
+            "Observation[status/@value='corrected']/status/@value",
+            "Observation/status[@value='corrected']/@value",
+            "Observation/category[coding]/text/@value",
+        ] {
+            let asks = format!("<diff><replace sel=\"{selector}\">final</replace></diff>");
+            api.call(BLIND, "PATCH", "Observation/o").body(xml, asks).send().await.issue(403);
+        }
+        // $meta-add answers with what stands in meta.
+        let meta = json!({"resourceType": "Parameters", "parameter": [{"name": "meta",
+            "valueMeta": {"tag": [{"code": "x"}]}}]});
+        api.post(BLIND, "Observation/o/$meta-add", &meta).await.issue(403);
+
+        // Why it does not fit is not said: there is no such element, or what comes out is not valid.
+        let mut said = Vec::new();
+        for misfit in [
+            json!([{"op": "replace", "path": "/method/text", "value": "x"}]),
+            json!([{"op": "remove", "path": "/code"}]),
+            json!([{"op": "copy", "from": "/subject/reference", "path": "/status"}]),
+            json!([{"op": "move", "from": "/subject", "path": "/note"}]),
+        ] {
+            said.push(json_patch(api, BLIND, "Observation/o", &misfit).await.issue(422));
+        }
+        assert!(said.windows(2).all(|pair| pair[0] == pair[1]), "{said:?}");
+
+        // Where reading or searching is limited, a patch could move what is hidden into sight.
+        let narrow = "category=http://terminology.hl7.org/CodeSystem/observation-category|survey";
+        for token in [
+            format!("system;;system/Observation.u system/Observation.r?{narrow}"),
+            format!("system;;system/Observation.u system/Observation.s?{narrow}"),
+        ] {
+            let refused = json_patch(api, &token, "Observation/o", &amended).await;
+            assert!(matches!(refused.status.as_u16(), 403 | 404), "{}", refused.status);
+        }
+        let after = api.get(SYSTEM, "Observation/o").await.json();
+        assert_eq!(after, stands);
+        json_patch(api, BLIND, "Observation/unknown", &amended).await.issue(404);
     }
 }

@@ -52,6 +52,34 @@ async fn an_unknown_app_or_redirect_gets_a_page_and_no_redirect(server: Server) 
     assert_eq!(browser.open(&twice).await.page().status, 400);
 }
 
+async fn a_redirect_uri_is_the_registered_one_byte_for_byte_but_for_a_loopback_port(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
+    let url = app.start(ALL).url;
+    let browser = Browser::new(server);
+    let open = async |uri: &str| browser.open(&with(&url, "redirect_uri", Some(uri))).await.page();
+    let page = open("http://127.0.0.1:50000/done").await;
+    assert_eq!((page.status, page.url.path()), (200, "/login"));
+    for uri in [
+        "http://127.1:9/done",
+        "HTTP://127.0.0.1:9/done",
+        "http:127.0.0.1:9/done",
+        "http://127.0.0.1:9/x/../done",
+        " http://127.0.0.1:9/done",
+        "http://127.0.0.1:9/do\tne",
+        "http://127.0.0.1:9/do\r\nne",
+        "http://127.0.0.1:9/done\u{f1}",
+        "https://app.example/done\r\nx: y",
+    ] {
+        let page = open(uri).await;
+        assert_eq!(page.status, 400, "{uri:?}");
+        assert!(page.body.contains("set up correctly"), "{uri:?}: {}", page.body);
+    }
+    // One that was registered before anybody looked at its bytes.
+    let registered = "https://app.example/do\u{f1}e";
+    server.sql(&format!("UPDATE oauth_client SET redirect_uris = '[\"{registered}\"]'")).await;
+    assert_eq!(open(registered).await.status, 400);
+}
+
 async fn other_mistakes_go_back_to_the_app_without_a_code(server: Server) {
     let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let sent = app.start(ALL);

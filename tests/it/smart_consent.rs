@@ -81,6 +81,55 @@ async fn the_page_tells_what_the_maker_says_and_what_was_left_open(server: Serve
     assert!(page.body.contains("Recetas") && page.body.contains("¿Vende sus datos?"));
 }
 
+async fn names_keep_their_direction_to_themselves(server: Server) {
+    let registered = server.add_client(ClientKind::Public, ALL).await;
+    let name = "\u{5d9}\u{5d5}\u{5de}\u{5df} (Mercy";
+    server.sql(&format!("UPDATE oauth_client SET name = '{name}'")).await;
+    let told = Facts { maker: Some("\u{5d7}\u{5d1}\u{5e8}\u{5d4}".to_owned()), ..facts() };
+    clients::set_facts(&server.store, &registered.client_id, &told).await.unwrap();
+    let user = server.add_patient().await;
+    let browser = Browser::new(server);
+    let sent = App::new(server, &registered).start(ALL);
+    let login = browser.open(sent.url.as_str()).await.page();
+    let own = format!("<bdi>{name}</bdi>");
+    assert!(login.body.contains(&own), "{}", login.body);
+    let page = browser.sign_in(&login, &user.username, PASSWORD).await.page();
+    let main = page.body.split_once("<main").unwrap().1;
+    assert_eq!(main.matches(name).count(), main.matches(&own).count(), "{main}");
+    assert!(main.contains("<bdi>\u{5d7}\u{5d1}\u{5e8}\u{5d4}</bdi>"), "{main}");
+    // A title has no elements.
+    assert!(!page.body.split_once("</title>").unwrap().0.contains("bdi"));
+    let mut form = page.form("/auth/consent");
+    form.set("action", "allow");
+    browser.submit(&form).await.answer();
+    let apps = browser.open(&server.url("/apps")).await.page();
+    assert!(apps.body.contains(&own), "{}", apps.body);
+}
+
+async fn a_part_that_the_page_has_no_words_for_is_said_plainly(server: Server) {
+    let query = "code=http://loinc.org|4548-4";
+    let scope = format!("launch/patient patient/Observation.rs?{query}");
+    let app = App::new(server, &server.add_client(ClientKind::Public, &scope).await);
+    let user = server.add_patient().await;
+    for (language, words, summary) in [
+        ("en", "Only a part of these, which the app names by codes", "Show the codes"),
+        ("es", "Solo una parte de estos, que la aplicación nombra con códigos", "Mostrar los códigos"),
+    ] {
+        let mut sent = app.start(&scope);
+        sent.url.query_pairs_mut().append_pair("ui_locales", language);
+        let browser = Browser::new(server);
+        let login = browser.open(sent.url.as_str()).await.page();
+        let page = browser.sign_in(&login, &user.username, PASSWORD).await.page();
+        assert!(page.body.contains(words), "{}", page.body);
+        let (_, rest) = page.body.split_once(&format!("<summary>{summary}</summary>")).unwrap();
+        let (codes, rest) = rest.split_once("</details>").unwrap();
+        assert!(codes.contains(query), "{codes}");
+        // In the value of its box it stands once more, and nowhere for people to read.
+        assert!(!rest.contains(query), "{rest}");
+        assert_eq!(page.body.matches(query).count(), 2, "{}", page.body);
+    }
+}
+
 async fn long_term_access_is_a_choice_of_its_own_and_a_year_is_a_year(server: Server) {
     let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
     let user = server.add_patient().await;

@@ -143,4 +143,35 @@ async fn who_proves_nothing_introspects_nothing(server: Server) {
     let unknown = clients::set_introspects(&server.store, "nobody", true).await;
     assert!(!unknown.unwrap());
 }
+
+async fn every_401_names_a_way_to_authenticate(server: Server) {
+    let client = server.add_client(ClientKind::Confidential, PATIENT).await;
+    let public = server.add_client(ClientKind::Public, PATIENT).await;
+    let assertion = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let forms: [Vec<(&str, &str)>; 4] = [
+        vec![("token", "x"), ("grant_type", "authorization_code")],
+        vec![("token", "x"), ("grant_type", "authorization_code"), ("client_id", "nobody")],
+        vec![("token", "x"), ("grant_type", "authorization_code"), ("client_id", &client.client_id),
+            ("client_secret", "wrong")],
+        vec![("token", "x"), ("grant_type", "client_credentials"), ("client_assertion", "a.b.c"),
+            ("client_assertion_type", assertion)],
+    ];
+    let mut asked = 0;
+    for path in ["/auth/introspect", "/auth/revoke", "/auth/token"] {
+        for form in &forms {
+            let response = server.http.post(server.url(path)).form(form).send().await.unwrap();
+            assert_eq!(response.status(), 401, "{path} {form:?}");
+            assert_eq!(response.headers()["www-authenticate"], "Basic realm=\"candor\"", "{path} {form:?}");
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 12);
+    let form = [("token", "x"), ("client_id", public.client_id.as_str())];
+    let response = server.http.post(server.url("/auth/introspect")).form(&form).send().await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert_eq!(response.headers()["www-authenticate"], "Basic realm=\"candor\"");
+    let request = server.http.post(server.url("/auth/introspect")).bearer_auth("gone");
+    let response = request.form(&[("token", "x")]).send().await.unwrap();
+    assert_eq!(response.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
+}
 }

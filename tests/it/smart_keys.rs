@@ -136,11 +136,15 @@ async fn an_app_signs_somebody_out_and_gets_them_back(server: Server) {
     let stranger = stranger.extra_fields().id_token.clone().unwrap();
     let mut forged = hint.clone();
     forged.replace_range(hint.len() - 4.., "AAAA");
+    let foreign = register(server, SigningAlg::Rs256).await;
+    let foreign = ("client_id", foreign.client_id.as_str());
     for pairs in [
         vec![],
         vec![id, back],
         vec![("id_token_hint", stranger.as_str()), back],
         vec![("id_token_hint", forged.as_str()), id, back],
+        // Another client's hint (RP-Initiated Logout 1.0, section 2).
+        vec![("id_token_hint", hint.as_str()), foreign],
     ] {
         let page = browser.open(link(&pairs).as_str()).await.page();
         assert!(page.body.contains("Sign out?"), "{}", page.body);
@@ -165,12 +169,11 @@ async fn an_app_signs_somebody_out_and_gets_them_back(server: Server) {
 
     // Nobody is sent where no client registered.
     let elsewhere = ("post_logout_redirect_uri", "https://evil.example/");
-    let foreign = register(server, SigningAlg::Rs256).await;
     for pairs in [
         vec![id, elsewhere],
         vec![back],
         vec![("id_token_hint", hint.as_str()), elsewhere],
-        vec![("id_token_hint", hint.as_str()), ("client_id", foreign.client_id.as_str()), back],
+        vec![("id_token_hint", hint.as_str()), foreign, back],
     ] {
         let page = browser.open(link(&pairs).as_str()).await.page();
         assert_eq!(page.url.path(), "/signed-out", "{pairs:?}");

@@ -95,6 +95,29 @@ impl<'a> World<'a> {
 }
 
 each_smart_database! {
+async fn the_visit_of_a_launch_is_a_hint_that_is_granted_where_there_is_one(server: Server) {
+    let world = World::new(server).await;
+    let scope = "launch launch/encounter launch/patient online_access patient/Patient.rs";
+    let registered = "launch launch/encounter launch/patient patient/Patient.rs";
+    let registered = server.add_client(ClientKind::Confidential, registered).await;
+    let app = App::new(server, &registered);
+    for (encounter, granted) in [
+        (json!("visit"), "launch launch/encounter launch/patient patient/Patient.rs"),
+        (Value::Null, "launch launch/patient patient/Patient.rs"),
+    ] {
+        let says = json!({"client_id": registered.client_id, "encounter": encounter});
+        let launch = world.launch(says).await;
+        let mut sent = app.start(scope);
+        sent.url.query_pairs_mut().append_pair("launch", &launch);
+        let browser = Browser::new(server);
+        let answer = browser.allow(&sent, &world.clinician, |_| ()).await;
+        let tokens = app.exchange(&answer["code"], sent.verifier).await.unwrap();
+        let scopes: Vec<String> = tokens.scopes().unwrap().iter().map(|one| one.to_string()).collect();
+        assert_eq!(scopes.join(" "), granted);
+        assert_eq!(tokens.extra_fields().encounter.as_deref(), encounter.as_str());
+    }
+}
+
 async fn a_clinician_launches_an_app_from_a_chart(server: Server) {
     let world = World::new(server).await;
     let context = json!([{"reference": "ImagingStudy/scan"}]);

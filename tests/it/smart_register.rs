@@ -74,7 +74,21 @@ async fn metadata_that_cannot_be_is_named(server: Server) {
         (json!({"redirect_uris": "x"}), "invalid_client_metadata", "redirect_uris"),
         (json!({"redirect_uris": ["http://app.example/"]}), "invalid_redirect_uri", "app.example"),
         (json!({"redirect_uris": ["javascript:alert(1)"]}), "invalid_redirect_uri", "javascript"),
+        (json!({"redirect_uris": ["https://app.example/do\r\nne"]}), "invalid_redirect_uri", "https"),
+        (json!({"redirect_uris": ["https://app.example/\u{f1}"]}), "invalid_redirect_uri", "https"),
+        (json!({"redirect_uris": ["http://127.1/done"]}), "invalid_redirect_uri", "127.1"),
         (json!({"post_logout_redirect_uris": ["data:x"]}), "invalid_redirect_uri", "data:x"),
+        (json!({"post_logout_redirect_uris": ["https://app.example/ "]}), "invalid_redirect_uri", "https"),
+        // What a reader would not see, or would see elsewhere.
+        (json!({"client_name": "Bone\u{202e}lanruoJ"}), "invalid_client_metadata", "name"),
+        (json!({"client_name": "Bone\u{200b} Journal"}), "invalid_client_metadata", "name"),
+        (json!({"client_name": "\u{3164}"}), "invalid_client_metadata", "name"),
+        (json!({"maker": "Acme\u{2066} Inc"}), "invalid_client_metadata", "maker"),
+        (json!({"contacts": ["\u{feff}help@acme.example"]}), "invalid_client_metadata", "contact"),
+        // The server's own brand.
+        (json!({"client_name": "Candor"}), "invalid_client_metadata", "own name"),
+        (json!({"client_name": "  cAnDoR "}), "invalid_client_metadata", "own name"),
+        (json!({"client_name": "\u{ff23}andor"}), "invalid_client_metadata", "own name"),
         (json!({"scope": "system/*.rs"}), "invalid_client_metadata", "system"),
         (json!({"scope": "nonsense"}), "invalid_client_metadata", "nonsense"),
         (json!({"grant_types": ["client_credentials"]}), "invalid_client_metadata", "grant_types"),
@@ -93,6 +107,15 @@ async fn metadata_that_cannot_be_is_named(server: Server) {
         assert!(words.contains(word), "{changes}: {words}");
     }
     assert_eq!(register(server, &json!([])).await.0, 400);
+}
+
+async fn scopes_that_are_not_known_are_left_out_and_the_answer_says_what_is_kept(server: Server) {
+    let asked = "launch launch/encounter online_access patient/Nothing.rs patient/Patient.rs nonsense";
+    let (status, answer) = register(server, &metadata(json!({"scope": asked}))).await;
+    assert_eq!(status, 201, "{answer}");
+    assert_eq!(answer["scope"], "launch launch/encounter patient/Patient.rs");
+    let (status, answer) = register(server, &metadata(json!({"scope": "online_access"}))).await;
+    assert_eq!((status, &answer["error"]), (400, &json!("invalid_client_metadata")), "{answer}");
 }
 
 async fn every_registration_has_its_clock(server: Server) {

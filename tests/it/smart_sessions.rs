@@ -367,8 +367,12 @@ async fn signing_in_is_a_new_session_each_time(server: Server) {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 303);
         let set = answer.headers().get_all("set-cookie").iter();
-        let mut set = set.map(|value| value.to_str().unwrap().to_owned());
-        let session = set.rfind(|value| value.starts_with("candor=")).unwrap();
+        let set: Vec<String> = set.map(|value| value.to_str().unwrap().to_owned()).collect();
+        let device = set.iter().find(|value| value.contains("device")).unwrap();
+        // 400 days, as long as the server knows it.
+        let mut device = device.split("; ");
+        assert!(device.any(|one| one == "Max-Age=34560000"), "{set:?}");
+        let session = set.iter().rfind(|value| value.starts_with("candor=")).unwrap();
         assert!(session.contains("HttpOnly") && session.contains("SameSite=Lax"), "{session}");
         session.split(';').next().unwrap().to_owned()
     };

@@ -16,6 +16,13 @@ pub(in crate::rest) struct Operation {
     kind: Kind,
 }
 
+impl Operation {
+    /// Whether its path only names elements.
+    pub(super) fn is_blind(&self) -> bool {
+        self.path.is_plain_path()
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Kind {
     Add { name: String, value: New },

@@ -34,6 +34,13 @@ pub(in crate::rest) struct Operation {
     kind: Change,
 }
 
+impl Operation {
+    /// Whether its selector has no conditions but numbers.
+    pub(super) fn is_blind(&self) -> bool {
+        self.selector.is_plain()
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Change {
     Add(Position, Document),

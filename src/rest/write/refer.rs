@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use super::condition::{Door, Lookup};
 use super::place;
-use super::resolve::standing;
+use super::resolve::{standing, untold_misfit};
 use super::steps::Steps;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::Issue;
 use crate::rest::bundle::references::{self, References};
 use crate::rest::{RestError, route, search};
-use crate::store::{IfMatch, Op, StoreError, Writer};
+use crate::store::{IfMatch, Method, Op, StoreError, Writer};
 use crate::visibility::Access;
 
 impl Steps<'_> {
@@ -215,6 +215,10 @@ impl Steps<'_> {
                         exists
                     }
                 };
+                if !exists && op.method == Method::Patch && self.session.patches_blindly(op.type_id) {
+                    let at = self.addresses.get(*slot).map_or(0, |(at, _)| *at);
+                    return Err(place(at, self.is_bundle)(untold_misfit()));
+                }
                 if !exists {
                     let at = self.addresses.get(*slot).map_or(0, |(at, _)| *at);
                     let issue =

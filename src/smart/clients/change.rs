@@ -21,6 +21,8 @@ pub(in crate::smart) struct Edit {
     pub(in crate::smart) redirect_uris: Vec<String>,
     pub(in crate::smart) launch_uri: Option<String>,
     pub(in crate::smart) facts: Facts,
+    /// As [`ClientOptions::brand`](super::ClientOptions::brand).
+    pub(in crate::smart) brand: String,
 }
 
 /// Changes an app, held to what a registration is held to. What waits for an answer at an address that is no
@@ -31,7 +33,7 @@ pub(in crate::smart) async fn edit(
     edit: Edit,
 ) -> Result<(), ClientError> {
     let kind = before.client_kind().unwrap_or(ClientKind::Backend);
-    check_name(&edit.name)?;
+    check_name(&edit.name, Some(&edit.brand))?;
     check_redirect_uris(kind, &edit.redirect_uris)?;
     check_launch_uri(&before.scopes(), edit.launch_uri.as_deref())?;
     edit.facts.check()?;

@@ -21,6 +21,8 @@ pub(in crate::smart) struct LineView {
     pub(in crate::smart) value: String,
     pub(in crate::smart) label: String,
     pub(in crate::smart) detail: String,
+    /// The query of a part that nobody has words for; empty for all else.
+    pub(in crate::smart) codes: String,
     pub(in crate::smart) is_ticked: bool,
     /// The app cannot work without it: shown, not un-tickable.
     pub(in crate::smart) is_needed: bool,
@@ -259,7 +261,11 @@ impl Offer {
         entry: Option<&Entry>,
         ticked: &HashSet<String>,
     ) -> Vec<LineView> {
-        let (label, detail) = words(subject, entry);
+        let Words {
+            label,
+            detail,
+            codes,
+        } = words(subject, entry);
         let mut lines = Vec::new();
         if subject.reads {
             let parts = match (entry, subject.narrowing) {
@@ -272,6 +278,7 @@ impl Offer {
                 value: subject.name.clone(),
                 label: label.clone(),
                 detail,
+                codes: codes.clone(),
                 parts,
             });
         }
@@ -283,6 +290,7 @@ impl Offer {
                 value,
                 label: Texts::here().plain("consent-write", [("what", label.into())]),
                 detail: Texts::here().plain("consent-write-more", []),
+                codes: if subject.reads { String::new() } else { codes },
                 parts: Vec::new(),
             });
         }
@@ -366,7 +374,14 @@ fn parts(entry: &Entry, ticked: &HashSet<String>) -> Vec<PartView> {
         .collect()
 }
 
-fn words(subject: &Subject<'_>, entry: Option<&Entry>) -> (String, String) {
+/// What a box says of a subject.
+struct Words {
+    label: String,
+    detail: String,
+    codes: String,
+}
+
+fn words(subject: &Subject<'_>, entry: Option<&Entry>) -> Words {
     let texts = Texts::here();
     let (label, detail) = match entry {
         Some(entry) => (
@@ -379,8 +394,13 @@ fn words(subject: &Subject<'_>, entry: Option<&Entry>) -> (String, String) {
         ),
         None => (subject.resource.to_owned(), String::new()),
     };
+    let codes = String::new();
     let Some(narrowing) = subject.narrowing else {
-        return (label, detail);
+        return Words {
+            label,
+            detail,
+            codes,
+        };
     };
     let plain = percent_encoding::percent_decode_str(narrowing).decode_utf8_lossy();
     let known = entry.and_then(|entry| {
@@ -390,15 +410,16 @@ fn words(subject: &Subject<'_>, entry: Option<&Entry>) -> (String, String) {
             .find(|category| category.query == plain)
     });
     match known {
-        Some(category) => (
-            texts.plain(&category.label, []),
-            texts.plain("consent-part-of", [("whole", label.into())]),
-        ),
-        None => {
-            let condition = plain.into_owned();
-            let only = texts.plain("consent-only-with", [("condition", condition.into())]);
-            (label, only)
-        }
+        Some(category) => Words {
+            label: texts.plain(&category.label, []),
+            detail: texts.plain("consent-part-of", [("whole", label.into())]),
+            codes,
+        },
+        None => Words {
+            label,
+            detail: texts.plain("consent-only-codes", []),
+            codes: plain.into_owned(),
+        },
     }
 }
 

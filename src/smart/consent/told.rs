@@ -1,8 +1,10 @@
 //! What the consent page tells of an app: the maker's facts, in the same order for every app, and what
 //! changed in them since the person allowed the app before.
 
+use askama::filters::Safe;
+
 use crate::smart::facts::{Facts, QUESTIONS};
-use crate::texts::Texts;
+use crate::texts::{Arg, Texts};
 
 /// The facts as the page shows them.
 pub(in crate::smart) struct ToldView {
@@ -51,8 +53,8 @@ fn said(texts: Texts, answer: Option<bool>) -> String {
     texts.plain(name, [])
 }
 
-/// What is told otherwise now than it was, one sentence each.
-pub(in crate::smart) fn changes(before: &Facts, now: &Facts) -> Vec<String> {
+/// What is told otherwise now than it was, one sentence each, as HTML.
+pub(in crate::smart) fn changes(before: &Facts, now: &Facts) -> Vec<Safe<String>> {
     let texts = Texts::here();
     let mut changes = Vec::new();
     if before.maker != now.maker {
@@ -60,20 +62,23 @@ pub(in crate::smart) fn changes(before: &Facts, now: &Facts) -> Vec<String> {
             Some(maker) => maker.clone(),
             None => texts.plain("fact-unknown", []),
         };
-        changes.push(texts.plain(
+        changes.push(texts.html(
             "consent-change-maker",
-            [("before", name(before).into()), ("now", name(now).into())],
+            &[
+                ("before", Arg::isolated(&name(before))),
+                ("now", Arg::isolated(&name(now))),
+            ],
         ));
     }
     if before.privacy_policy != now.privacy_policy || before.policy_version != now.policy_version {
-        changes.push(texts.plain("consent-change-policy", []));
+        changes.push(texts.t("consent-change-policy"));
     }
     for (name, question) in QUESTIONS {
         let (old, new) = (before.answers.get(*name), now.answers.get(*name));
         if old != new {
-            changes.push(texts.plain(
+            changes.push(texts.html(
                 "consent-change-answer",
-                [
+                &[
                     ("question", texts.plain(question, []).into()),
                     ("before", said(texts, old.copied()).into()),
                     ("now", said(texts, new.copied()).into()),
@@ -103,7 +108,13 @@ mod tests {
         let changes = changes(&facts, &now);
         assert_eq!(changes.len(), 2);
         assert!(
-            changes[1].contains("Yes") && changes[1].contains("No"),
+            changes[1].0.contains("Yes") && changes[1].0.contains("No"),
+            "{changes:?}"
+        );
+        now.maker = Some("<Acme>".to_owned());
+        let changes = super::changes(&facts, &now);
+        assert!(
+            changes[0].0.contains("<bdi>&lt;Acme&gt;</bdi>"),
             "{changes:?}"
         );
         assert!(super::changes(&facts, &facts).is_empty());

@@ -241,6 +241,7 @@ impl Act<'_> {
             redirect_uris: filled.redirects(),
             launch_uri: filled.launch(),
             facts,
+            brand: self.state.config().brand.clone(),
         };
         match clients::edit(writer.connection(), self.client, edit).await {
             Ok(()) => {

@@ -112,6 +112,7 @@ pub(super) fn problem(error: ClientError) -> Result<String, PageError> {
     Ok(match error {
         ClientError::Store(error) => return Err(error.into()),
         ClientError::Name => plain("dev-problem-name"),
+        ClientError::OwnName(name) => texts.plain("dev-problem-own-name", [("name", name.into())]),
         ClientError::NoRedirectUri(_) => plain("dev-problem-no-redirect"),
         ClientError::TooManyRedirectUris => plain("dev-problem-redirects"),
         ClientError::RedirectUri(uri) => texts.plain("dev-problem-redirect", [("uri", uri.into())]),

@@ -139,7 +139,7 @@ async fn register(
         account: session.account.id.clone(),
         waits: !at_once,
     };
-    match clients::add(state.store(), new(&asked, origin)).await {
+    match clients::add(state.store(), new(state, &asked, origin)).await {
         Ok(registered) => {
             let template = RegisteredPage {
                 frame: Frame::new(state, Some(session)),
@@ -152,7 +152,7 @@ async fn register(
     }
 }
 
-fn new(asked: &Asked, origin: Origin) -> NewClient {
+fn new(state: &SmartState, asked: &Asked, origin: Origin) -> NewClient {
     let filled = &asked.filled;
     let keys = (asked.kind == "key" && !asked.jwks_uri.is_empty())
         .then(|| ClientKeys::Url(asked.jwks_uri.clone()));
@@ -172,6 +172,7 @@ fn new(asked: &Asked, origin: Origin) -> NewClient {
         options: ClientOptions {
             facts: filled.facts(),
             launch_uri: filled.launch(),
+            brand: Some(state.config().brand.clone()),
             origin,
             ..ClientOptions::default()
         },

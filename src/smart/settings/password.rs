@@ -145,7 +145,7 @@ async fn change(
     if text("password") == text("current") {
         return again(texts.plain("password-same", []), "password");
     }
-    let hash = match password::hash_new(&account.username, text("password")).await {
+    let hash = match password::hash_new(&state.guessed_first(&account.username), text("password")).await {
         Ok(hash) => hash,
         Err(error) => return again(password_problem(error)?, "password"),
     };

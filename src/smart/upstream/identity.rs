@@ -137,7 +137,7 @@ async fn first_time(
 ) -> Result<String, PageError> {
     let store = state.store();
     // Nobody knows it: this account signs in with its provider until it gets a password.
-    let unknown = password::hash_new("", &secret::random_token()).await?;
+    let unknown = password::hash_new(&[], &secret::random_token()).await?;
     let writer = store.writer(Origin::Feed).await?;
     let names = [link_of(provider, subject), users::own_account_of(&patient)];
     writer.lock_names(&names).await?;

@@ -94,6 +94,15 @@ impl Selector {
         }
     }
 
+    /// Whether it looks at no values: its conditions are numbers.
+    pub(super) fn is_plain(&self) -> bool {
+        self.steps.iter().all(|step| {
+            step.conditions
+                .iter()
+                .all(|condition| matches!(condition, Condition::Number(_) | Condition::Last))
+        })
+    }
+
     /// The one node or attribute that is meant. `work` is what is left of the looks that a patch may
     /// take.
     pub(super) fn find(&self, document: &Document, work: &mut usize) -> Result<Found, Missed> {
