@@ -4,6 +4,7 @@
 //! ([`plan`](mod@plan)) and written as one SQL statement ([`sql`]). What comes back are the bytes
 //! as stored.
 
+mod amounts;
 mod compartment;
 pub(crate) mod contained;
 pub mod cursor;
@@ -207,6 +208,8 @@ async fn search_prepared(
             shows_contained: query.shows_contained,
         }),
     };
+    // What is contained brings units of its own.
+    amounts::resolve(keys, reader, &mut conditions).await?;
     let plan = texts::plan(&context, reader, &types, conditions).await?;
     let mut result = SearchResult {
         entries: Vec::new(),
@@ -316,6 +319,7 @@ pub async fn count(
         } = prepare(store, request).await?;
         conditions.extend(query.conditions);
         terminology::resolve(&context, store.reader(), &mut conditions).await?;
+        amounts::resolve(store.keys(), store.reader(), &mut conditions).await?;
         let plan = texts::plan(&context, store.reader(), &types, conditions).await?;
         let count = context.count(store.reader(), &plan).await?;
         if still_stands(store, custom).await? {
@@ -353,6 +357,7 @@ pub async fn find_ids<C: Select>(
         visibility,
     };
     terminology::resolve(&context, connection, &mut query.conditions).await?;
+    amounts::resolve(store.keys(), connection, &mut query.conditions).await?;
     let plan = context.plan(&types, query.conditions)?;
     context.first(connection, &plan, 2).await
 }

@@ -40,6 +40,7 @@ mod surrogate;
 mod tests;
 mod text;
 mod turn;
+mod units;
 mod versions;
 pub mod witness;
 pub mod write;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::query::Condition;
 use super::run::{Context, page_sql};
 use super::sql::Lower;
-use super::{SearchError, SearchRequest, prepare, terminology, walk};
+use super::{SearchError, SearchRequest, amounts, prepare, terminology, walk};
 use crate::store::Store;
 use crate::visibility::{Access, Viewer, ViewerClass, Visibility};
 
@@ -47,6 +47,7 @@ pub async fn explain(
     conditions.append(&mut query.conditions);
     let reader = store.reader();
     terminology::resolve(&context, reader, &mut conditions).await?;
+    amounts::resolve(store.keys(), reader, &mut conditions).await?;
     let plan = super::texts::plan(&context, reader, &types, conditions).await?;
     let plan = super::sound::sound(&context, reader, &plan, &query)
         .await?

@@ -30,7 +30,7 @@ use self::plan::{Action, Guard, Plan, Tree};
 use self::reference::Target;
 pub use self::rows::{
     CompositeRow, DateRow, IndexRows, NumberRow, QuantityRow, ReferenceRow, StringRow, TextRow,
-    TokenRow, UriRow,
+    TokenRow, UnitRow, UriRow,
 };
 use self::values::{Sink, emit, emit_node};
 use crate::fhir::definitions::{ParamId, ParamKind, SearchParam, TypeId, definitions};
@@ -78,6 +78,13 @@ pub fn fold(code: &str) -> Cow<'_, str> {
     } else {
         code.into()
     }
+}
+
+/// [`UnitRow::code`] of a quantity in a composite parameter, by the code that stands before it; None
+/// where a quantity comes first.
+#[must_use]
+pub fn beside(param: &SearchParam, before: Option<i64>) -> i64 {
+    composite::beside(param.id, before)
 }
 
 /// [`TokenRow::code`] of a value that is there, and of which nothing else is indexed: the row that
@@ -338,7 +345,7 @@ impl Sink for Rows<'_> {
     }
 
     fn composite(&mut self, composite: &composite::Composite, base: &Value) {
-        if !composite.rows(base, self.scope, &mut self.out.composites) {
+        if !composite.rows(base, self.scope, &mut self.out) {
             self.out.failed.push(composite.param);
         }
     }

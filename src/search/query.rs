@@ -169,6 +169,19 @@ pub enum Condition {
     },
 }
 
+impl Condition {
+    /// The conditions inside a condition.
+    pub(super) fn inner_mut(&mut self) -> Vec<&mut Self> {
+        match self {
+            Self::Any(all) | Self::All(all) => all.iter_mut().collect(),
+            Self::Not(one) | Self::PatientIs(one) => vec![one],
+            Self::Has { condition, .. } => vec![condition],
+            Self::Chain { links, .. } => links.iter_mut().map(|(_, one)| one).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// A word, or words that follow each other, in full text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Term {
@@ -297,6 +310,19 @@ pub struct NumberTest {
     pub high: f64,
 }
 
+impl NumberTest {
+    /// The same test of numbers in another unit.
+    #[must_use]
+    pub fn map(&self, convert: impl Fn(f64) -> f64) -> Self {
+        Self {
+            prefix: self.prefix,
+            value: convert(self.value),
+            low: convert(self.low),
+            high: convert(self.high),
+        }
+    }
+}
+
 /// `number|system|unit`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantityTest {
@@ -325,6 +351,17 @@ pub enum ComponentTest {
     Quantity(QuantityTest),
     Date(SpanTest),
     Reference(Vec<Target>),
+    // What the following stand for is known when the database was asked.
+    /// A quantity in UCUM: in any of the units that stand in the index.
+    Amounts(Vec<Amount>),
+}
+
+/// A number and the UCUM units in which it is that number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Amount {
+    pub number: NumberTest,
+    /// Never empty.
+    pub units: Vec<String>,
 }
 
 /// `_include` or `_revinclude`.

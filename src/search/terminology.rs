@@ -77,17 +77,6 @@ fn refused(code: &'static str, words: impl Into<String>) -> SearchError {
     SearchError::invalid(Issue::error(code, words))
 }
 
-/// The conditions inside a condition.
-fn inner(condition: &mut Condition) -> Vec<&mut Condition> {
-    match condition {
-        Condition::Any(all) | Condition::All(all) => all.iter_mut().collect(),
-        Condition::Not(one) | Condition::PatientIs(one) => vec![one],
-        Condition::Has { condition, .. } => vec![condition],
-        Condition::Chain { links, .. } => links.iter_mut().map(|(_, one)| one).collect(),
-        _ => Vec::new(),
-    }
-}
-
 fn needs(condition: &Condition, sets: &mut Vec<String>, systems: &mut Vec<String>) {
     match condition {
         Condition::ValueSet { sets: own, .. } => sets.extend(own.iter().cloned()),
@@ -144,7 +133,8 @@ fn replace(condition: &mut Condition, shelf: &Shelf) -> Result<(), SearchError> 
         *condition = token(param, values, not);
         return Ok(());
     }
-    inner(condition)
+    condition
+        .inner_mut()
         .into_iter()
         .try_for_each(|one| replace(one, shelf))
 }

@@ -100,7 +100,7 @@ impl Writer<'_> {
             index_writer(&plans, &indexer)
         });
         stored?;
-        index.run(self.connection()).await?;
+        self.tx.brings(index.run(self.connection()).await?);
         self.define(&plans).await?;
 
         let mut outcomes = Vec::with_capacity(plans.len());
@@ -333,7 +333,7 @@ impl Writer<'_> {
 
 /// The index rows that these writes add and remove.
 fn index_writer(plans: &[Plan], indexer: &Indexer) -> IndexWriter {
-    let mut writer = IndexWriter::new();
+    let mut writer = indexer.writer();
     let nothing = IndexRows::default();
     for plan in plans.iter().filter(|plan| !plan.idle) {
         match (&plan.old, &plan.old_value) {
@@ -413,8 +413,9 @@ pub(super) async fn move_to_patient(
     value: &Value,
     patient: i64,
 ) -> Result<(), StoreError> {
-    let rows = store.indexer().rows(target.type_id, value);
-    let mut writer = IndexWriter::new();
+    let indexer = store.indexer();
+    let rows = indexer.rows(target.type_id, value);
+    let mut writer = indexer.writer();
     writer.remove(target.type_id, target.doc, 0, &rows);
     writer.add(target.type_id, target.doc, patient, &rows);
     writer.run(on).await?;

@@ -1,7 +1,7 @@
 //! Connections: one file of SQLite, or PostgreSQL.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -21,15 +21,17 @@ use super::indexed::Indexer;
 use super::lite::Lite;
 use super::reader::Reader;
 use super::turn::{Size, Turn, Turns};
+use super::units::Units;
 use crate::clock::Clock;
 use crate::keys::Keys;
 use crate::release::PolicyContext;
+use crate::search::extract::UnitRow;
 use crate::search::extract::custom::Custom;
 use crate::sql::Sql;
 
 /// Number of what extraction writes into the index. Raise it whenever the same resource would get
 /// other rows (docs/adr/0003).
-pub(super) const INDEX_EPOCH: &str = "4";
+pub(super) const INDEX_EPOCH: &str = "5";
 
 /// The entry of `meta` that says so.
 pub(super) const EPOCH: &str = "index-epoch";
@@ -60,6 +62,8 @@ pub struct Store {
     policy: Arc<ArcSwap<PolicyContext>>,
     /// Search parameters of this server, as last read.
     pub(super) custom: Arc<ArcSwap<Custom>>,
+    /// What the index has in `composite_unit`.
+    units: Arc<Units>,
     /// Told when there may be work on the index.
     pub(super) wake: Arc<Notify>,
     /// The index is of another release, or being built from nothing.
@@ -76,6 +80,10 @@ pub struct OpenWrite {
     // First: it must be gone when the turn is over.
     transaction: DatabaseTransaction,
     turn: Option<Turn>,
+    /// Where units are remembered once they are committed; not of a transaction inside another, which
+    /// may still be taken back.
+    units: Option<Arc<Units>>,
+    brought: Mutex<Vec<UnitRow>>,
 }
 
 impl Deref for OpenWrite {
@@ -101,9 +109,20 @@ impl WriteTx {
             ));
         };
         match open.turn {
-            Some(turn) => turn.durable(open.transaction).await,
-            None => open.transaction.commit().await,
+            Some(turn) => turn.durable(open.transaction).await?,
+            None => open.transaction.commit().await?,
         }
+        if let Some(units) = open.units {
+            let brought = open.brought.into_inner();
+            units.remember(brought.unwrap_or_else(PoisonError::into_inner));
+        }
+        Ok(())
+    }
+
+    /// What this transaction wrote into `composite_unit`.
+    pub(super) fn brings(&self, units: Vec<UnitRow>) {
+        let brought = self.0.brought.lock();
+        brought.unwrap_or_else(PoisonError::into_inner).extend(units);
     }
 
     /// A transaction inside this one ([`WriteTx::undo`] takes it back alone).
@@ -111,6 +130,8 @@ impl WriteTx {
         Ok(Self(Arc::new(OpenWrite {
             transaction: self.0.begin().await?,
             turn: None,
+            units: None,
+            brought: Mutex::default(),
         })))
     }
 
@@ -195,6 +216,7 @@ impl Store {
             clock: options.clock.clone(),
             policy: Arc::new(ArcSwap::from_pointee(policy)),
             custom: Arc::default(),
+            units: Arc::default(),
             wake: Arc::default(),
             closed: Arc::default(),
         };
@@ -265,7 +287,12 @@ impl Store {
             }
             None => (self.writer.begin().await?, None),
         };
-        Ok(WriteTx(Arc::new(OpenWrite { transaction, turn })))
+        Ok(WriteTx(Arc::new(OpenWrite {
+            transaction,
+            turn,
+            units: Some(self.units.clone()),
+            brought: Mutex::default(),
+        })))
     }
 
     /// Which of the two databases this is.
@@ -283,7 +310,12 @@ impl Store {
     /// Reads resources ahead of a write ([`Writer::apply_indexed`](super::Writer::apply_indexed)).
     #[must_use]
     pub fn indexer(&self) -> Indexer {
-        Indexer::new(self.keys, self.base.clone(), self.custom.load_full())
+        Indexer::new(
+            self.keys,
+            self.base.clone(),
+            self.custom.load_full(),
+            self.units.clone(),
+        )
     }
 
     /// This server's FHIR base URL, without a slash at the end.

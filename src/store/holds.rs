@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::apply::resource_insert;
 use super::current::{Current, in_list};
-use super::index::IndexWriter;
 use super::indexed::Indexer;
 use super::rows::{Insert, Kind};
 use super::{StoreError, packed};
@@ -307,7 +306,7 @@ pub(super) async fn replace_renditions(
     sql.text =
         format!("SELECT id, body, patient FROM resource WHERE id BETWEEN {first} AND {last}");
     let old = on.query_all_raw(sql.statement(backend)).await?;
-    let mut index = IndexWriter::new();
+    let mut index = indexer.writer();
     for row in &old {
         let (id, patient): (i64, i64) = (row.try_get_by_index(0)?, row.try_get_by_index(2)?);
         let body = packed::column(row, 1)?.ok_or(StoreError::Corrupt("rendition body"))?;
@@ -345,5 +344,7 @@ pub(super) async fn replace_renditions(
         ]);
     }
     insert.run(on).await?;
-    Ok(index.run(on).await?)
+    // Its units are those of the resource itself, which remembers them.
+    index.run(on).await?;
+    Ok(())
 }

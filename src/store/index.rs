@@ -1,13 +1,15 @@
 //! Writing and unwriting the index rows of a resource (or of a rendition of one).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
 
 use super::current::in_list;
 use super::rows::{Insert, Kind};
+use super::units::Units;
 use crate::fhir::definitions::{ParamId, TypeId};
-use crate::search::extract::{IndexRows, TextRow};
+use crate::search::extract::{IndexRows, TextRow, UnitRow};
 use crate::sql::Sql;
 
 /// The tables with a column `param`.
@@ -52,6 +54,9 @@ pub(super) struct IndexWriter {
     /// are equal rows.
     known: Rows,
     removals: Vec<Sql>,
+    units: BTreeSet<UnitRow>,
+    /// Those that need not be written.
+    known_units: Arc<Units>,
 }
 
 /// Rows on their way into the tables.
@@ -320,21 +325,25 @@ impl Rows {
 }
 
 impl IndexWriter {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(known_units: Arc<Units>) -> Self {
         Self {
             fresh: Rows::new(""),
             known: Rows::new("ON CONFLICT DO NOTHING"),
             removals: Vec::new(),
+            units: BTreeSet::new(),
+            known_units,
         }
     }
 
     /// Adds all rows of a resource in the record of `patient`; 0 when it is about none.
     pub(super) fn add(&mut self, type_id: TypeId, id: i64, patient: i64, rows: &IndexRows) {
+        self.units.extend(rows.units.iter().cloned());
         self.known.add(type_id, id, patient, rows);
     }
 
     /// [`IndexWriter::add`] of a resource that this transaction makes.
     pub(super) fn add_new(&mut self, type_id: TypeId, id: i64, patient: i64, rows: &IndexRows) {
+        self.units.extend(rows.units.iter().cloned());
         self.fresh.add(type_id, id, patient, rows);
     }
 
@@ -493,13 +502,24 @@ impl IndexWriter {
         self.removals.push(sql);
     }
 
-    /// Removes, then adds.
-    pub(super) async fn run(self, on: &impl ConnectionTrait) -> Result<(), DbErr> {
+    /// Removes, then adds. What of it is to be remembered when it is committed.
+    pub(super) async fn run(self, on: &impl ConnectionTrait) -> Result<Vec<UnitRow>, DbErr> {
         let backend = on.get_database_backend();
         for removal in self.removals {
             on.execute_raw(removal.statement(backend)).await?;
         }
+        let units = self.known_units.missing(self.units);
+        let mut insert = Insert::new(
+            "composite_unit",
+            &[("code", Kind::Big), ("unit", Kind::Text)],
+            "ON CONFLICT DO NOTHING",
+        );
+        for row in &units {
+            insert.push([row.code.into(), row.unit.as_str().into()]);
+        }
+        insert.run(on).await?;
         self.known.run(on).await?;
-        self.fresh.run(on).await
+        self.fresh.run(on).await?;
+        Ok(units)
     }
 }

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::StoreError;
 use super::current::local_key;
+use super::index::IndexWriter;
+use super::units::Units;
 use super::write::Op;
 use crate::fhir::definitions::{ParamId, TypeId, definitions};
 use crate::fhir::json;
@@ -74,11 +76,27 @@ pub struct Indexer {
     keys: Keys,
     base: Arc<str>,
     custom: Arc<Custom>,
+    units: Arc<Units>,
 }
 
 impl Indexer {
-    pub(super) fn new(keys: Keys, base: Arc<str>, custom: Arc<Custom>) -> Self {
-        Self { keys, base, custom }
+    pub(super) fn new(
+        keys: Keys,
+        base: Arc<str>,
+        custom: Arc<Custom>,
+        units: Arc<Units>,
+    ) -> Self {
+        Self {
+            keys,
+            base,
+            custom,
+            units,
+        }
+    }
+
+    /// A writer of index rows.
+    pub(super) fn writer(&self) -> IndexWriter {
+        IndexWriter::new(self.units.clone())
     }
 
     /// Stamps a resource with the id under which it will be written, and reads it.
@@ -211,7 +229,7 @@ mod tests {
     #[test]
     fn what_is_read_ahead_is_what_is_stored() {
         let base = "http://localhost/fhir/r4".into();
-        let indexer = Indexer::new(Keys::new([7; 16]), base, Arc::default());
+        let indexer = Indexer::new(Keys::new([7; 16]), base, Arc::default(), Arc::default());
         let type_id = definitions().type_id("Patient").unwrap();
         let sent = json!({"active": true, "meta": {"tag": [{"code": "x"}], "lastUpdated": "sent"},
             "resourceType": "Patient", "name": [{"family": "0000-00-00T00:00:00.000Z"}]});

@@ -3,7 +3,6 @@
 
 use sea_orm::ConnectionTrait;
 
-use super::index::IndexWriter;
 use super::rows::{Insert, Kind};
 use super::surrogate;
 use super::write::Writer;
@@ -150,7 +149,7 @@ impl Store {
         rows: &[sea_orm::QueryResult],
     ) -> Result<Vec<i64>, StoreError> {
         let indexer = self.indexer();
-        let mut index = IndexWriter::new();
+        let mut index = indexer.writer();
         let mut ids = Vec::with_capacity(rows.len());
         for row in rows {
             let (id, patient): (i64, i64) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);

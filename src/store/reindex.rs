@@ -14,7 +14,6 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::connection::{EPOCH, INDEX_EPOCH, WriteTx};
-use super::index::IndexWriter;
 use super::search_params::{self, BUILDING, GONE, READY, RETIRED, TO_BUILD};
 use super::{Store, StoreError, lease, packed};
 use crate::clock::Millis;
@@ -363,7 +362,7 @@ impl Reindexer {
             return Ok(Step::Worked);
         }
         let indexer = self.store.indexer();
-        let mut writer = IndexWriter::new();
+        let mut writer = indexer.writer();
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         match job.kind {
             JobKind::Everything => writer.forget(on.get_database_backend(), &ids, None),
@@ -388,7 +387,7 @@ impl Reindexer {
                 writer.add(job.at.0, row.id, row.patient, &found);
             }
         }
-        writer.run(on).await?;
+        tx.brings(writer.run(on).await?);
         let mut sql = Sql::default();
         let more = i64::try_from(rows.len()).unwrap_or(0);
         // What is written from now on brings its own rows: a type whose last batch was not full is done,

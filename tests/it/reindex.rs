@@ -55,7 +55,8 @@ fn results(count: usize) -> Value {
             "resource": {"resourceType": "Observation", "id": id, "status": "final",
                 "code": {"coding": [{"system": "http://loinc.org", "code": "718-7"}], "text": "Hemoglobin"},
                 "subject": {"reference": "Patient/p"}, "effectiveDateTime": "2026-11-10T14:00:00Z",
-                "valueQuantity": {"value": number, "unit": "g/dL"}},
+                "valueQuantity": {"value": number, "unit": "g/dL", "system": "http://unitsofmeasure.org",
+                    "code": "g/dL"}},
             "request": {"method": "PUT", "url": format!("Observation/{id}")}}));
     }
     json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
@@ -203,6 +204,8 @@ async fn age(database: &TestDatabase) {
     )
     .await;
     run(&store, "DELETE FROM idx_token WHERE id % 32 = 0").await;
+    // Which has no units of composites, as before them.
+    run(&store, "DELETE FROM composite_unit").await;
     run(
         &store,
         "INSERT INTO idx_date (type, param, low, id, high, patient) VALUES (1, 1, 1, 1, 1, 0)",
@@ -247,6 +250,15 @@ async fn an_old_index_is_built_anew_and_nothing_is_answered_meanwhile(kind: Data
         .unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(counts(&server.app().store).await, before);
+    let sql = "SELECT COUNT(*), MIN(unit) FROM composite_unit";
+    let statement = Statement::from_string(server.app().store.backend(), sql);
+    let row = server.app().store.reader().query_one_raw(statement).await;
+    let row = row.unwrap().unwrap();
+    let unit: (i64, String) = (
+        row.try_get_by_index(0).unwrap(),
+        row.try_get_by_index(1).unwrap(),
+    );
+    assert_eq!(unit, (1, "g/dL".to_owned()));
     server.stop().await.unwrap();
     open(&database).await.unwrap().close().await.unwrap();
     database.drop().await;

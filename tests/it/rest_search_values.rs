@@ -288,6 +288,84 @@ each_api! {
         assert_eq!(sorted["entry"][0]["resource"]["id"], "g");
     }
 
+    async fn composites_convert_among_units(api: &Api) {
+        const UCUM: &str = "http://unitsofmeasure.org";
+        let tall = |id: &str, value: f64, unit: &str| {
+            let mut one = an_observation(id, "p");
+            one["code"]["coding"][0]["code"] = "8302-2".into();
+            one["valueQuantity"] = json!({"value": value, "unit": "long", "system": UCUM, "code": unit});
+            one
+        };
+        let mut pressure = an_observation("bp", "p");
+        let mercury = json!({"value": 120, "unit": "mmHg", "system": UCUM, "code": "mm[Hg]"});
+        pressure["component"] = json!([{"code": {"coding": [{"code": "sys"}]}, "valueQuantity": mercury}]);
+        let mut written = tall("said", 185.0, "cm");
+        written["valueQuantity"] = json!({"value": 185, "unit": "cm"});
+        let is_tall = |value: &str| format!("Observation?code-value-quantity=http://loinc.org|8302-2${value}")
+            .replace('|', "%7C").replace('[', "%5B").replace(']', "%5D");
+        let path = is_tall(&format!("gt1.8|{UCUM}|m"));
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        assert_eq!(found(api, SYSTEM, &path).await, "", "no unit is known");
+        put_all(api, &[tall("cm", 181.0, "cm"), tall("short", 1.8, "m"), written, pressure]).await;
+        // What is taken back takes its unit with it, and the next one brings it again.
+        let entry = |method: &str, one: Value| json!({"request": {"method": method, "url":
+            format!("Observation/{}", one["id"].as_str().unwrap()), "ifMatch": "W/\"9\""}, "resource": one});
+        let mut first = entry("PUT", tall("in", 71.0, "[in_i]"));
+        first["request"].as_object_mut().unwrap().shift_remove("ifMatch");
+        let failing = json!({"resourceType": "Bundle", "type": "transaction", "entry": [first, entry("PUT", tall("cm", 1.0, "cm"))]});
+        api.post(SYSTEM, "", &failing).await.issue(412);
+        assert_eq!(found(api, SYSTEM, &path).await, "cm");
+        api.put(SYSTEM, &tall("in", 71.0, "[in_i]")).await.is(201);
+        for (value, wanted) in [
+            (format!("gt1.8|{UCUM}|m"), "cm in"),
+            (format!("ge1.8|{UCUM}|m"), "cm in short"),
+            (format!("180|{UCUM}|cm"), "in short"),
+            (format!("181.0|{UCUM}|cm"), "cm"),
+            (format!("lt71|{UCUM}|[in_i]"), "short"),
+            (format!("ne1.80|{UCUM}|m"), "cm"),
+            (format!("gt1|{UCUM}|kg"), ""),
+            (format!("gt1.8|{UCUM}|nonsense"), ""),
+            // Without a system the unit is a word, without a unit the number is the one written.
+            ("gt1.8||cm".to_owned(), "cm said"),
+            ("gt72".to_owned(), "cm said"),
+        ] {
+            let path = is_tall(&value);
+            assert_eq!(found(api, SYSTEM, &path).await, wanted, "{path}");
+            let within = api.get(SYSTEM, &format!("{path}&_summary=count")).await.is(200).json();
+            assert_eq!(within["total"], wanted.split_whitespace().count(), "{path}");
+        }
+        expect(api, &[
+            (&format!("Observation?component-code-value-quantity=sys$gt15|{UCUM}|kPa"), "bp"),
+            (&format!("Observation?component-code-value-quantity=sys$gt17|{UCUM}|kPa"), ""),
+            (&format!("Observation?combo-code-value-quantity=sys$16|{UCUM}|kPa,8302-2$lt1.81|{UCUM}|m"), "bp in short"),
+            // Of any code of a system, and through a reference.
+            (&format!("Observation?code-value-quantity=http://loinc.org|$gt1.805|{UCUM}|m"), "cm"),
+            (&format!("Patient?_has:Observation:patient:code-value-quantity=8302-2$gt1.8|{UCUM}|m"), "p"),
+            (&format!("Patient?_has:Observation:patient:code-value-quantity=8302-2$gt1.9|{UCUM}|m"), ""),
+        ]).await;
+        // What is contained is marked with its type alone: its units are looked at where they stand.
+        let mut inside = tall("x", 19.0, "dm");
+        inside.as_object_mut().unwrap().shift_remove("subject");
+        api.put(SYSTEM, &json!({"resourceType": "Basic", "id": "around", "code": {"text": "x"},
+            "contained": [inside], "subject": {"reference": "#x"}})).await.is(201);
+        for (value, wanted) in [("gt1.8", "around"), ("190", ""), ("1.9", "around")] {
+            let path = format!("{}&_contained=true", is_tall(&format!("{value}|{UCUM}|m")));
+            assert_eq!(found(api, SYSTEM, &path).await, wanted, "{path}");
+        }
+        // Conditions of writes see what the transaction did before.
+        let condition = path.trim_start_matches("Observation?");
+        api.call(SYSTEM, "DELETE", &format!("Observation?{condition}&_id=in")).send().await.is(204);
+        assert_eq!(found(api, SYSTEM, &path).await, "cm");
+        let explained = api.get(SYSTEM, &format!("{path}&_explain=true")).await.is(200).text();
+        assert!(explained.contains("idx_composite") && !explained.contains("> 180"), "{explained}");
+        let many: Vec<String> = (0..500).map(|number| format!("8302-2${number}|{UCUM}|m")).collect();
+        let path = format!("Observation?code-value-quantity={}", many.join(","));
+        let answer = api.call(SYSTEM, "POST", "Observation/_search")
+            .body("application/x-www-form-urlencoded", path.trim_start_matches("Observation?").to_owned().into_bytes())
+            .send().await.is(200).json();
+        assert_eq!(answer["entry"].as_array().map(Vec::len), Some(2), "{answer}");
+    }
+
     async fn any_parameter_sorts(api: &Api) {
         let with = |id: &str, code: &str, who: &str, value: f64| {
             let mut o = an_observation(id, "p");

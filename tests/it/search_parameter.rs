@@ -180,7 +180,10 @@ each_api! {
                     "expression": "value.as(Quantity)"},
             ]}),
         );
-        api.put(SYSTEM, &an_observation("o", "sad")).await.is(201);
+        let mut measured = an_observation("o", "sad");
+        measured["valueQuantity"]["system"] = "http://unitsofmeasure.org".into();
+        measured["valueQuantity"]["code"] = "g/dL".into();
+        api.put(SYSTEM, &measured).await.is(201);
         api.put(SYSTEM, &pair).await.is(201);
         build(api).await;
 
@@ -200,6 +203,8 @@ each_api! {
             ("Observation?subject:Patient.mood=sad", &["o"]),
             ("Observation?mood-code-value=718-7$gt13", &["o"]),
             ("Observation?mood-code-value=718-7$gt14", &[]),
+            ("Observation?mood-code-value=718-7$gt134|http://unitsofmeasure.org|g/L", &["o"]),
+            ("Observation?mood-code-value=718-7$gt136|http://unitsofmeasure.org|g/L", &[]),
         ] {
             assert_eq!(found(api, query).await, expected, "{query}");
         }

@@ -85,6 +85,16 @@ fn own() -> Vec<Value> {
             }));
         }
     }
+    let measured = |value: f64, unit: &str| json!({"value": value, "system": "http://unitsofmeasure.org", "code": unit});
+    for (number, (value, unit)) in values::MEASURES.iter().enumerate() {
+        all.push(json!({
+            "resourceType": "Observation", "id": format!("t-m{number}"), "status": "final",
+            "code": {"coding": [{"system": "urn:truth", "code": if number % 5 == 4 { "other" } else { "measure" }}]},
+            "valueQuantity": measured(*value, unit),
+            "component": [{"code": {"coding": [{"system": "urn:truth", "code": "part"}]},
+                "valueQuantity": measured(value + 1.0, unit)}]
+        }));
+    }
     all.push(json!({
         "resourceType": "RiskAssessment", "id": "t-risk", "status": "final",
         "subject": {"reference": "Patient/t1"},

@@ -75,6 +75,45 @@ each_database! {
         second.stop().await.unwrap();
     }
 
+    /// Units are remembered by each process, and known to a search as soon as a write is done.
+    async fn a_unit_that_one_server_meets_is_known_to_the_other(server: TestServer) {
+        let (second, other) = server.second().await;
+        let system = server.system_token().await;
+        let here = server.fhir("");
+        let here = here.trim_end_matches('/');
+        let put = async |base: &str, id: &str, value: f64, unit: &str| {
+            let one = json!({"resourceType": "Observation", "id": id, "status": "final",
+                "code": {"coding": [{"code": "tall"}]},
+                "valueQuantity": {"value": value, "system": "http://unitsofmeasure.org", "code": unit}});
+            let answer = server.client().put(format!("{base}/Observation/{id}")).bearer_auth(&system)
+                .json(&one).send().await.unwrap();
+            assert_eq!(answer.status(), 201, "{id}");
+        };
+        let count = async |base: &str| {
+            let url = format!("{base}/Observation?code-value-quantity=tall$gt1.8%7Chttp://unitsofmeasure.org%7Cm&_summary=count");
+            let answer = server.client().get(url).bearer_auth(&system).send().await.unwrap();
+            answer.json::<Value>().await.unwrap()["total"].as_i64().unwrap()
+        };
+        let mut all = 0;
+        for (number, (first, then)) in [(here, other.as_str()), (other.as_str(), here)].into_iter().enumerate() {
+            for (unit, value) in [("cm", 190.0), ("mm", 1900.0), ("[in_i]", 75.0)] {
+                assert_eq!(count(then).await, all);
+                put(first, &format!("{}-{number}", value), value, unit).await;
+                all += 1;
+                assert_eq!((count(here).await, count(&other).await), (all, all), "{unit}");
+            }
+        }
+        // The same new units, in different orders, at once.
+        let at_once = (0..8).map(|number| {
+            let base = if number % 2 == 0 { here } else { other.as_str() };
+            let unit = format!("m{{{}}}", if number < 4 { number } else { 7 - number });
+            async move { put(base, &format!("at-once-{number}"), 2.0, &unit).await }
+        });
+        futures_util::future::join_all(at_once).await;
+        assert_eq!((count(here).await, count(&other).await), (all + 8, all + 8));
+        second.stop().await.unwrap();
+    }
+
     /// Every way of reading that a remembered token could still open, each with a token of its own.
     async fn a_token_revoked_at_one_server_opens_nothing_at_the_other(server: TestServer) {
         let (second, other) = server.second().await;

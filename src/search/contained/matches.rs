@@ -6,11 +6,12 @@ use crate::clock::Millis;
 use crate::fhir::definitions::{ParamId, ParamKind, SearchParam, definitions};
 use crate::keys::Keys;
 use crate::search::SearchError;
-use crate::search::extract::units::Canonical;
+use crate::search::amounts::amounts;
+use crate::search::extract::units::{Canonical, UCUM};
 use crate::search::extract::{CompositeRow, IndexRows, StringRow, fold, normalize, normalize_all};
 use crate::search::parse::date::approximately;
 use crate::search::query::{
-    CodeTest, ComponentTest, Condition, NumberTest, Prefix, QuantityTest, SpanTest, StringMode,
+    Amount, CodeTest, ComponentTest, Condition, NumberTest, Prefix, QuantityTest, SpanTest, StringMode,
     SystemTest, Target, TokenTest, Types, UriMode,
 };
 use crate::search::sql::quantity::unit_of;
@@ -175,6 +176,13 @@ impl Candidate<'_> {
         unit.is_none_or(|unit| self.keys.code(unit) == code)
     }
 
+    fn amount(&self, amounts: &[Amount], low: f64, high: f64, code: i64) -> bool {
+        amounts.iter().any(|amount| {
+            let is_own = |unit: &String| self.keys.code(unit) == code;
+            number(&amount.number, low, high) && amount.units.iter().any(is_own)
+        })
+    }
+
     /// Which columns a component has follows from those before it.
     fn composite(&self, parts: &[ComponentTest], row: &CompositeRow) -> bool {
         let is_number = |test: &&ComponentTest| matches!(test, ComponentTest::Number(_));
@@ -207,9 +215,21 @@ impl Candidate<'_> {
             }
             ComponentTest::Quantity(test) => {
                 let ((code, system), (low, high)) = (next_code(), next_span());
-                number(&test.number, low, high)
-                    && self.unit(test, code)
-                    && self.system(&test.system, system)
+                let units = self.rows.units.iter().map(|row| row.unit.as_str());
+                match amounts(test, units) {
+                    Some(amounts) => {
+                        self.amount(&amounts, low, high, code) && system == self.keys.system(UCUM)
+                    }
+                    None => {
+                        number(&test.number, low, high)
+                            && self.unit(test, code)
+                            && self.system(&test.system, system)
+                    }
+                }
+            }
+            ComponentTest::Amounts(amounts) => {
+                let ((code, system), (low, high)) = (next_code(), next_span());
+                self.amount(amounts, low, high, code) && system == self.keys.system(UCUM)
             }
             ComponentTest::Date(test) => {
                 let (low, high) = next_span();

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::plan::Tree;
 use super::reference::Target;
+use super::units::{UCUM, canonical};
 use super::values::Sink;
-use super::{CompositeRow, Scope, fold, normalize};
+use super::{CompositeRow, IndexRows, Scope, UnitRow, custom, fold, normalize};
 use crate::fhir::definitions::ParamId;
 use crate::keys::Keys;
 
@@ -42,6 +43,8 @@ enum Found {
         high: f64,
         code: i64,
         system: i32,
+        /// In UCUM.
+        unit: Option<String>,
     },
     Target(i64),
     Text(String),
@@ -54,13 +57,13 @@ struct Parts<'r> {
 
 impl Composite {
     /// The rows of one occurrence; false when there were too many.
-    pub(super) fn rows(
-        &self,
-        base: &Value,
-        scope: &Scope<'_>,
-        out: &mut Vec<CompositeRow>,
-    ) -> bool {
-        let mut rows = vec![(CompositeRow::empty(self.param), 0, 0)];
+    pub(super) fn rows(&self, base: &Value, scope: &Scope<'_>, out: &mut IndexRows) -> bool {
+        let mut rows = vec![Partial {
+            row: CompositeRow::empty(self.param),
+            codes: 0,
+            spans: 0,
+            unit: None,
+        }];
         for part in &self.parts {
             let mut parts = Parts {
                 scope,
@@ -79,18 +82,39 @@ impl Composite {
                 .flat_map(|row| parts.found.iter().map(|found| with(row, found)))
                 .collect();
         }
-        out.extend(rows.into_iter().map(|(row, _, _)| row));
+        for partial in rows {
+            out.units.extend(partial.unit);
+            out.composites.push(partial.row);
+        }
         true
     }
 }
 
-/// The row with one more component, and how many codes and spans it has by then.
-fn with(
-    (row, codes, spans): &(CompositeRow, usize, usize),
-    found: &Found,
-) -> (CompositeRow, usize, usize) {
-    let mut row = row.clone();
-    let (mut codes, mut spans) = (*codes, *spans);
+/// [`UnitRow::code`] of a quantity that stands in a composite after these codes; the last of none.
+/// What a composite of this server's own finds may be another one in every resource (a reference, an
+/// identifier): its units stand once, not once for each.
+pub(super) fn beside(param: ParamId, before: Option<i64>) -> i64 {
+    before.filter(|_| param < custom::FIRST).unwrap_or(0)
+}
+
+/// A row, as far as it is.
+#[derive(Clone, Debug)]
+struct Partial {
+    row: CompositeRow,
+    /// How many codes and spans it has.
+    codes: usize,
+    spans: usize,
+    unit: Option<UnitRow>,
+}
+
+/// The row with one more component.
+fn with(partial: &Partial, found: &Found) -> Partial {
+    let Partial {
+        mut row,
+        mut codes,
+        mut spans,
+        mut unit,
+    } = partial.clone();
     let mut code = |row: &mut CompositeRow, code, system| {
         if codes == 0 {
             (row.code, row.system) = (code, system);
@@ -114,14 +138,27 @@ fn with(
             high,
             code: of,
             system,
+            unit: ucum,
         } => {
+            if let Some(ucum) = ucum {
+                let before = (partial.codes > 0).then_some(partial.row.code);
+                unit = Some(UnitRow {
+                    code: beside(row.param, before),
+                    unit: ucum.clone(),
+                });
+            }
             code(&mut row, *of, *system);
             span(&mut row, *low, *high);
         }
         Found::Target(target) => code(&mut row, *target, 0),
         Found::Text(text) => row.text.clone_from(text),
     }
-    (row, codes, spans)
+    Partial {
+        row,
+        codes,
+        spans,
+        unit,
+    }
 }
 
 impl CompositeRow {
@@ -174,12 +211,14 @@ impl Sink for Parts<'_> {
     }
 
     fn quantity(&mut self, low: f64, high: f64, system: &str, code: &str) {
+        let unit = (system == UCUM && canonical(code).is_some()).then(|| code.to_owned());
         let (code, system) = (self.scope.unit(code), self.keys().system(system));
         self.found.push(Found::Quantity {
             low,
             high,
             code,
             system,
+            unit,
         });
     }
 

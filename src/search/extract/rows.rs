@@ -102,6 +102,15 @@ pub struct CompositeRow {
     pub text: String,
 }
 
+/// A UCUM unit beside a code in [`CompositeRow`]s: once for the whole database, and never taken away
+/// again. `composite_unit`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitRow {
+    /// [`CompositeRow::code`], or 0: see [`beside`](super::beside).
+    pub code: i64,
+    pub unit: String,
+}
+
 /// What full text search finds. `idx_text`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextRow {
@@ -122,6 +131,7 @@ pub struct IndexRows {
     pub uris: Vec<UriRow>,
     pub references: Vec<ReferenceRow>,
     pub composites: Vec<CompositeRow>,
+    pub units: Vec<UnitRow>,
     pub text: Option<TextRow>,
     /// Ids of the patients this resource is about (primary compartment parameter), first one first;
     /// empty for a resource that is about no patient.
@@ -143,6 +153,7 @@ impl IndexRows {
         self.uris.append(&mut other.uris);
         self.references.append(&mut other.references);
         self.composites.append(&mut other.composites);
+        self.units.append(&mut other.units);
         self.failed.append(&mut other.failed);
         self.tidy();
     }
@@ -178,6 +189,7 @@ impl IndexRows {
             (a.param, a.target, a.target_type) == (b.param, b.target, b.target_type)
         });
         unique(&mut self.failed);
+        unique(&mut self.units);
         // To the databases 0 and -0 are one number.
         for row in &mut self.numbers {
             (row.low, row.high) = (row.low + 0.0, row.high + 0.0);

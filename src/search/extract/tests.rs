@@ -420,6 +420,31 @@ fn every_value_stands_beside_its_code() {
 }
 
 #[test]
+fn units_stand_beside_codes_once() {
+    let coding = |code: &str| json!({"coding": [{"system": "http://l", "code": code}, {"code": "BP"}]});
+    let measured = |value: f64, unit: &str| json!({"value": value, "unit": "u", "system": units::UCUM, "code": unit});
+    let found = rows(&json!({
+        "resourceType": "Observation", "code": coding("bp"), "valueQuantity": measured(1.0, "kPa"),
+        "component": [
+            {"code": coding("sys"), "valueQuantity": measured(120.0, "mm[Hg]")},
+            {"code": coding("sys"), "valueQuantity": measured(130.0, "mm[Hg]")},
+            {"code": coding("sys"), "valueQuantity": measured(7.0, "nonsense")},
+            {"code": coding("dia"), "valueQuantity": {"value": 80, "unit": "kg"}}
+        ]
+    }));
+    let mut wanted: Vec<UnitRow> = [("bp", "kPa"), ("bp", "mm[Hg]"), ("sys", "mm[Hg]")]
+        .into_iter()
+        .map(|(code, unit)| UnitRow {
+            code: keys().code(code),
+            unit: unit.to_owned(),
+        })
+        .collect();
+    wanted.sort();
+    assert_eq!(found.units, wanted);
+    assert_eq!(super::composite::beside(custom::FIRST, Some(7)), 0);
+}
+
+#[test]
 fn a_flood_of_combinations_is_cut_off() {
     let many: Vec<Value> = (0..100)
         .map(|n| json!({"system": "s", "code": n.to_string()}))
@@ -494,10 +519,10 @@ impl Sink for Words<'_> {
         self.param = param;
     }
     fn composite(&mut self, composite: &Composite, base: &Value) {
-        let mut found = Vec::new();
+        let mut found = IndexRows::default();
         assert!(composite.rows(base, self.scope, &mut found));
         self.param = composite.param.abs();
-        for row in found {
+        for row in found.composites {
             self.line(
                 "composite",
                 &format!("{} {} {:?}", row.low, row.high, row.text),

@@ -30,8 +30,16 @@ impl Canonical {
         if value <= f64::MIN || value >= f64::MAX {
             return value;
         }
-        let converted = value * self.factor + self.offset;
-        format!("{converted:.11e}").parse().unwrap_or(converted)
+        rounded(value * self.factor + self.offset)
+    }
+
+    /// The value in this unit of one in the canonical unit.
+    #[must_use]
+    pub fn revert(&self, value: f64) -> f64 {
+        if value <= f64::MIN || value >= f64::MAX {
+            return value;
+        }
+        rounded((value - self.offset) / self.factor)
     }
 
     /// `idx_quantity.code` of a canonical unit.
@@ -45,6 +53,10 @@ impl Canonical {
     pub fn system(keys: &Keys) -> i32 {
         keys.system("canonical units")
     }
+}
+
+fn rounded(value: f64) -> f64 {
+    format!("{value:.11e}").parse().unwrap_or(value)
 }
 
 /// The canonical form of a UCUM code; None for what is none, and for logarithmic scales.
@@ -91,6 +103,11 @@ mod tests {
         assert_eq!(of(120.0, "mm[Hg]"), of(0.12, "m[Hg]"));
         assert_eq!(of(37.0, "Cel"), of(98.6, "[degF]"));
         assert_eq!(of(6.0, "[ft_i]"), of(72.0, "[in_i]"));
+        for (value, unit) in [(1.8, "m"), (37.0, "Cel"), (98.6, "[degF]"), (5.4, "mg/dL")] {
+            let own = canonical(unit).unwrap();
+            assert_eq!(own.revert(own.convert(value)).to_bits(), value.to_bits());
+            assert_eq!(own.revert(f64::MAX).to_bits(), f64::MAX.to_bits());
+        }
         assert_eq!(canonical("nonsense"), None);
         assert_eq!(canonical("[pH]"), None);
         assert_eq!(canonical(&"(".repeat(60)), None);

@@ -5,9 +5,10 @@ use sea_orm::Value;
 use super::range::{Halves, halved};
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
+use crate::search::extract::units::UCUM;
 use crate::search::extract::{fold, normalize};
 use crate::search::query::{
-    CodeTest, ComponentTest, NumberTest, Prefix, QuantityTest, SystemTest, TokenTest,
+    Amount, CodeTest, ComponentTest, NumberTest, Prefix, QuantityTest, SystemTest, TokenTest,
 };
 
 /// What the database does with numbers.
@@ -22,14 +23,25 @@ enum Use {
 /// The number of a composite that an index counts: one code and one quantity or number.
 fn counted(values: &[Vec<ComponentTest>]) -> Option<&NumberTest> {
     let [components] = values else { return None };
-    match components.as_slice() {
-        [
-            ComponentTest::Token(TokenTest {
-                code: Some(CodeTest::Is(_)),
-                ..
-            }),
-            ComponentTest::Quantity(QuantityTest { number, .. }) | ComponentTest::Number(number),
-        ] => Some(number),
+    let [
+        ComponentTest::Token(TokenTest {
+            code: Some(CodeTest::Is(_)),
+            ..
+        }),
+        measured,
+    ] = components.as_slice()
+    else {
+        return None;
+    };
+    match measured {
+        ComponentTest::Quantity(QuantityTest { number, .. }) | ComponentTest::Number(number) => {
+            Some(number)
+        }
+        // In the one unit that stands beside a code, which nearly all codes have.
+        ComponentTest::Amounts(amounts) => match amounts.as_slice() {
+            [Amount { number, .. }] => Some(number),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -132,13 +144,15 @@ impl Lower<'_> {
             let (code, system) = match test {
                 ComponentTest::Token(_)
                 | ComponentTest::Reference(_)
-                | ComponentTest::Quantity(_) => codes.next().unwrap_or((&"code2", "system2")),
+                | ComponentTest::Quantity(_)
+                | ComponentTest::Amounts(_) => codes.next().unwrap_or((&"code2", "system2")),
                 _ => (&"", ""),
             };
             let (low, high) = match test {
-                ComponentTest::Number(_) | ComponentTest::Quantity(_) | ComponentTest::Date(_) => {
-                    spans.pop().unwrap_or(("low", "high"))
-                }
+                ComponentTest::Number(_)
+                | ComponentTest::Quantity(_)
+                | ComponentTest::Amounts(_)
+                | ComponentTest::Date(_) => spans.pop().unwrap_or(("low", "high")),
                 _ => ("", ""),
             };
             let plus = match own {
@@ -176,6 +190,18 @@ impl Lower<'_> {
                         all.push(format!("{t}.{code} = {bound}"));
                     }
                     all.extend(self.composite_system(t, system, &quantity.system));
+                }
+                ComponentTest::Amounts(amounts) => {
+                    let mut any = Vec::with_capacity(amounts.len());
+                    for amount in amounts {
+                        let number = self.number_test(&low, &high, &amount.number);
+                        let units = amount.units.iter().map(|unit| self.keys.code(unit));
+                        let units: Vec<i64> = units.collect();
+                        any.push(format!("({number} AND {t}.{code} {})", self.equals(units)));
+                    }
+                    all.push(either(&any));
+                    let ucum = SystemTest::Is(UCUM.to_owned());
+                    all.extend(self.composite_system(t, system, &ucum));
                 }
                 ComponentTest::Date(span) => {
                     #[expect(

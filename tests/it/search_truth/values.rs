@@ -191,6 +191,68 @@ pub fn number_fits(prefix: &str, asked: &str, stored: f64) -> bool {
     }
 }
 
+/// Numbers in units of length, of pressure and of what neither is.
+pub const MEASURES: &[(f64, &str)] = &[
+    (181.0, "cm"),
+    (1.8, "m"),
+    (1799.0, "mm"),
+    (71.0, "[in_i]"),
+    (180.0, "cm"),
+    (6.0, "[ft_i]"),
+    (0.0018, "km"),
+    (180.0, "cm{lying}"),
+    (1.8, "kg"),
+    (120.0, "mm[Hg]"),
+    (16.0, "kPa"),
+    (1.8, "nonsense"),
+    (75.0, "mm[Hg]"),
+];
+
+/// What is measured in a unit of [`MEASURES`], and how many of one unit of that it is, by hand.
+fn size(unit: &str) -> Option<(&'static str, f64)> {
+    Some(match unit {
+        "m" => ("length", 1.0),
+        "cm" | "cm{lying}" => ("length", 0.01),
+        "mm" => ("length", 0.001),
+        "km" => ("length", 1000.0),
+        "[in_i]" => ("length", 0.0254),
+        "[ft_i]" => ("length", 0.3048),
+        "mm[Hg]" => ("pressure", 133.322),
+        "kPa" => ("pressure", 1000.0),
+        "kg" => ("mass", 1.0),
+        _ => return None,
+    })
+}
+
+/// Compares a stored quantity in UCUM with a number in another unit of it.
+pub fn amount_fits(prefix: &str, asked: &str, unit: &str, quantity: &Value) -> bool {
+    if text(quantity, "system") != "http://unitsofmeasure.org" {
+        return false;
+    }
+    let (Some((what, times)), Some((own, own_times)), Some(stored)) = (
+        size(unit),
+        size(text(quantity, "code")),
+        quantity["value"].as_f64(),
+    ) else {
+        return false;
+    };
+    // The same amount is the same number, whatever was multiplied.
+    let round = |number: f64| format!("{number:.9e}").parse::<f64>().unwrap();
+    let (value, low, high) = implied(asked);
+    let [value, low, high] = [value, low, high].map(|number| round(number * times));
+    let stored = round(stored * own_times);
+    what == own
+        && match prefix {
+            "" | "eq" => low <= stored && stored < high,
+            "ne" => stored < low || stored >= high,
+            "gt" | "sa" => stored > value,
+            "lt" | "eb" => stored < value,
+            "ge" => stored >= value,
+            "le" => stored <= value,
+            other => panic!("{other}"),
+        }
+}
+
 /// What a reference points at, without its version; None for what is contained or only described.
 pub fn target(value: &Value) -> Option<&str> {
     let text = value["reference"].as_str()?;

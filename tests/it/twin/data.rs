@@ -170,6 +170,8 @@ fn record() -> Vec<(bool, Value)> {
         {"url": "sessionAnalysis", "valueBoolean": true}, {"url": "separatelyStored", "valueBoolean": true},
         {"url": "attestedAt", "valueDateTime": "2026-11-03T15:00:00Z"}]}]);
     let mut studied = observation("k-study", "2345-7", 99.5, 6);
+    // A unit that nothing else has.
+    studied["valueQuantity"]["code"] = "g/dL{study}".into();
     studied["extension"] = json!([{"url": "http://hl7.org/fhir/StructureDefinition/workflow-researchStudy",
         "valueReference": {"reference": "ResearchStudy/s"}}]);
     let delayed = |id: &str| {

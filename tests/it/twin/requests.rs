@@ -532,7 +532,12 @@ impl Generator {
             ParamKind::Composite => {
                 let code = self.one(&self.codes.clone()).to_owned();
                 let number = self.one(&self.numbers.clone()).to_owned();
-                format!("{code}${}{number}", self.prefix())
+                let unit = if self.chance(40) {
+                    "|http://unitsofmeasure.org|g/L"
+                } else {
+                    ""
+                };
+                format!("{code}${}{number}{unit}", self.prefix())
             }
             ParamKind::Special => "x".to_owned(),
         };
