@@ -51,7 +51,12 @@ pub(super) fn names_its_host(request: &Request) -> bool {
 pub(super) fn no_host(path: &str) -> Response {
     let words = "A request of HTTP/1.1 has one Host header.";
     let refused = StatusCode::BAD_REQUEST.into_response();
-    said(refused, Speech::at(path), ("invalid", words), ("invalid_request", words))
+    said(
+        refused,
+        Speech::at(path),
+        ("invalid", words),
+        ("invalid_request", words),
+    )
 }
 
 /// Any path that no route knows.
@@ -161,9 +166,7 @@ fn oauth_words(status: StatusCode) -> (&'static str, &'static str) {
             "invalid_request",
             "this endpoint does not take this HTTP method",
         ),
-        StatusCode::REQUEST_TIMEOUT => {
-            ("invalid_request", "the request took too long to arrive")
-        }
+        StatusCode::REQUEST_TIMEOUT => ("invalid_request", "the request took too long to arrive"),
         StatusCode::PAYLOAD_TOO_LARGE => (
             "invalid_request",
             "the body is larger than this endpoint takes",

@@ -111,7 +111,7 @@ async fn prove(
     basic: Option<(String, String)>,
     params: &Params,
 ) -> Result<Authenticated, ClientAuthError> {
-        let in_body = params.get("client_secret")?;
+    let in_body = params.get("client_secret")?;
     let assertion = params.get("client_assertion")?;
     let assertion_type = params.get("client_assertion_type")?;
     let named = params.get("client_id")?;

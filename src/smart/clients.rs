@@ -24,9 +24,9 @@ use crate::clock::Millis;
 use crate::store::{Store, StoreError};
 use crate::visibility::ViewerClass;
 
-use address::{is_launch_uri, is_plain, is_same_but_for_port};
 pub use address::is_allowed_redirect_uri;
 pub(super) use address::is_loopback;
+use address::{is_launch_uri, is_plain, is_same_but_for_port};
 pub(super) use change::{Credentials, Edit, edit, remove, set_credentials};
 pub use change::{rotate_secret, set_approved, set_disabled, set_facts, set_introspects};
 

@@ -101,9 +101,7 @@ impl Facts {
             ("version of the privacy policy", &self.policy_version),
             ("contact", &self.contact),
         ] {
-            let fits = |text: &String| {
-                text.trim().chars().count() <= MOST_TEXT && is_shown(text)
-            };
+            let fits = |text: &String| text.trim().chars().count() <= MOST_TEXT && is_shown(text);
             if !value.as_ref().is_none_or(fits) {
                 return Err(FactsError::Text(name));
             }

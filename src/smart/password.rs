@@ -237,7 +237,10 @@ mod tests {
         ] {
             assert!(!is_guessable(&elsewhere, good), "{good}");
         }
-        for good in ["the clinic has a blue fish", "zdislava swims far out to sea"] {
+        for good in [
+            "the clinic has a blue fish",
+            "zdislava swims far out to sea",
+        ] {
             assert!(!is_guessable(&here, good), "{good}");
         }
         assert!(is_guessable(&elsewhere, "candorcandorcandor"));

@@ -94,7 +94,11 @@ mod tests {
 
     #[test]
     fn a_name_is_the_same_in_other_clothes() {
-        for same in ["mercy hospital", " MERCY\u{a0} \t Hospital ", "Ｍercy Hospital"] {
+        for same in [
+            "mercy hospital",
+            " MERCY\u{a0} \t Hospital ",
+            "Ｍercy Hospital",
+        ] {
             assert!(is_same_name("Mercy Hospital", same), "{same}");
         }
         assert!(!is_same_name("Mercy Hospital", "Mercy Hospital App"));

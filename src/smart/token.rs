@@ -96,9 +96,7 @@ pub(super) fn client_error(error: &ClientAuthError) -> Response {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
             response
         }
-        ClientAuthError::Missing
-        | ClientAuthError::Refused
-        | ClientAuthError::Assertion(_) => {
+        ClientAuthError::Missing | ClientAuthError::Refused | ClientAuthError::Assertion(_) => {
             oauth_error(StatusCode::UNAUTHORIZED, "invalid_client", &description)
         }
         ClientAuthError::Store(_) => unavailable(error),

@@ -20,7 +20,9 @@ impl Units {
     /// other one way.
     pub(super) fn missing(&self, rows: BTreeSet<UnitRow>) -> Vec<UnitRow> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        rows.into_iter().filter(|row| !known.contains(row)).collect()
+        rows.into_iter()
+            .filter(|row| !known.contains(row))
+            .collect()
     }
 
     /// Remembers rows that are committed.

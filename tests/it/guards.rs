@@ -51,10 +51,16 @@ async fn oauth_endpoints_refuse_in_json() {
     .await;
     let errors = async |answer: reqwest::Response| -> (u16, Value) {
         let status = answer.status().as_u16();
-        let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        let kind = answer.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
         assert!(kind.starts_with("application/json"), "{status} {kind}");
         let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-        assert!(!body["error_description"].as_str().unwrap().is_empty(), "{body}");
+        assert!(
+            !body["error_description"].as_str().unwrap().is_empty(),
+            "{body}"
+        );
         (status, body["error"].clone())
     };
     let large = "x".repeat(70_000);
@@ -63,8 +69,18 @@ async fn oauth_endpoints_refuse_in_json() {
         let get = server.client().get(&url).send().await.unwrap();
         assert_eq!(get.headers()["allow"], "POST", "{path}");
         assert_eq!(errors(get).await, (405, json!("invalid_request")), "{path}");
-        let post = server.client().post(&url).body(large.clone()).send().await.unwrap();
-        assert_eq!(errors(post).await, (413, json!("invalid_request")), "{path}");
+        let post = server
+            .client()
+            .post(&url)
+            .body(large.clone())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            errors(post).await,
+            (413, json!("invalid_request")),
+            "{path}"
+        );
     }
     let userinfo = server.url("/auth/userinfo");
     let put = server.client().put(&userinfo).send().await.unwrap();
@@ -72,7 +88,13 @@ async fn oauth_endpoints_refuse_in_json() {
     let anonymous = server.client().get(&userinfo).send().await.unwrap();
     assert_eq!(anonymous.headers()["www-authenticate"], "Bearer");
     assert_eq!(errors(anonymous).await, (401, json!("invalid_token")));
-    let stranger = server.client().get(&userinfo).bearer_auth("x").send().await.unwrap();
+    let stranger = server
+        .client()
+        .get(&userinfo)
+        .bearer_auth("x")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(errors(stranger).await, (401, json!("invalid_token")));
     // A body that does not come.
     let address = server.url("").replace("http://", "");
@@ -84,7 +106,10 @@ async fn oauth_endpoints_refuse_in_json() {
     connection.write_all(head.as_bytes()).await.unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.contains("\"error\":\"temporarily_unavailable\""), "{answer}");
+    assert!(
+        answer.contains("\"error\":\"temporarily_unavailable\""),
+        "{answer}"
+    );
     server.stop().await;
 }
 
@@ -193,7 +218,12 @@ async fn a_body_is_measured_after_decompression() {
         send(large_members, Some("gzip")).await,
         (413, outcome.clone())
     );
-    for rest in [&b"x"[..], b"{\"resourceType\":\"Patient\"}", b"\0\0\0\0", &gzip(small)[..15]] {
+    for rest in [
+        &b"x"[..],
+        b"{\"resourceType\":\"Patient\"}",
+        b"\0\0\0\0",
+        &gzip(small)[..15],
+    ] {
         let trailed = [&members[..], rest].concat();
         let answer = send(trailed, Some("gzip")).await;
         assert_eq!(answer, (400, outcome.clone()), "{rest:?}");

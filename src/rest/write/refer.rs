@@ -215,7 +215,8 @@ impl Steps<'_> {
                         exists
                     }
                 };
-                if !exists && op.method == Method::Patch && self.session.patches_blindly(op.type_id) {
+                if !exists && op.method == Method::Patch && self.session.patches_blindly(op.type_id)
+                {
                     let at = self.addresses.get(*slot).map_or(0, |(at, _)| *at);
                     return Err(place(at, self.is_bundle)(untold_misfit()));
                 }

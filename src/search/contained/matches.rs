@@ -11,8 +11,8 @@ use crate::search::extract::units::{Canonical, UCUM};
 use crate::search::extract::{CompositeRow, IndexRows, StringRow, fold, normalize, normalize_all};
 use crate::search::parse::date::approximately;
 use crate::search::query::{
-    Amount, CodeTest, ComponentTest, Condition, NumberTest, Prefix, QuantityTest, SpanTest, StringMode,
-    SystemTest, Target, TokenTest, Types, UriMode,
+    Amount, CodeTest, ComponentTest, Condition, NumberTest, Prefix, QuantityTest, SpanTest,
+    StringMode, SystemTest, Target, TokenTest, Types, UriMode,
 };
 use crate::search::sql::quantity::unit_of;
 use crate::search::sql::token::{Spelling, code_keys, system_key};

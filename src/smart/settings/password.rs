@@ -145,10 +145,11 @@ async fn change(
     if text("password") == text("current") {
         return again(texts.plain("password-same", []), "password");
     }
-    let hash = match password::hash_new(&state.guessed_first(&account.username), text("password")).await {
-        Ok(hash) => hash,
-        Err(error) => return again(password_problem(error)?, "password"),
-    };
+    let hash =
+        match password::hash_new(&state.guessed_first(&account.username), text("password")).await {
+            Ok(hash) => hash,
+            Err(error) => return again(password_problem(error)?, "password"),
+        };
     let mut writer = state.store().writer(Origin::Feed).await?;
     let kept = session.hash();
     users::replace_password(writer.connection(), &account.id, hash, Some(&kept)).await?;

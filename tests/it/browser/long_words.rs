@@ -51,7 +51,11 @@ async fn long_words_and_equal_names_do_no_harm_to_a_page() {
         chromium.press("a[href*='/apps/change']").await;
         chromium.wait_for_address(&at("/apps/change")).await;
         judge(chromium, &tools, "apps-change").await;
-        chromium.client.goto(&at("/settings/sessions")).await.unwrap();
+        chromium
+            .client
+            .goto(&at("/settings/sessions"))
+            .await
+            .unwrap();
         judge(chromium, &tools, "settings-sessions").await;
     })
     .await;
