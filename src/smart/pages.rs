@@ -25,6 +25,8 @@ const SCRIPT: &str = include_str!("../../templates/assets/candor.js");
 pub(super) struct Frame {
     pub(super) brand: String,
     pub(super) help: String,
+    /// Whether the operator wrote it, in English: no configuration has it in other languages.
+    is_help_configured: bool,
     /// Path that every link of this server begins with, often empty.
     pub(super) root: String,
     pub(super) stylesheet: String,
@@ -75,6 +77,7 @@ impl Frame {
             }),
             brand: state.config().brand.clone(),
             help: state.config().help(texts),
+            is_help_configured: state.config().help.is_some(),
             root: state.path(""),
             passkey_script: factors::script_path(state),
             stylesheet: state.path(&format!("/assets/candor.css?v={}", *STYLE_VERSION)),
@@ -106,6 +109,11 @@ impl Frame {
     /// The language of the page, for `lang`.
     pub(super) fn language(&self) -> &'static str {
         self.texts.language().tag()
+    }
+
+    /// Whether the line of help is in English on a page that is not.
+    pub(super) fn is_help_english(&self) -> bool {
+        self.is_help_configured && self.texts.language() != Language::English
     }
 
     /// Whether somebody qualified reviewed the words of the page.

@@ -330,7 +330,8 @@ impl ScopeList {
     }
 
     /// What a member of staff can give: `user/` scopes. Patient scopes need a patient in context,
-    /// which an EHR launch may have and a standalone launch by staff has not.
+    /// which an EHR launch may have and a standalone launch by staff has not; their wildcards are the catalogue's
+    /// types, as the patient would give them.
     #[must_use]
     pub fn for_staff(&self, has_patient: bool) -> Self {
         Self {
@@ -341,12 +342,12 @@ impl ScopeList {
                 .filter(|scope| *scope != "launch/patient" || has_patient)
                 .collect(),
             resources: self
+                .expanded(&["patient"])
                 .resources
-                .iter()
+                .into_iter()
                 .filter(|scope| {
                     scope.context == "user" || scope.context == "patient" && has_patient
                 })
-                .cloned()
                 .collect(),
         }
     }

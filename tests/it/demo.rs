@@ -35,7 +35,7 @@ fn spawn() -> (Demo, u16, ChildStdout) {
     (Demo(child), port, printed)
 }
 
-/// Starts the demo and reads what it prints, up to its third curl line.
+/// Starts the demo and reads what it prints, up to its last curl line.
 fn start() -> (Demo, Vec<String>) {
     let (demo, _, printed) = spawn();
     let mut lines = Vec::new();
@@ -44,7 +44,7 @@ fn start() -> (Demo, Vec<String>) {
         let line = line.unwrap();
         curls += usize::from(line.trim_start().starts_with("curl "));
         lines.push(line);
-        if curls == 3 {
+        if curls == 4 {
             break;
         }
     }
@@ -115,6 +115,25 @@ fn the_printed_lines_show_what_is_released_and_why_the_rest_is_not() {
         why.contains("R21-KY") && why.contains("KRS 333.152"),
         "{why}"
     );
+
+    // The app that it launches asks with what came.
+    let launched = paste(curls[3]);
+    assert_eq!(launched["expires_in"], 300, "{launched}");
+    let app = lines.iter().find(|line| line.trim_start().starts_with("confidential "));
+    let client_id = app.unwrap().split_whitespace().nth(2).unwrap();
+    let fhir = launched["iss"].as_str().unwrap();
+    let authorize = format!(
+        "curl -s -o /dev/null -w '{{\"to\": \"%{{redirect_url}}\"}}' -G '{}/auth/authorize' \
+         -d response_type=code -d client_id={client_id} -d state=s \
+         --data-urlencode 'redirect_uri=http://127.0.0.1:3000/callback' --data-urlencode 'aud={fhir}' \
+         --data-urlencode 'scope=launch launch/encounter patient/*.rs' -d launch={} \
+         -d code_challenge_method=S256 -d code_challenge={}",
+        fhir.strip_suffix("/fhir/r4").unwrap(),
+        launched["launch"].as_str().unwrap(),
+        "c".repeat(43)
+    );
+    let to = paste(&authorize)["to"].as_str().unwrap().to_owned();
+    assert!(to.contains("/login?request="), "{to}");
 
     // Every page answers, every sign-in is printed with a password.
     for page in lines

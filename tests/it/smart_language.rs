@@ -108,6 +108,26 @@ async fn an_unreviewed_translation_says_so_on_every_page() {
     server.stop().await;
 }
 
+/// WCAG 3.1.2: the operator's line is in the language in which it was configured, whatever the page's.
+#[tokio::test]
+async fn the_operator_s_line_of_help_is_marked_as_english() {
+    let help = "Call 555-0100, day or night.";
+    let server = TestServer::start_with(Database::Sqlite, |config| {
+        config.smart.help = Some(help.to_owned());
+    })
+    .await;
+    let (_, _, body) = page(&server, "/login", "es", "").await;
+    assert!(body.contains(&format!("<p lang=\"en\">{help}</p>")), "{body}");
+    let (_, _, body) = page(&server, "/login", "en", "").await;
+    assert!(body.contains(&format!("<p>{help}</p>")), "{body}");
+    server.stop().await;
+    // Our own words are in the page's language.
+    let server = TestServer::start(Database::Sqlite).await;
+    let (_, _, body) = page(&server, "/login", "es", "").await;
+    assert!(!body.contains("<p lang="), "{body}");
+    server.stop().await;
+}
+
 /// 45 CFR 92.11: from every page, in English and fifteen languages, each marked as what it is.
 #[tokio::test]
 async fn help_with_languages_is_offered_in_sixteen_of_them() {

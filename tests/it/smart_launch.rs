@@ -118,6 +118,22 @@ async fn the_visit_of_a_launch_is_a_hint_that_is_granted_where_there_is_one(serv
     }
 }
 
+async fn a_wildcard_for_the_patient_of_a_chart_is_answered_as_the_catalogue(server: Server) {
+    let world = World::new(server).await;
+    let registered = server.add_client(ClientKind::Confidential, "launch patient/*.rs user/*.rs").await;
+    let app = App::new(server, &registered);
+    let launch = world.launch(json!({"client_id": registered.client_id})).await;
+    let mut sent = app.start("launch patient/*.rs user/*.rs");
+    sent.url.query_pairs_mut().append_pair("launch", &launch);
+    let browser = Browser::new(server);
+    let answer = browser.allow(&sent, &world.clinician, |_| ()).await;
+    let tokens = app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    let scopes: Vec<String> = tokens.scopes().unwrap().iter().map(|one| one.to_string()).collect();
+    assert!(scopes.contains(&"patient/Observation.rs".to_owned()), "{scopes:?}");
+    assert!(!scopes.contains(&"patient/*.rs".to_owned()), "{scopes:?}");
+    assert!(scopes.contains(&"user/*.rs".to_owned()), "{scopes:?}");
+}
+
 async fn a_clinician_launches_an_app_from_a_chart(server: Server) {
     let world = World::new(server).await;
     let context = json!([{"reference": "ImagingStudy/scan"}]);

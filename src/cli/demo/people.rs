@@ -25,6 +25,10 @@ use crate::visibility::ViewerClass;
 const TOKEN_LIFE: Millis = 12 * 3_600_000;
 /// Where a person's app would be.
 const REDIRECT_URI: &str = "http://127.0.0.1:3000/callback";
+/// Where an EHR would open it.
+const LAUNCH_URI: &str = "http://127.0.0.1:3000/launch";
+/// Of an app for patients and, opened from a chart, for clinicians.
+const LAUNCHED_SCOPE: &str = "openid fhirUser launch launch/patient launch/encounter offline_access patient/*.rs user/*.rs";
 const PATIENT_SCOPE: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
 
 /// An account and its password, which exists as long as the demonstration.
@@ -54,6 +58,8 @@ pub struct People {
     pub system_token: String,
     /// Token of the auditor.
     pub auditor_token: String,
+    /// Token with which the hospital's system launches apps.
+    pub launch_token: String,
 }
 
 impl People {
@@ -80,6 +86,7 @@ impl People {
             person: None,
             options: ClientOptions {
                 introspects: kind == ClientKind::Backend,
+                launch_uri: (kind == ClientKind::Confidential).then(|| LAUNCH_URI.to_owned()),
                 ..ClientOptions::default()
             },
         };
@@ -94,7 +101,7 @@ impl People {
                 "Care Companion",
                 ClientKind::Confidential,
                 None,
-                PATIENT_SCOPE,
+                LAUNCHED_SCOPE,
             ),
         )
         .await?;
@@ -134,6 +141,11 @@ impl People {
         };
         let system_token = direct::issue(&smart, &for_backend(ViewerClass::System)).await?;
         let auditor_token = direct::issue(&smart, &for_backend(ViewerClass::Auditor)).await?;
+        let launcher = DirectGrant {
+            scope: "launch",
+            ..for_backend(ViewerClass::System)
+        };
+        let launch_token = direct::issue(&smart, &launcher).await?;
         Ok(Self {
             accounts,
             public,
@@ -143,6 +155,7 @@ impl People {
             patient_token,
             system_token,
             auditor_token,
+            launch_token,
         })
     }
 
@@ -171,6 +184,21 @@ impl People {
                 ),
             ),
         ]
+    }
+
+    /// What an EHR asks when Dr. Lee opens the confidential app from Ana's chart.
+    fn launch_line(&self, server: &Server) -> String {
+        let body = json!({
+            "client_id": self.confidential.client_id,
+            "user": "drlee",
+            "patient": "ana",
+            "encounter": "ana-visit",
+        });
+        format!(
+            "curl -s -H 'Authorization: Bearer {}' -H 'Content-Type: application/json' -d '{body}' '{}/auth/launch'",
+            self.launch_token,
+            server.app().public_url
+        )
     }
 
     /// What `candor demo` prints.
@@ -233,6 +261,11 @@ impl People {
         for (what, line) in self.curl_lines(server) {
             let _ = writeln!(text, "\n  # {what}\n  {line}");
         }
+        let _ = writeln!(
+            text,
+            "\n  # A launch of the confidential app from Ana's chart, by Dr. Lee: open {LAUNCH_URI} with iss and launch of the answer\n  {}",
+            self.launch_line(server)
+        );
         text
     }
 }
