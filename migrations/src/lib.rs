@@ -53,6 +53,7 @@ impl MigratorTrait for Migrator {
             step!("0095_app_activity"),
             step!("0096_app_logos"),
             step!("0097_letters"),
+            step!("0099_prompt"),
         ]
     }
 }
