@@ -54,6 +54,7 @@ impl MigratorTrait for Migrator {
             step!("0096_app_logos"),
             step!("0097_letters"),
             step!("0098_composite_units"),
+            step!("0099_prompt"),
         ]
     }
 }

@@ -359,7 +359,9 @@ async fn authorize(
     let is_staff = session.as_ref().is_some_and(|session| {
         Role::from_name(&session.account.role).is_some_and(|role| !role.class().is_patient_side())
     });
-    let is_approved = is_staff && launch.is_some() && client.approved.is_some();
+    // Whom the app itself wants to be asked is asked (OpenID Connect Core 3.1.2.1, prompt).
+    let must_ask = prompt.split(' ').any(|word| word == "consent");
+    let is_approved = is_staff && launch.is_some() && client.approved.is_some() && !must_ask;
     if scope.has("offline_access") && !is_approved {
         fresh_after = fresh_after.max(now - STEP_UP);
     }
@@ -385,6 +387,7 @@ async fn authorize(
         expires: now + REQUEST_LIFE,
         context: launch.as_ref().map(|(_, context)| context.clone()),
         login_hint,
+        must_ask: must_ask.into(),
     };
     let id = row.id.clone();
     let step = login::next(&row, session.as_ref());

@@ -134,9 +134,11 @@ impl Question {
         Reply::to(&self.request)
     }
 
-    /// Whether the hospital answers for its staff: it approved the app, which they open from a chart.
+    /// Whether the hospital answers for its staff: it approved the app, which they open from a chart
+    /// and which did not want them to be asked.
     fn is_answered(&self) -> bool {
-        self.client.approved.is_some()
+        self.request.must_ask == 0
+            && self.client.approved.is_some()
             && self.request.launch().is_some()
             && self.record.is_none()
             && Role::from_name(&self.session.account.role)

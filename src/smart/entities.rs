@@ -179,6 +179,7 @@ pub mod request {
         pub expires: i64,
         pub context: Option<String>,
         pub login_hint: Option<String>,
+        pub must_ask: i16,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

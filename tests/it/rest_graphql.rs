@@ -1,5 +1,7 @@
 //! `$graphql`: fields, lists, references, searches, FHIR's directives, and what is withheld.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::rest_support::{
@@ -61,6 +63,21 @@ fn an_example() -> Value {
         "contained": [{"resourceType": "Organization", "id": "o", "name": "Clinic"}],
     })
 }
+
+/// What clients ask to learn a schema (GraphQL October 2021, 4).
+const STANDARD: &str = "query IntrospectionQuery { __schema { ...S } }
+    fragment S on __Schema { description queryType { name } mutationType { name }
+        subscriptionType { name } types { ...T }
+        directives { name description isRepeatable locations args { ...I } } }
+    fragment T on __Type { kind name description specifiedByURL
+        fields(includeDeprecated: true) { name description args { ...I } type { ...R } isDeprecated
+            deprecationReason }
+        inputFields { ...I } interfaces { ...R }
+        enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason }
+        possibleTypes { ...R } }
+    fragment I on __InputValue { name description type { ...R } defaultValue }
+    fragment R on __Type { kind name ofType { kind name ofType { kind name ofType { kind name
+        ofType { kind name ofType { kind name } } } } } }";
 
 each_api! {
     async fn graphql_selects_fields_and_filters_lists(api: &Api) {
@@ -258,7 +275,14 @@ each_api! {
             (at, "{ active(x: 1) }", 400, "no arguments"),
             (at, "{ name(colour: red) { use } }", 400, "no primitive element `colour`"),
             (at, "{ name(fhirpath: \"(\") { use } }", 400, "FHIRPath"),
-            (at, "{ __schema { types { name } } }", 400, "Introspection"),
+            (at, "{ managingOrganization { __schema { types { name } } } }", 400, "root of a query"),
+            (at, "{ __schema }", 400, "which fields"),
+            (at, "{ __schema { colour } }", 400, "`__Schema` has no field `colour`"),
+            (at, "{ __schema { types { name { x } } } }", 400, "primitive"),
+            (at, "{ __schema { types { kind(x: 1) } } }", 400, "no arguments"),
+            (at, "{ __schema { types { fields(includeDeprecated: 1) { name } } } }", 400, "true or false"),
+            (at, "{ __schema { types @first { name } } }", 400, "directives mean nothing"),
+            (at, "{ __type { name } }", 400, "one argument, `name`"),
             (at, "mutation { PatientDelete(id: 1) { id } }", 400, "mutations"),
             (at, "subscription { id }", 400, "subscriptions"),
             (at, "{ ...A }", 400, "no fragment"),
@@ -292,6 +316,10 @@ each_api! {
             .collect();
         let bomb = format!("{{ ...F12 }} {doubles} fragment F30 on Patient {{ id }}");
         refused(&graph(api, SYSTEM, at, &bomb).await, 400);
+        // Thousands of names that come together hundreds of times.
+        let names: String = (0..5000).map(|at| format!("a{at:x}:id ")).collect();
+        let flood = format!("{{ {} }} fragment A on Patient {{ {names} }}", "...A ".repeat(250));
+        assert!(refused(&graph(api, SYSTEM, at, &flood).await, 400).contains("more work"));
         let many: String = (0..600).map(|at| format!("a{at}: Patient(id: example) {{ id }} ")).collect();
         let text = refused(&graph(api, SYSTEM, "$graphql", &format!("{{ {many} }}")).await, 400);
         assert!(text.contains("more work"), "{text}");
@@ -348,5 +376,189 @@ each_api! {
         let query = "{ Composition(id: c) { subject { reference resource(optional: true) { id } } } }";
         let answer = graph(api, narrow, "$graphql", query).await.is(200).json();
         assert_eq!(answer["data"]["Composition"]["subject"], json!({"reference": "Patient/p"}));
+    }
+
+    async fn graphql_tells_its_schema(api: &Api) {
+        api.put(SYSTEM, &an_example()).await.is(201);
+        let full = graph(api, SYSTEM, "$graphql", STANDARD).await.is(200).json();
+        let schema = &full["data"]["__schema"];
+        assert_eq!(schema["queryType"]["name"], "Query");
+        assert!(schema["mutationType"].is_null() && schema["subscriptionType"].is_null());
+        // Every type that is named is there, and every name is its own.
+        let types = schema["types"].as_array().unwrap();
+        let names: BTreeSet<&str> = types.iter().map(|one| one["name"].as_str().unwrap()).collect();
+        assert_eq!(names.len(), types.len());
+        let mut named = BTreeSet::new();
+        collect_named(schema, &mut named);
+        assert_eq!(named.difference(&names).collect::<Vec<_>>(), Vec::<&&str>::new());
+        for name in ["Patient", "PatientContact", "ElementBase", "PatientConnection", "PatientEdge",
+            "token", "__Type", "__DirectiveLocation"] {
+            assert!(names.contains(name), "{name}");
+        }
+        let directives: Vec<&str> = schema["directives"].as_array().unwrap().iter()
+            .map(|one| one["name"].as_str().unwrap()).collect();
+        assert_eq!(directives, ["include", "skip", "first", "singleton", "flatten", "slice"]);
+        // Fields with their types and arguments, as the executor has them.
+        for (of, field, spelt) in [
+            ("Query", "Patient", "Patient(id: ID!): Patient"),
+            ("Patient", "resourceType", "resourceType: code!"),
+            ("Patient", "birthDate", "birthDate: date"),
+            ("Patient", "_birthDate", "_birthDate: ElementBase"),
+            ("Patient", "contact", "contact(fhirpath: String, _offset: Int, _count: Int, id: [String], \
+                gender: [code]): [PatientContact]"),
+            ("Patient", "deceasedBoolean", "deceasedBoolean: Boolean"),
+            ("HumanName", "given", "given: [String]"),
+            ("HumanName", "_given", "_given(fhirpath: String, _offset: Int, _count: Int, id: [String]): \
+                [ElementBase]"),
+            ("Observation", "valueQuantity", "valueQuantity: Quantity"),
+            ("Reference", "resource", "resource(optional: Boolean = false, type: code): Resource"),
+            ("PatientConnection", "edges", "edges: [PatientEdge]"),
+            ("PatientEdge", "resource", "resource: Patient"),
+            ("Query", "CoverageConnection", "CoverageConnection(fhirpath: String, _filter: String, \
+                _sort: String, _count: Int, _list: [special], _cursor: String, _content: [special], \
+                _id: [token], _lastUpdated: [date], _profile: [uri], _security: [token], _source: [uri], \
+                _tag: [token], _text: [special], beneficiary: [reference], class_type: [token], \
+                class_value: [String], dependent: [String], identifier: [token], patient: [reference], \
+                payor: [reference], policy_holder: [reference], status: [token], \
+                subscriber: [reference], type: [token]): CoverageConnection"),
+        ] {
+            let one = types.iter().find(|one| one["name"] == of).unwrap();
+            let one = one["fields"].as_array().unwrap().iter().find(|one| one["name"] == field).unwrap();
+            assert_eq!(spell(one), spelt);
+        }
+        let of_type = |name: &str| types.iter().find(|one| one["name"] == name).unwrap();
+        let has = |of: &str, field: &str| of_type(of)["fields"].as_array().unwrap().iter()
+            .find(|one| one["name"] == field).cloned();
+        let within = has("Patient", "ObservationList").unwrap();
+        assert_eq!(spell(&within).split(", ").next(), Some("ObservationList(_reference: code!"));
+        assert!(has("Observation", "ProvenanceList").is_some());
+        assert!(has("Observation", "CoverageList").is_none());
+        assert_eq!(of_type("Patient")["interfaces"],
+            json!([{"kind": "INTERFACE", "name": "Resource", "ofType": null},
+                {"kind": "INTERFACE", "name": "DomainResource", "ofType": null}]));
+        assert_eq!(of_type("Bundle")["interfaces"].as_array().unwrap().len(), 1);
+        assert_eq!(of_type("Resource")["possibleTypes"].as_array().unwrap().len(), 146);
+        // What every search refuses is not promised.
+        for (of, argument) in [("Patient", "_query"), ("Patient", "age"), ("Location", "near")] {
+            let list = has("Query", &format!("{of}List")).unwrap();
+            assert!(list["args"].as_array().unwrap().iter().all(|one| one["name"] != argument), "{argument}");
+        }
+        // An instance's query begins at its resource; all else is the same.
+        let at = "Patient/example/$graphql";
+        let own = data(api, at, "{ __schema { queryType { name } types { name } } }").await;
+        assert_eq!(own["__schema"]["queryType"]["name"], "Patient");
+        let own = own["__schema"]["types"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap());
+        assert!(own.eq(types.iter().map(|one| one["name"].as_str().unwrap()).filter(|name| *name != "Query")));
+        assert_eq!(
+            data(api, at, "{ __schema { queryType { name } } id who: __type(name: \"HumanName\") { \
+                __typename ...N } __type(name: \"Query\") { name } } fragment N on __Type { kind n: name \
+                ofType { kind } enumValues { name } }").await,
+            json!({"__schema": {"queryType": {"name": "Patient"}}, "id": "example",
+                "who": {"__typename": "__Type", "kind": "OBJECT", "n": "HumanName", "ofType": null,
+                    "enumValues": null}, "__type": null}),
+        );
+        assert_eq!(
+            data(api, "$graphql", "{ __typename __type(name: \"code\") { kind specifiedByURL isOneOf } \
+                Patient(id: example) { id } }").await,
+            json!({"__typename": "Query", "__type": {"kind": "SCALAR",
+                "specifiedByURL": "http://hl7.org/fhir/R4/datatypes.html#code", "isOneOf": null},
+                "Patient": {"id": "example"}}),
+        );
+        // Who sees no such resource learns nothing there, and nobody without a token.
+        let unseen = graph(api, &patient("p"), at, "{ __schema { queryType { name } } }").await;
+        let unknown = graph(api, &patient("p"), "Patient/none/$graphql", "{ __schema { queryType { name } } }").await;
+        assert_eq!((unseen.status, &unseen.body), (unknown.status, &unknown.body));
+        refused(&unseen, 404);
+        api.bare("GET", "$graphql?query=%7B__schema%7BqueryType%7Bname%7D%7D%7D").send().await.is(401);
+        // What everybody is told is the same.
+        let some = "{ __type(name: \"Patient\") { fields { name args { name } type { name } } } }";
+        let (app, system) = (graph(api, &patient("p"), "$graphql", some).await, graph(api, SYSTEM, "$graphql", some).await);
+        assert_eq!((app.status, &app.body), (system.status, &system.body));
+    }
+
+    async fn graphql_bounds_introspection(api: &Api) {
+        let deep = format!("{{ __schema {{ types {{ fields {{ type {{ {}name{} }} }} }} }} }}",
+            "fields { type { ".repeat(12), " } }".repeat(12));
+        let wide = (0..5).fold("name".to_owned(), |inner, _| {
+            format!("fields {{ type {{ {inner} ofType {{ {inner} }} }} }}")
+        });
+        let wide = format!("{{ __schema {{ types {{ {wide} }} }} }}");
+        let cycle = "{ __schema { types { ...A } } } \
+            fragment A on __Type { name a: ofType { ...A } b: ofType { ...A } }".to_owned();
+        let again: String = (0..20).map(|at| format!("a{at}: __schema {{ ...S }} ")).collect();
+        let again = format!("{{ {again} }} {}", &STANDARD[STANDARD.find("fragment").unwrap()..]);
+        for query in [deep, wide, cycle, again] {
+            let answer = graph(api, SYSTEM, "$graphql", &query).await;
+            assert_eq!(answer.status, 400, "{query}");
+            assert!(refused(&answer, 400).contains("more work"), "{query}");
+        }
+    }
+
+    async fn graphql_names_types_at_every_level(api: &Api) {
+        let mut example = an_example();
+        example["contact"] = json!([{"gender": "female"}]);
+        api.put(SYSTEM, &example).await.is(201);
+        assert_eq!(
+            data(api, "$graphql", "{ __typename PatientConnection(_id: \"example\") { __typename edges { \
+                __typename ... on PatientEdge { mode } resource { __typename \
+                contact { __typename ... on PatientContact { gender } ... on PatientLink { type } } \
+                _birthDate { __typename extension { __typename } } \
+                contained { __typename ... on DomainResource { id } } \
+                managingOrganization { resource { __typename } } } } } }").await,
+            json!({"__typename": "Query", "PatientConnection": {"__typename": "PatientConnection", "edges": [
+                {"__typename": "PatientEdge", "mode": "match", "resource": {"__typename": "Patient",
+                    "contact": [{"__typename": "PatientContact", "gender": "female"}],
+                    "_birthDate": {"__typename": "ElementBase", "extension": [{"__typename": "Extension"}]},
+                    "contained": [{"__typename": "Organization", "id": "o"}],
+                    "managingOrganization": {"resource": {"__typename": "Organization"}}}}]}}),
+        );
+    }
+}
+
+/// A field as the schema language writes it.
+fn spell(field: &Value) -> String {
+    let mut text = field["name"].as_str().unwrap().to_owned();
+    let arguments: Vec<String> = field["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            let default = one["defaultValue"].as_str();
+            let default = default.map_or(String::new(), |value| format!(" = {value}"));
+            format!(
+                "{}: {}{default}",
+                one["name"].as_str().unwrap(),
+                spell_type(&one["type"])
+            )
+        })
+        .collect();
+    if !arguments.is_empty() {
+        text.push_str(&format!("({})", arguments.join(", ")));
+    }
+    format!("{text}: {}", spell_type(&field["type"]))
+}
+
+fn spell_type(one: &Value) -> String {
+    match one["kind"].as_str().unwrap() {
+        "NON_NULL" => format!("{}!", spell_type(&one["ofType"])),
+        "LIST" => format!("[{}]", spell_type(&one["ofType"])),
+        _ => one["name"].as_str().unwrap().to_owned(),
+    }
+}
+
+/// The names of all types that something refers to.
+fn collect_named<'v>(value: &'v Value, names: &mut BTreeSet<&'v str>) {
+    match value {
+        Value::Object(object) => {
+            if let (Some(name), true) = (
+                object.get("name").and_then(Value::as_str),
+                object.contains_key("ofType"),
+            ) {
+                names.insert(name);
+            }
+            object.values().for_each(|one| collect_named(one, names));
+        }
+        Value::Array(list) => list.iter().for_each(|one| collect_named(one, names)),
+        _ => {}
     }
 }

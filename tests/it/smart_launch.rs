@@ -235,6 +235,28 @@ async fn an_approved_app_asks_nobody_for_consent(server: Server) {
     assert!(!consent.form("/auth/consent").action.is_empty());
 }
 
+async fn an_approved_app_that_wants_to_be_asked_about_is(server: Server) {
+    let world = World::new(server).await;
+    let store = server.state.store();
+    let id = &world.registered.client_id;
+    assert!(candor::smart::clients::set_approved(store, id, true).await.unwrap());
+    for prompt in ["consent", "login consent"] {
+        let browser = Browser::new(server);
+        let mut sent = world.start(&world.launch(json!({})).await, SCOPE);
+        sent.url.query_pairs_mut().append_pair("prompt", prompt);
+        let login = browser.open(sent.url.as_str()).await.page();
+        let consent = browser.sign_in(&login, &world.clinician.username, PASSWORD).await.page();
+        assert!(!consent.form("/auth/consent").action.is_empty());
+        let events = crate::smart_activation::events(server).await;
+        assert_eq!(crate::smart_activation::happened(&events, "approved-app-opened"), 0);
+        // What they answer counts.
+        let mut form = consent.form("/auth/consent");
+        form.set("action", "deny");
+        let answer = browser.submit(&form).await.answer();
+        assert_eq!(answer["error"], "access_denied");
+    }
+}
+
 async fn a_patient_who_launches_an_approved_app_is_asked(server: Server) {
     let world = World::new(server).await;
     let store = server.state.store();

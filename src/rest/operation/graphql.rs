@@ -2,12 +2,17 @@
 //! one resource. Every resource it names goes through the same reads and searches as any other request,
 //! so what a viewer may not see does not exist here either.
 //!
-//! There are no mutations, no subscriptions and no introspection; each is refused by name. The
-//! answer is `application/json`, no resource.
+//! There are no mutations and no subscriptions; each is refused by name. Introspection tells what a
+//! query may name. The answer is `application/json`, no resource.
 
 mod arguments;
+mod directives;
 mod fields;
+mod inputs;
+mod introspect;
+mod meta;
 mod run;
+mod schema;
 mod search;
 mod shape;
 
@@ -159,7 +164,7 @@ pub(in crate::rest) async fn answer(
         Some((type_id, id)) => run.instance(type_id, id, operation.selections).await?,
         None => run.system(operation.selections).await?,
     };
-    let body = serde_json::to_vec(&json!({"data": data})).map_err(|_| RestError::Internal)?;
+    let body = run.described.envelope(&data)?;
     Ok(Reply::ok(Content::Plain(body.into())))
 }
 

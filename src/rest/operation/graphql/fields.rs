@@ -64,6 +64,24 @@ pub(super) enum Slice {
     Path(Box<Expr>),
 }
 
+/// The groups of a selection so far.
+#[derive(Default)]
+struct Gathered<'q> {
+    groups: Vec<Group<'q>>,
+    /// Where the first of a name stands. A selection can have thousands of names, thousands of times.
+    places: HashMap<&'q str, usize>,
+}
+
+impl<'q> Gathered<'q> {
+    fn push(&mut self, group: Group<'q>) {
+        // A field that is flattened away has no name that another could have too.
+        if !group.directives.flatten {
+            self.places.entry(group.alias).or_insert(self.groups.len());
+        }
+        self.groups.push(group);
+    }
+}
+
 /// Brings the fields of selections together.
 pub(super) struct Collect<'c, 'q> {
     pub(super) fragments: &'c Fragments<'q>,
@@ -78,22 +96,22 @@ impl<'q> Collect<'_, 'q> {
         &mut self,
         sets: &[&'q SelectionSet<'static, String>],
         type_name: &str,
-        is_resource: bool,
+        interfaces: &[&str],
     ) -> Result<Vec<Group<'q>>, RestError> {
-        let mut groups = Vec::new();
+        let mut gathered = Gathered::default();
         for set in sets {
-            self.set(set, type_name, is_resource, 0, &mut groups)?;
+            self.set(set, type_name, interfaces, 0, &mut gathered)?;
         }
-        Ok(groups)
+        Ok(gathered.groups)
     }
 
     fn set(
         &mut self,
         set: &'q SelectionSet<'static, String>,
         type_name: &str,
-        is_resource: bool,
+        interfaces: &[&str],
         depth: usize,
-        groups: &mut Vec<Group<'q>>,
+        gathered: &mut Gathered<'q>,
     ) -> Result<(), RestError> {
         if depth > MOST_NESTING {
             return Err(wrong(
@@ -102,15 +120,14 @@ impl<'q> Collect<'_, 'q> {
         }
         let fits = |condition: &TypeCondition<'static, String>| {
             let TypeCondition::On(wanted) = condition;
-            wanted == type_name
-                || is_resource && matches!(wanted.as_str(), "Resource" | "DomainResource")
+            wanted == type_name || interfaces.contains(&wanted.as_str())
         };
         for selection in &set.items {
             *self.work = self.work.checked_sub(1).ok_or_else(too_costly)?;
             match selection {
                 Selection::Field(field) => {
                     if self.is_wanted(&field.directives)? {
-                        self.field(field, groups)?;
+                        self.field(field, gathered)?;
                     }
                 }
                 Selection::InlineFragment(fragment) => {
@@ -119,7 +136,7 @@ impl<'q> Collect<'_, 'q> {
                     {
                         self.only_conditions(&fragment.directives)?;
                         let inner = &fragment.selection_set;
-                        self.set(inner, type_name, is_resource, depth + 1, groups)?;
+                        self.set(inner, type_name, interfaces, depth + 1, gathered)?;
                     }
                 }
                 Selection::FragmentSpread(spread) => {
@@ -132,7 +149,7 @@ impl<'q> Collect<'_, 'q> {
                     if self.is_wanted(&spread.directives)? && fits(&fragment.type_condition) {
                         self.only_conditions(&spread.directives)?;
                         let inner = &fragment.selection_set;
-                        self.set(inner, type_name, is_resource, depth + 1, groups)?;
+                        self.set(inner, type_name, interfaces, depth + 1, gathered)?;
                     }
                 }
             }
@@ -143,17 +160,17 @@ impl<'q> Collect<'_, 'q> {
     fn field(
         &mut self,
         field: &'q Field<'static, String>,
-        groups: &mut Vec<Group<'q>>,
+        gathered: &mut Gathered<'q>,
     ) -> Result<(), RestError> {
         let alias = field.alias.as_deref().unwrap_or(&field.name);
         let arguments = arguments::of(field, self.variables)?;
         let directives = self.directives(&field.directives)?;
-        // A field that is flattened away has no name that another could have too.
-        let twin = groups
-            .iter_mut()
-            .find(|group| !directives.flatten && !group.directives.flatten && group.alias == alias);
-        match twin {
-            None => groups.push(Group {
+        let twin = match directives.flatten {
+            true => None,
+            false => gathered.places.get(alias).copied(),
+        };
+        match twin.and_then(|at| gathered.groups.get_mut(at)) {
+            None => gathered.push(Group {
                 alias,
                 name: &field.name,
                 arguments,
@@ -164,7 +181,7 @@ impl<'q> Collect<'_, 'q> {
                 group.selections.push(&field.selection_set);
             }
             // `resource(type: Patient) {…} resource(type: Group) {…}` is FHIR's own example.
-            Some(_) if field.name == "resource" => groups.push(Group {
+            Some(_) if field.name == "resource" => gathered.push(Group {
                 alias,
                 name: &field.name,
                 arguments,

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::arguments;
 use super::fields::{Collect, Group, Slice, too_costly};
+use super::introspect::Described;
+use super::schema::{interfaces, type_name};
 use super::shape::Shape;
 use super::{Fragments, unsupported, wrong};
 use crate::fhir::definitions::elements::{Kind, Type};
@@ -18,7 +20,7 @@ use crate::rest::session::Session;
 use crate::rest::{RestError, read, route};
 
 /// Objects inside each other.
-const MOST_DEPTH: usize = 24;
+pub(super) const MOST_DEPTH: usize = 24;
 /// Reads and searches of one query.
 const MOST_LOOKUPS: usize = 500;
 /// Values, and 64 bytes of text each, of one answer.
@@ -38,6 +40,7 @@ pub(super) struct Run<'q> {
     pub(super) resources: usize,
     /// What references led to; None is nothing that this viewer sees.
     read: HashMap<(TypeId, String), Option<Arc<Value>>>,
+    pub(super) described: Described,
 }
 
 /// An object with the resource that it is in.
@@ -92,6 +95,7 @@ impl<'q> Run<'q> {
             lookups: MOST_LOOKUPS,
             resources: super::search::MOST_RESOURCES,
             read: HashMap::new(),
+            described: Described::default(),
         }
     }
 
@@ -118,9 +122,13 @@ impl<'q> Run<'q> {
     ) -> Result<Value, RestError> {
         let mut shape = Shape::default();
         let around = Around::default();
-        for group in self.groups(&[selections], "Query", false)? {
+        for group in self.groups(&[selections], "Query", &[])? {
             if group.name == "__typename" {
                 shape.add(group.alias.to_owned(), false, "string", "Query".into())?;
+                continue;
+            }
+            if matches!(group.name, "__schema" | "__type") {
+                self.describe(None, &group, &mut shape).await?;
                 continue;
             }
             if let Some(found) = super::search::Search::named(group.name) {
@@ -166,14 +174,14 @@ impl<'q> Run<'q> {
         &mut self,
         sets: &[&'q SelectionSet<'static, String>],
         type_name: &str,
-        is_resource: bool,
+        interfaces: &[&str],
     ) -> Result<Vec<Group<'q>>, RestError> {
         Collect {
             fragments: &self.fragments,
             variables: &self.variables,
             work: &mut self.work,
         }
-        .groups(sets, type_name, is_resource)
+        .groups(sets, type_name, interfaces)
     }
 
     /// Puts what is selected of an object into `shape`.
@@ -188,7 +196,7 @@ impl<'q> Run<'q> {
             if around.depth > MOST_DEPTH {
                 return Err(too_costly());
             }
-            let groups = self.groups(sets, focus.own.name, focus.is_resource())?;
+            let groups = self.groups(sets, &type_name(focus.own), interfaces(focus.own))?;
             if groups.is_empty() && sets.iter().all(|set| set.items.is_empty()) {
                 return Err(wrong(&format!(
                     "Say which fields of `{}` you want: {{ … }}.",
@@ -211,7 +219,12 @@ impl<'q> Run<'q> {
     ) -> Result<(), RestError> {
         let own = focus.own;
         match group.name {
-            "__typename" => return self.scalar(group, around, shape, &own.name.into()),
+            "__typename" => {
+                return self.scalar(group, around, shape, &type_name(own).as_ref().into());
+            }
+            "__schema" | "__type" if around.depth == 0 => {
+                return self.describe(Some(own), group, shape).await;
+            }
             "resourceType" if focus.is_resource() => {
                 return self.scalar(group, around, shape, &focus.value["resourceType"]);
             }
@@ -477,10 +490,7 @@ impl Followed {
 /// 400 for a field that a type does not have.
 pub(super) fn unknown(field: &str, type_name: &str) -> RestError {
     if matches!(field, "__schema" | "__type") {
-        return unsupported(
-            "Introspection is not supported; the fields are FHIR R4's elements, and GET metadata \
-             lists the search parameters.",
-        );
+        return unsupported("`__schema` and `__type` stand at the root of a query.");
     }
     unsupported(format!("`{type_name}` has no field `{field}`."))
 }

@@ -136,7 +136,7 @@ impl<'q> Run<'q> {
             ));
         }
         let name = format!("{}Connection", search.type_name);
-        let groups = self.groups(&group.selections, &name, false)?;
+        let groups = self.groups(&group.selections, &name, &[])?;
         let mut pairs = asked.pairs;
         // What a cursor brings along has said so on the first page.
         if !pairs.iter().any(|(name, _)| name == "_total") {
@@ -191,7 +191,9 @@ impl<'q> Run<'q> {
                     }
                     inner.list(&alias, "Edge");
                     for (resource, mode) in &resources {
-                        let edge = self.edge(&group, resource, mode, around.depth).await?;
+                        let edge = self
+                            .edge(search, &group, resource, mode, around.depth)
+                            .await?;
                         inner.add(alias.clone(), true, "Edge", edge)?;
                     }
                 }
@@ -204,6 +206,7 @@ impl<'q> Run<'q> {
 
     async fn edge(
         &mut self,
+        search: &Search,
         group: &Group<'q>,
         resource: &Value,
         mode: &'static str,
@@ -214,10 +217,11 @@ impl<'q> Run<'q> {
             depth: depth + 2,
             ..Around::default()
         };
-        for group in self.groups(&group.selections, "Edge", false)? {
+        let name = format!("{}Edge", search.type_name);
+        for group in self.groups(&group.selections, &name, &[])? {
             let alias = group.alias.to_owned();
             match group.name {
-                "__typename" => shape.add(alias, false, "string", "Edge".into())?,
+                "__typename" => shape.add(alias, false, "string", name.clone().into())?,
                 "mode" => shape.add(alias, false, "code", mode.into())?,
                 // No search of this server is scored.
                 "score" => {}
@@ -226,7 +230,7 @@ impl<'q> Run<'q> {
                     self.emit(&group, &items, false, &around, &mut shape)
                         .await?;
                 }
-                field => return Err(unknown(field, "Edge")),
+                field => return Err(unknown(field, &name)),
             }
         }
         Ok(shape.into_value())
