@@ -8,7 +8,7 @@ use super::extract::finds_canonicals;
 use super::parse::Reader;
 use super::query::{Condition, Include, Param, Types};
 use super::run::{Found, columns};
-use super::sql::{Lower, Row, canonical};
+use super::sql::{Lower, Row, canonical, ranges};
 use super::{Mode, SearchError, plan};
 use crate::fhir::definitions::TypeId;
 use crate::fhir::outcome::Issue;
@@ -153,13 +153,20 @@ fn arm(lower: &mut Lower<'_>, include: &Include, from: &[Found]) -> Option<Strin
         let by_url = include
             .param
             .and_then(|param| by_url(lower, include, param, from));
-        let mut reached =
-            format!("k.id IN (SELECT c.id FROM idx_reference c WHERE c.target IN {targets}");
-        if let Some(source) = include.source {
-            reached.push_str(&format!(" AND c.type = {source}"));
-        }
-        reached.push_str(&param_is(include));
-        or_by_url(reached + ")", by_url)
+        let of = match include.source {
+            Some(source) => vec![format!(" AND c.type = {source}")],
+            None => ranges(plan.types.as_slice(), "c"),
+        };
+        let of: Vec<String> = of
+            .iter()
+            .map(|of| {
+                format!(
+                    "SELECT c.id FROM idx_reference c WHERE c.target IN {targets}{of}{}",
+                    param_is(include)
+                )
+            })
+            .collect();
+        or_by_url(format!("k.id IN ({})", of.join(" UNION ")), by_url)
     } else {
         let sources: Vec<i64> = from
             .iter()

@@ -133,6 +133,19 @@ fn unnoted(row: &Row) -> String {
     )
 }
 
+/// The ranges of types to ask for one by one: of all types but the log those before it and those after
+/// it. One patient's log can be longer than all the rest of their record, and an index that has the type
+/// behind the patient, or behind the target of a reference, then passes it by.
+pub(super) fn ranges(types: &[TypeId], alias: &str) -> Vec<String> {
+    match all_but_the_log(types) {
+        Some(log) => vec![
+            format!(" AND {alias}.type < {log}"),
+            format!(" AND {alias}.type > {log}"),
+        ],
+        None => vec![String::new()],
+    }
+}
+
 /// The type of the log, where these are all the others.
 fn all_but_the_log(types: &[TypeId]) -> Option<TypeId> {
     if types.len() < 2 {

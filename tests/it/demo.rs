@@ -119,7 +119,9 @@ fn the_printed_lines_show_what_is_released_and_why_the_rest_is_not() {
     // The app that it launches asks with what came.
     let launched = paste(curls[3]);
     assert_eq!(launched["expires_in"], 300, "{launched}");
-    let app = lines.iter().find(|line| line.trim_start().starts_with("confidential "));
+    let app = lines
+        .iter()
+        .find(|line| line.trim_start().starts_with("confidential "));
     let client_id = app.unwrap().split_whitespace().nth(2).unwrap();
     let fhir = launched["iss"].as_str().unwrap();
     let authorize = format!(

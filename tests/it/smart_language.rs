@@ -117,7 +117,10 @@ async fn the_operator_s_line_of_help_is_marked_as_english() {
     })
     .await;
     let (_, _, body) = page(&server, "/login", "es", "").await;
-    assert!(body.contains(&format!("<p lang=\"en\">{help}</p>")), "{body}");
+    assert!(
+        body.contains(&format!("<p lang=\"en\">{help}</p>")),
+        "{body}"
+    );
     let (_, _, body) = page(&server, "/login", "en", "").await;
     assert!(body.contains(&format!("<p>{help}</p>")), "{body}");
     server.stop().await;

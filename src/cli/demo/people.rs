@@ -28,7 +28,8 @@ const REDIRECT_URI: &str = "http://127.0.0.1:3000/callback";
 /// Where an EHR would open it.
 const LAUNCH_URI: &str = "http://127.0.0.1:3000/launch";
 /// Of an app for patients and, opened from a chart, for clinicians.
-const LAUNCHED_SCOPE: &str = "openid fhirUser launch launch/patient launch/encounter offline_access patient/*.rs user/*.rs";
+const LAUNCHED_SCOPE: &str =
+    "openid fhirUser launch launch/patient launch/encounter offline_access patient/*.rs user/*.rs";
 const PATIENT_SCOPE: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
 
 /// An account and its password, which exists as long as the demonstration.

@@ -1,6 +1,6 @@
 //! Compartments (R4 CompartmentDefinition): what is about a resource, and the resource itself.
 
-use super::{Lower, NEVER, Row, Source, either};
+use super::{Lower, NEVER, Row, Source, either, ranges};
 use crate::fhir::definitions::definitions;
 use crate::search::query::{Compartment, Types};
 
@@ -39,13 +39,13 @@ impl Lower<'_> {
         let mut found = Vec::new();
         let m = self.alias();
         if of.by_column {
-            let types = match row.types {
-                Types::One(_) => format!(" AND {}", row.any_type(&m)),
-                Types::Many(_) => String::new(),
+            let types = match &row.types {
+                Types::One(_) => vec![format!(" AND {}", row.any_type(&m))],
+                Types::Many(types) => ranges(types, &m),
             };
-            found.push(format!(
-                "SELECT {m}.id FROM resource {m} WHERE {m}.patient = {key}{types}"
-            ));
+            found.extend(types.iter().map(|types| {
+                format!("SELECT {m}.id FROM resource {m} WHERE {m}.patient = {key}{types}")
+            }));
         }
         if row.types.as_slice().contains(&of.own) {
             found.push(format!(
@@ -54,9 +54,11 @@ impl Lower<'_> {
         }
         let c = self.alias();
         if let Some(arms) = arms(of, row, &c) {
-            found.push(format!(
-                "SELECT {c}.id FROM idx_reference {c} WHERE {c}.target = {key} AND {arms}"
-            ));
+            found.extend(ranges(row.types.as_slice(), &c).iter().map(|types| {
+                format!(
+                    "SELECT {c}.id FROM idx_reference {c} WHERE {c}.target = {key}{types} AND {arms}"
+                )
+            }));
         }
         let test = if found.is_empty() {
             NEVER.to_owned()
