@@ -62,14 +62,12 @@ pub(super) async fn resolve<C: Select>(
 }
 
 /// The values of composites that have a quantity in UCUM.
-fn in_ucum<'c>(
-    condition: &'c mut Condition,
-    found: &mut Vec<(Param, &'c mut Vec<ComponentTest>)>,
-) {
+fn in_ucum<'c>(condition: &'c mut Condition, found: &mut Vec<(Param, &'c mut Vec<ComponentTest>)>) {
     if let Condition::Composite { param, values } = condition {
-        let is_in_ucum =
-            |part: &ComponentTest| matches!(part, ComponentTest::Quantity(test) if unit_of(test).is_some());
-        let own = values.iter_mut().filter(|parts| parts.iter().any(is_in_ucum));
+        let is_in_ucum = |part: &ComponentTest| matches!(part, ComponentTest::Quantity(test) if unit_of(test).is_some());
+        let own = values
+            .iter_mut()
+            .filter(|parts| parts.iter().any(is_in_ucum));
         found.extend(own.map(|parts| (*param, parts)));
         return;
     }
@@ -147,7 +145,13 @@ impl Units {
 
     fn beside(&self, code: Option<i64>) -> impl Iterator<Item = &str> {
         let all: BTreeSet<&str> = match code {
-            Some(code) => self.0.get(&code).into_iter().flatten().map(String::as_str).collect(),
+            Some(code) => self
+                .0
+                .get(&code)
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .collect(),
             None => self.0.values().flatten().map(String::as_str).collect(),
         };
         all.into_iter()
@@ -174,7 +178,10 @@ mod tests {
             ("mm", 1800.0),
             ("[in_i]", 70.866_141_732_3),
         ];
-        assert_eq!(found, expected.map(|(units, value)| (units.to_owned(), value)));
+        assert_eq!(
+            found,
+            expected.map(|(units, value)| (units.to_owned(), value))
+        );
         assert_eq!(amounts(&quantity("1||m").unwrap(), units.into_iter()), None);
         let none = amounts(&asked, ["kg"].into_iter());
         assert_eq!(none, Some(Vec::new()));

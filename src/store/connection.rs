@@ -1,8 +1,8 @@
 //! Connections: one file of SQLite, or PostgreSQL.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -122,7 +122,9 @@ impl WriteTx {
     /// What this transaction wrote into `composite_unit`.
     pub(super) fn brings(&self, units: Vec<UnitRow>) {
         let brought = self.0.brought.lock();
-        brought.unwrap_or_else(PoisonError::into_inner).extend(units);
+        brought
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(units);
     }
 
     /// A transaction inside this one ([`WriteTx::undo`] takes it back alone).

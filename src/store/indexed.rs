@@ -80,12 +80,7 @@ pub struct Indexer {
 }
 
 impl Indexer {
-    pub(super) fn new(
-        keys: Keys,
-        base: Arc<str>,
-        custom: Arc<Custom>,
-        units: Arc<Units>,
-    ) -> Self {
+    pub(super) fn new(keys: Keys, base: Arc<str>, custom: Arc<Custom>, units: Arc<Units>) -> Self {
         Self {
             keys,
             base,

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{PoisonError, RwLock};
 
+use super::rows::{Insert, Kind};
 use crate::search::extract::UnitRow;
 
 /// Rows that are remembered; a hospital has some thousand. What is forgotten is written once more, which
@@ -20,7 +21,9 @@ impl Units {
     /// other one way.
     pub(super) fn missing(&self, rows: BTreeSet<UnitRow>) -> Vec<UnitRow> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        rows.into_iter().filter(|row| !known.contains(row)).collect()
+        rows.into_iter()
+            .filter(|row| !known.contains(row))
+            .collect()
     }
 
     /// Remembers rows that are committed.
@@ -34,4 +37,17 @@ impl Units {
         }
         known.extend(rows);
     }
+}
+
+/// The insert of rows that another write may bring, too.
+pub(super) fn insert(rows: &[UnitRow]) -> Insert {
+    let mut insert = Insert::new(
+        "composite_unit",
+        &[("code", Kind::Big), ("unit", Kind::Text)],
+        "ON CONFLICT DO NOTHING",
+    );
+    for row in rows {
+        insert.push([row.code.into(), row.unit.as_str().into()]);
+    }
+    insert
 }

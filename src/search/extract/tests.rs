@@ -377,7 +377,8 @@ fn composites() {
 
 #[test]
 fn units_stand_beside_codes_once() {
-    let coding = |code: &str| json!({"coding": [{"system": "http://l", "code": code}, {"code": "BP"}]});
+    let coding =
+        |code: &str| json!({"coding": [{"system": "http://l", "code": code}, {"code": "BP"}]});
     let measured = |value: f64, unit: &str| json!({"value": value, "unit": "u", "system": units::UCUM, "code": unit});
     let found = rows(&json!({
         "resourceType": "Observation", "code": coding("bp"), "valueQuantity": measured(1.0, "kPa"),
