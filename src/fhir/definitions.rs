@@ -39,7 +39,7 @@ pub enum ParamKind {
     Composite,
     Quantity,
     Uri,
-    /// `_text`, `_content`, `_list`, `near`, ...: no index rows of its own.
+    /// `_text`, `_content`, `near`, ...: each is answered in a way of its own, or not.
     Special,
 }
 

@@ -213,7 +213,8 @@ fn resources(limits: &Limits, custom: &Custom) -> Vec<Value> {
             let own: Vec<Value> = params
                 .iter()
                 .chain(custom.ready(type_id))
-                .filter(|param| !is_general(param) && param.kind != ParamKind::Special)
+                .filter(|param| !is_general(param))
+                .filter(|param| param.kind != ParamKind::Special || param.code == "near")
                 .map(param)
                 .collect();
             if !own.is_empty() {
@@ -258,6 +259,11 @@ fn is_general(param: &SearchParam) -> bool {
     param.code.starts_with('_')
 }
 
+/// What R4 leaves to the server (<https://hl7.org/fhir/R4/location.html#positional>).
+const NEAR: &str = "latitude|longitude|distance|units: the position is within the distance, measured along \
+    the surface of a sphere of 6,371 km. Units are lengths of UCUM; km where none are said, 50 km where no \
+    distance is said.";
+
 /// Parameters of every type, told once. Of the special ones those that are answered.
 fn general_params() -> Vec<Value> {
     let all = definitions();
@@ -288,6 +294,9 @@ fn param(param: &SearchParam) -> Value {
         value["definition"] = param.url.as_str().into();
     }
     value["type"] = param.kind.code().into();
+    if param.kind == ParamKind::Special && param.code == "near" {
+        value["documentation"] = NEAR.into();
+    }
     value
 }
 
@@ -330,12 +339,23 @@ mod tests {
         );
         // What would be refused is not promised.
         let all = statement.to_string();
-        for refused in ["\"near\"", "\"_query\"", "patient-extensions-Patient-age"] {
+        for refused in ["\"_query\"", "patient-extensions-Patient-age"] {
             assert!(!all.contains(refused), "{refused}");
         }
         for answered in ["\"_filter\"", "\"_text\"", "\"_content\"", "\"_list\""] {
             assert!(all.contains(answered), "{answered}");
         }
+        let location = resources
+            .iter()
+            .find(|resource| resource["type"] == "Location")
+            .unwrap();
+        let near = location["searchParam"].as_array().unwrap();
+        let near = near.iter().find(|param| param["name"] == "near").unwrap();
+        let default = format!(
+            "{} km where no",
+            crate::search::parse::near::DEFAULT / 1000.0
+        );
+        assert!(near["documentation"].as_str().unwrap().contains(&default));
         let text = patient.to_string();
         assert!(text.contains("Provenance:target"));
         assert!(text.contains("\"birthdate\""));

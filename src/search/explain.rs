@@ -112,6 +112,7 @@ fn kind(condition: &Condition) -> String {
         Condition::Reference { param, .. } | Condition::Hierarchy { param, .. } => {
             of("the reference", param)
         }
+        Condition::Near { param, .. } => of("the position", param),
         Condition::Composite { param, .. } => of("the composite", param),
         Condition::Chain { param, .. } => of("the chain through", param),
         Condition::Has { param, .. } => of("'_has' through", param),

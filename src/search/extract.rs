@@ -9,6 +9,7 @@ pub mod contained;
 pub mod custom;
 pub mod define;
 mod plan;
+pub mod position;
 mod reference;
 mod rows;
 mod single;
@@ -334,7 +335,7 @@ impl Sink for Rows<'_> {
     }
 
     fn served(&mut self, kind: ParamKind) {
-        if self.found == 0 && !matches!(kind, ParamKind::Composite | ParamKind::Special) {
+        if self.found == 0 && kind != ParamKind::Composite {
             self.out.tokens.push(TokenRow {
                 param: self.param,
                 code: present(self.scope.keys),
@@ -418,6 +419,12 @@ impl Sink for Rows<'_> {
             low,
             high,
         });
+    }
+
+    fn position(&mut self, latitude: f64, longitude: f64) {
+        if let Some((u, v)) = position::project(latitude, longitude) {
+            self.number(u, v);
+        }
     }
 
     fn quantity(&mut self, low: f64, high: f64, system: &str, code: &str) {

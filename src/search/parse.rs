@@ -7,6 +7,7 @@ mod filter;
 pub mod include;
 pub mod limit;
 mod list;
+pub mod near;
 pub mod number;
 mod own;
 pub mod reference;

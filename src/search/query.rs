@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use crate::fhir::definitions::{ParamId, SearchParam, TypeId};
 use crate::fhir::outcome::Issue;
+use crate::search::extract::position::Circle;
 
 /// A search parameter of the definitions, compared by its number.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +105,11 @@ pub enum Condition {
     Reference {
         param: Param,
         values: Vec<Target>,
+    },
+    /// `near` of Location.
+    Near {
+        param: Param,
+        values: Vec<NearTest>,
     },
     /// Each value has one test for each component.
     Composite {
@@ -308,6 +314,13 @@ pub struct NumberTest {
     pub value: f64,
     pub low: f64,
     pub high: f64,
+}
+
+/// Within a distance of a place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NearTest {
+    /// None: anywhere.
+    pub circle: Option<Circle>,
 }
 
 impl NumberTest {

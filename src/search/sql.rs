@@ -15,6 +15,7 @@ mod hierarchy;
 pub mod id;
 pub mod last_updated;
 pub mod missing;
+mod near;
 pub mod number;
 pub mod quantity;
 pub mod range;
@@ -223,6 +224,7 @@ impl<'a> Lower<'a> {
                 values,
             } => self.uri_probe(param.0, *mode, values, row),
             Condition::Reference { param, values } => self.reference_probe(param.0, values, row),
+            Condition::Near { param, values } => self.near_probe(param.0, values, row),
             Condition::Composite { param, values } => self.composite_probe(param.0, values, row),
             Condition::Missing { param, missing } => self.missing_probe(param.0, *missing, row),
             Condition::Chain { param, links } => self.chain_probe(param.0, links, row)?,
@@ -300,6 +302,7 @@ impl<'a> Lower<'a> {
                 values,
             } => self.uri_source(param.0, *mode, values, row),
             Condition::Reference { param, values } => self.reference_source(param.0, values, row),
+            Condition::Near { param, values } => self.near_source(param.0, values, row),
             Condition::Composite { param, values } => self.composite_source(param.0, values, row),
             // The other end of a canonical is found by its URL: nothing to walk.
             Condition::Chain { param, .. } if canonical::refers(row, param.0) => return Ok(None),

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, Value};
 
 use super::current::in_list;
 use super::rows::{Insert, Kind};
-use super::units::Units;
+use super::units::{self, Units};
 use crate::fhir::definitions::{ParamId, TypeId};
 use crate::search::extract::{IndexRows, TextRow, UnitRow};
 use crate::sql::Sql;
@@ -509,15 +509,7 @@ impl IndexWriter {
             on.execute_raw(removal.statement(backend)).await?;
         }
         let units = self.known_units.missing(self.units);
-        let mut insert = Insert::new(
-            "composite_unit",
-            &[("code", Kind::Big), ("unit", Kind::Text)],
-            "ON CONFLICT DO NOTHING",
-        );
-        for row in &units {
-            insert.push([row.code.into(), row.unit.as_str().into()]);
-        }
-        insert.run(on).await?;
+        units::insert(&units).run(on).await?;
         self.known.run(on).await?;
         self.fresh.run(on).await?;
         Ok(units)

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{PoisonError, RwLock};
 
+use super::rows::{Insert, Kind};
 use crate::search::extract::UnitRow;
 
 /// Rows that are remembered; a hospital has some thousand. What is forgotten is written once more, which
@@ -36,4 +37,17 @@ impl Units {
         }
         known.extend(rows);
     }
+}
+
+/// The insert of rows that another write may bring, too.
+pub(super) fn insert(rows: &[UnitRow]) -> Insert {
+    let mut insert = Insert::new(
+        "composite_unit",
+        &[("code", Kind::Big), ("unit", Kind::Text)],
+        "ON CONFLICT DO NOTHING",
+    );
+    for row in rows {
+        insert.push([row.code.into(), row.unit.as_str().into()]);
+    }
+    insert
 }

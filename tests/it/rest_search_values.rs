@@ -366,6 +366,55 @@ each_api! {
         assert_eq!(answer["entry"].as_array().map(Vec::len), Some(2), "{answer}");
     }
 
+    async fn places_are_near_places(api: &Api) {
+        let place = |id: &str, latitude: f64, longitude: f64| json!({"resourceType": "Location", "id": id,
+            "position": {"latitude": latitude, "longitude": longitude}});
+        let visit = |id: &str, at: &str| json!({"resourceType": "Encounter", "id": id, "status": "finished",
+            "class": {"code": "AMB"}, "subject": {"reference": "Patient/p"},
+            "location": [{"location": {"reference": format!("Location/{at}")}}]});
+        put_all(api, &[
+            a_patient("p"), place("annarbor", 42.2565, -83.69481), place("detroit", 42.33143, -83.04575),
+            place("fiji", -16.8, -179.97), json!({"resourceType": "Location", "id": "nowhere"}),
+            visit("a", "annarbor"), visit("d", "detroit"), visit("n", "nowhere"),
+            json!({"resourceType": "Basic", "id": "around", "code": {"text": "x"}, "subject": {"reference": "#in"},
+                "contained": [place("in", 42.25, -83.69)]}),
+        ]).await;
+        // On earth, but not in degrees of latitude: there, and not to be found.
+        put_all(api, &[place("wrong", 421.0, 7.0)]).await;
+        expect(api, &[
+            ("Location?near=42.2565|-83.69481", "annarbor"),
+            ("Location?near=42.2565|-83.69481|60", "annarbor detroit"),
+            ("Location?near=42.2565|-83.69481|60|m", "annarbor"),
+            ("Location?near=42.2565|-83.69481|40|[mi_i]", "annarbor detroit"),
+            ("Location?near=-16.8|179.97|10,42.3|-83|10", "detroit fiji"),
+            ("Location?near=0|0|21000&_count=1&_sort=_id", "annarbor"),
+            ("Location?near:missing=true", "nowhere"),
+            ("Location?near:missing=false", "annarbor detroit fiji wrong"),
+            ("Location?_filter=near pr true and _id ne fiji", "annarbor detroit wrong"),
+            ("Encounter?location.near=42.3|-83|10", "d"),
+            ("Encounter?location:Location.near=42.3|-83.4|60&patient=p", "a d"),
+            ("Patient?_has:Encounter:patient:location.near=42.3|-83|10", "p"),
+            ("Patient?_has:Encounter:patient:location.near=-16.8|179.97|10", ""),
+            ("Location?near=42.2565|-83.69481&_contained=true", "around"),
+            ("Location?near=42.2565|-83.69481|1|m&_contained=true", ""),
+            ("Location?near:missing=false&_contained=both", "annarbor around detroit fiji wrong"),
+        ]).await;
+        for bad in ["near=42|-83|1|kg", "near=42", "near=91|0", "near=0|0|-1", "near=0|0|1|mile", "near:exact=0|0",
+            "_sort=near", "_filter=near eq \"0|0\""] {
+            let path = format!("Location?{}", bad.replace(' ', "%20").replace('"', "%22"));
+            let (_, words, _) = api.get(SYSTEM, &path).await.issue(400);
+            assert!(words.contains("near"), "{bad}: {words}");
+        }
+        let explained = api.get(SYSTEM, "Location?near=42.2565|-83.69481&_explain=true").await.is(200).text();
+        assert!(explained.contains("idx_number") && !explained.contains("83.69"), "{explained}");
+        // Written again and gone, its place is too.
+        let other = place("detroit", 42.2565, -83.69);
+        api.put(SYSTEM, &other).await.is(200);
+        expect(api, &[("Location?near=42.2565|-83.69481|5", "annarbor detroit"), ("Location?near=42.3|-83|20", "")]).await;
+        api.call(SYSTEM, "DELETE", "Location/detroit").send().await.is(204);
+        expect(api, &[("Location?near=42.2565|-83.69481|5", "annarbor"), ("Encounter?location.near=42.2565|-83.69|5", "a")]).await;
+    }
+
     async fn any_parameter_sorts(api: &Api) {
         let with = |id: &str, code: &str, who: &str, value: f64| {
             let mut o = an_observation(id, "p");

@@ -11,8 +11,8 @@ use crate::search::extract::units::{Canonical, UCUM};
 use crate::search::extract::{CompositeRow, IndexRows, StringRow, fold, normalize, normalize_all};
 use crate::search::parse::date::approximately;
 use crate::search::query::{
-    Amount, CodeTest, ComponentTest, Condition, NumberTest, Prefix, QuantityTest, SpanTest,
-    StringMode, SystemTest, Target, TokenTest, Types, UriMode,
+    Amount, CodeTest, ComponentTest, Condition, NearTest, NumberTest, Prefix, QuantityTest,
+    SpanTest, StringMode, SystemTest, Target, TokenTest, Types, UriMode,
 };
 use crate::search::sql::quantity::unit_of;
 use crate::search::sql::token::{Spelling, code_keys, system_key};
@@ -35,6 +35,7 @@ pub(super) fn check(conditions: &[Condition]) -> Result<(), SearchError> {
             | Condition::Quantity { .. }
             | Condition::Uri { .. }
             | Condition::Reference { .. }
+            | Condition::Near { .. }
             | Condition::Composite { .. }
             | Condition::Missing { .. } => {}
             Condition::Any(all) | Condition::All(all) => check(all)?,
@@ -99,6 +100,8 @@ impl Candidate<'_> {
                 .any(|row| values.iter().any(|value| uri(*mode, value, &row.value))),
             Condition::Reference { param, values } => of(&rows.references, param, |row| row.param)
                 .any(|row| values.iter().any(|own| self.target(own) == row.target)),
+            Condition::Near { param, values } => of(&rows.numbers, param, |row| row.param)
+                .any(|row| values.iter().any(|test| near(test, row.low, row.high))),
             Condition::Composite { param, values } => of(&rows.composites, param, |row| row.param)
                 .any(|row| values.iter().any(|parts| self.composite(parts, row))),
             Condition::Missing { param, missing } => self.has(param) != *missing,
@@ -248,11 +251,13 @@ impl Candidate<'_> {
         let token = || of(&rows.tokens, param, |row| row.param).next().is_some();
         let uri = || of(&rows.uris, param, |row| row.param).next().is_some();
         let is_there = match param.kind {
-            ParamKind::Token | ParamKind::Special => token(),
+            ParamKind::Token => token(),
             ParamKind::Uri => uri(),
             ParamKind::String => of(&rows.strings, param, |row| row.param).next().is_some(),
             ParamKind::Date => of(&rows.dates, param, |row| row.param).next().is_some(),
-            ParamKind::Number => of(&rows.numbers, param, |row| row.param).next().is_some(),
+            ParamKind::Number | ParamKind::Special => {
+                of(&rows.numbers, param, |row| row.param).next().is_some()
+            }
             ParamKind::Quantity => of(&rows.quantities, param, |row| row.param)
                 .next()
                 .is_some(),
@@ -266,7 +271,9 @@ impl Candidate<'_> {
         // As `:missing` says it in SQL: what cannot be searched otherwise has a token row.
         is_there
             || match param.kind {
-                ParamKind::Date | ParamKind::Number | ParamKind::Quantity => token(),
+                ParamKind::Date | ParamKind::Number | ParamKind::Quantity | ParamKind::Special => {
+                    token()
+                }
                 ParamKind::Reference => uri() || token(),
                 _ => false,
             }
@@ -316,6 +323,10 @@ fn uri(mode: UriMode, asked: &str, value: &str) -> bool {
         }
         UriMode::Above => ancestors(asked).iter().any(|one| one == value),
     }
+}
+
+fn near(test: &NearTest, u: f64, v: f64) -> bool {
+    test.circle.is_none_or(|circle| circle.contains(u, v))
 }
 
 fn number(test: &NumberTest, low: f64, high: f64) -> bool {

@@ -21,9 +21,6 @@ pub enum Defined {
     BuiltIn,
 }
 
-/// Codes of a query that are no search parameters.
-const RESERVED: [&str; 1] = ["near"];
-
 /// What the resource under the surrogate id `doc` defines beside the parameters that stand.
 ///
 /// # Errors
@@ -117,8 +114,7 @@ impl Draft<'_> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let is_name = code.starts_with(|c: char| c.is_ascii_alphabetic())
             && code.len() <= 64
-            && code.bytes().all(plain)
-            && !RESERVED.contains(&code);
+            && code.bytes().all(plain);
         if !is_name {
             self.refuse(
                 "code",

@@ -127,9 +127,6 @@ impl Plan {
             return plan;
         };
         for param in params.iter().filter(|param| !param.expression.is_empty()) {
-            if param.kind == ParamKind::Special {
-                continue;
-            }
             if single::is_required(definitions, type_name, param) {
                 plan.required.push((param.id, single::lacking(param)));
             }

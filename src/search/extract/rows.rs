@@ -44,7 +44,7 @@ pub struct DateRow {
 }
 
 /// A number or a range of numbers (`low == high` for a plain number; an open end is `f64::MIN` or
-/// `f64::MAX`). `idx_number`.
+/// `f64::MAX`); of `near` where a Location is, see [`position`](super::position). `idx_number`.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct NumberRow {
     pub param: ParamId,

@@ -35,6 +35,8 @@ pub(super) trait Sink {
     fn date(&mut self, low: i64, high: i64);
     fn number(&mut self, low: f64, high: f64);
     fn quantity(&mut self, low: f64, high: f64, system: &str, code: &str);
+    /// Degrees; of `near`, which is no component of a composite.
+    fn position(&mut self, _latitude: f64, _longitude: f64) {}
     fn uri(&mut self, uri: &str);
     fn reference(&mut self, target: Target<'_>);
     /// This server's base URL.
@@ -69,6 +71,8 @@ pub(super) enum Shape {
     Address,
     Annotation,
     SampledData,
+    /// `Location.position`.
+    Position,
 }
 
 impl Shape {
@@ -96,6 +100,7 @@ impl Shape {
             "Address" => Self::Address,
             "Annotation" => Self::Annotation,
             "SampledData" => Self::SampledData,
+            "Location.position" => Self::Position,
             _ => return None,
         })
     }
@@ -141,7 +146,8 @@ impl Shape {
             ParamKind::Reference => {
                 matches!(self, S::Reference | S::Uri | S::Canonical)
             }
-            ParamKind::Composite | ParamKind::Special => false,
+            ParamKind::Special => self == S::Position,
+            ParamKind::Composite => false,
         }
     }
 }
@@ -165,7 +171,13 @@ pub(super) fn emit(kind: ParamKind, shape: Shape, value: &Value, sink: &mut impl
             }
         }
         ParamKind::Reference => reference(shape, value, sink),
-        ParamKind::Composite | ParamKind::Special => {}
+        ParamKind::Special => {
+            let degrees = |key| number(value.get(key));
+            if let (Some(latitude), Some(longitude)) = (degrees("latitude"), degrees("longitude")) {
+                sink.position(latitude, longitude);
+            }
+        }
+        ParamKind::Composite => {}
     }
 }
 

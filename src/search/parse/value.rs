@@ -2,7 +2,7 @@
 //! composites.
 
 use super::split::{split, unescape};
-use super::{Problem, Reader, date, limit, number};
+use super::{Problem, Reader, date, limit, near, number};
 use crate::fhir::definitions::{ParamKind, SearchParam, TypeId, definitions};
 use crate::search::extract::finds_identifiers;
 use crate::search::query::{
@@ -19,7 +19,7 @@ pub fn condition(
     raw: &str,
 ) -> Result<Condition, Problem> {
     let name = param.code.as_str();
-    if param.kind == ParamKind::Special {
+    if param.kind == ParamKind::Special && name != "near" {
         return Err(Problem::unsupported(format!(
             "the search parameter '{name}' is not supported"
         )));
@@ -97,7 +97,12 @@ pub fn condition(
                 .collect::<Result<_, _>>()?;
             Ok(Condition::Composite { param: own, values })
         }
-        ParamKind::Special => Err(Problem::Unknown(name.to_owned())),
+        // Only `near` comes here.
+        ParamKind::Special => {
+            no_modifier(name, modifier)?;
+            let values = each(&pieces, name, near::EXPECTED, near::parse)?;
+            Ok(Condition::Near { param: own, values })
+        }
     }
 }
 

@@ -148,6 +148,7 @@ pub fn rank(condition: &Condition, pinned: bool) -> u32 {
             unless_pinned(fewer(rank, values.len()))
         }
         Condition::Composite { .. } => unless_pinned(450),
+        Condition::Near { values, .. } => unless_pinned(fewer(400, values.len())),
         Condition::Date { values, .. } => span_rank(values),
         Condition::LastUpdated(values) => unless_pinned(span_rank(values).saturating_sub(10)),
         Condition::Quantity { values, .. } => {

@@ -15,10 +15,11 @@ impl Lower<'_> {
         // A logical reference is a token row of its identifier (`:identifier`), a canonical a URI; of
         // a value that cannot be searched otherwise there is a token row that says so.
         let tables: &[&str] = match param.kind {
-            ParamKind::Token | ParamKind::Special => &["idx_token"],
+            ParamKind::Token => &["idx_token"],
             ParamKind::String => &["idx_string"],
             ParamKind::Date => &["idx_date", "idx_token"],
-            ParamKind::Number => &["idx_number", "idx_token"],
+            // Of the special ones only `near` has rows.
+            ParamKind::Number | ParamKind::Special => &["idx_number", "idx_token"],
             ParamKind::Quantity => &["idx_quantity", "idx_token"],
             ParamKind::Uri => &["idx_uri"],
             ParamKind::Reference => &["idx_reference", "idx_uri", "idx_token"],

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::params::{Kind, PARAMS, Param};
 use super::values::{
-    amount_fits, at, fold, moment, number_fits, span, span_fits, strings, target, text, tokens,
+    at, fold, moment, number_fits, span, span_fits, strings, target, text, tokens,
 };
 use super::{World, address};
 
@@ -102,6 +102,8 @@ pub fn all(world: &World) -> Vec<Query> {
     combined(world, &mut all);
     super::more::filters(world, &mut all);
     super::more::words(world, &mut all);
+    super::measured::in_units(&mut all);
+    super::measured::near(&mut all);
     all
 }
 
@@ -265,7 +267,7 @@ fn date(world: &World, param: Param, all: &mut Vec<Query>) {
     }
 }
 
-fn numeric(value: &Value) -> Option<f64> {
+pub fn numeric(value: &Value) -> Option<f64> {
     let number = if value.is_object() {
         &value["value"]
     } else {
@@ -597,65 +599,5 @@ fn combined(world: &World, all: &mut Vec<Query>) {
                 },
             ));
         }
-    }
-    in_units(all);
-}
-
-/// Composites with a unit: what is found does not depend on the unit in which it was written.
-fn in_units(all: &mut Vec<Query>) {
-    let asked = [
-        ("1.8", "m"),
-        ("180", "cm"),
-        ("71", "[in_i]"),
-        ("1.80", "m"),
-        ("0.0018", "km"),
-        ("16", "kPa"),
-        ("120", "mm[Hg]"),
-        ("1.8", "kg"),
-    ];
-    for (number, unit) in asked {
-        for prefix in ["", "ne", "gt", "lt", "ge", "le", "sa", "eb"] {
-            for (param, code, system) in [
-                ("code-value-quantity", "measure", "urn:truth%7C"),
-                ("component-code-value-quantity", "part", ""),
-                ("combo-code-value-quantity", "measure", ""),
-            ] {
-                let of_parts = param.starts_with("component");
-                all.push(query(
-                    "Observation",
-                    "composite with unit",
-                    format!(
-                        "{param}={system}{code}${prefix}{number}{}{}",
-                        "%7Chttp://unitsofmeasure.org%7C",
-                        escape(unit)
-                    ),
-                    move |_, one| {
-                        let mut places = if of_parts { Vec::new() } else { vec![one] };
-                        if !param.starts_with("code") {
-                            places.extend(at(one, "component"));
-                        }
-                        places.into_iter().any(|place| {
-                            has_token(place, "code", Some("urn:truth"), code)
-                                && at(place, "valueQuantity")
-                                    .into_iter()
-                                    .any(|own| amount_fits(prefix, number, unit, own))
-                        })
-                    },
-                ));
-            }
-        }
-    }
-    // Heights of the synthetic patients, which are in cm.
-    for (asked, least) in [("gt1.2", 120.0), ("gt1.5", 150.0), ("gt1.9", 190.0)] {
-        all.push(query(
-            "Observation",
-            "composite with unit",
-            format!("code-value-quantity=http://loinc.org%7C8302-2${asked}%7Chttp://unitsofmeasure.org%7Cm"),
-            move |_, one| {
-                has_token(one, "code", Some("http://loinc.org"), "8302-2")
-                    && text(&one["valueQuantity"], "code") == "cm"
-                    && numeric(&one["valueQuantity"]).is_some_and(|own| own > least)
-            },
-        ));
     }
 }

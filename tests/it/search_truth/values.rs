@@ -253,6 +253,38 @@ pub fn amount_fits(prefix: &str, asked: &str, unit: &str, quantity: &Value) -> b
         }
 }
 
+/// Latitudes and longitudes: a few towns, both poles and both sides of the 180th meridian.
+pub const PLACES: &[(f64, f64)] = &[
+    (42.2565, -83.694_81),
+    (42.2565, -83.694_9),
+    (42.331_43, -83.045_75),
+    (41.878_11, -87.629_8),
+    (-33.868_82, 151.209_29),
+    (-17.713_37, 178.065),
+    (-16.8, -179.97),
+    (-16.8, 179.97),
+    (90.0, 0.0),
+    (89.9, 120.0),
+    (-90.0, 0.0),
+    (-89.95, -60.0),
+    (0.0, 0.0),
+    (0.0, 180.0),
+    (-42.2565, 96.305_19),
+];
+
+/// Kilometres along the great circle between two places, by the haversine formula.
+pub fn kilometres((a, b): (f64, f64), (c, d): (f64, f64)) -> f64 {
+    let [a, b, c, d] = [a, b, c, d].map(f64::to_radians);
+    let h = ((c - a) / 2.0).sin().powi(2) + a.cos() * c.cos() * ((d - b) / 2.0).sin().powi(2);
+    2.0 * 6_371.008_8 * h.min(1.0).sqrt().asin()
+}
+
+/// Where a Location is.
+pub fn position(location: &Value) -> Option<(f64, f64)> {
+    let degrees = |key: &str| location["position"][key].as_f64();
+    Some((degrees("latitude")?, degrees("longitude")?))
+}
+
 /// What a reference points at, without its version; None for what is contained or only described.
 pub fn target(value: &Value) -> Option<&str> {
     let text = value["reference"].as_str()?;

@@ -255,8 +255,12 @@ fn record() -> Vec<(bool, Value)> {
         ),
         (
             false,
+            json!({"resourceType": "Location", "id": "ward", "name": "Ward", "position": {"latitude": 42.2565, "longitude": -83.6948}}),
+        ),
+        (
+            false,
             json!({"resourceType": "Encounter", "id": "e", "status": "finished", "class": {"system": ACT_CODE, "code": "AMB"}, "subject": subject(),
-            "participant": [{"individual": {"reference": "Practitioner/md"}}], "period": {"start": "2026-11-01T15:00:00Z", "end": "2026-11-01T15:30:00Z"}}),
+            "location": [{"location": {"reference": "Location/ward"}}], "participant": [{"individual": {"reference": "Practitioner/md"}}], "period": {"start": "2026-11-01T15:00:00Z", "end": "2026-11-01T15:30:00Z"}}),
         ),
         // The research tuple is complete before the data comes.
         (

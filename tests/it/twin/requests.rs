@@ -445,7 +445,7 @@ impl Generator {
             .iter()
             // More often than by chance: they are few.
             .chain((0..5).flat_map(|_| self.own.ready(type_id)))
-            .filter(|param| !matches!(param.kind, ParamKind::Special))
+            .filter(|param| param.kind != ParamKind::Special || param.code == "near")
             .collect()
     }
 
@@ -539,7 +539,11 @@ impl Generator {
                 };
                 format!("{code}${}{number}{unit}", self.prefix())
             }
-            ParamKind::Special => "x".to_owned(),
+            ParamKind::Special => {
+                let distances = ["", "|1|m", "|300", "|20000|km"];
+                let at = self.below(distances.len());
+                format!("42.26|-83.69{}", distances[at])
+            }
         };
         escape(&one)
     }
