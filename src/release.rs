@@ -39,13 +39,14 @@ pub use case::became_final;
 pub use decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteKind, Redaction};
 pub use directives::app_audience;
 pub use facts::{Facts, Input, Lookup, Record, Referrer, SHOWS_TREATMENT, Withheld};
-pub use links::{references, relative};
+pub use links::{attachments, references, relative};
 pub use needs::{
     Affects, Links, Needs, Steering, directed_by, evidence, needs, steers, weighs_the_same,
 };
 pub use policy::{PackSwitch, PolicyContext, policy_summary};
 pub use redact::redact;
 pub use resource::{is_final, patient_of, patients_of};
+pub use results::is_made_of;
 pub use rules::{PolicyError, RuleSet};
 pub use validity::{check_hold, check_input};
 

@@ -6,9 +6,10 @@ use serde_json::Value;
 use super::case::{Case, Claim, finalized};
 use super::codes;
 use super::decision::NoteKind;
+use super::links::attachments;
 use super::needs::{is_result, orders, task_code};
 use super::resource::{
-    codings, each, extensions, has_code, plain, reference, references, text, type_of, words_of,
+    codings, each, extensions, has_code, local, plain, reference, references, text, type_of, words_of,
 };
 use super::rules::{Predicate, Rule};
 use super::time::Edge;
@@ -84,6 +85,22 @@ pub(crate) fn results(report: &Value) -> impl Iterator<Item = &str> {
     references(report, "result")
         .chain(references(report, "imagingStudy"))
         .chain(each(report, "media").filter_map(|media| reference(media, "link")))
+}
+
+/// What a report or a panel is made of.
+pub(crate) fn parts(whole: &Value) -> Vec<&str> {
+    match type_of(whole) {
+        "DiagnosticReport" => results(whole).collect(),
+        "Observation" => references(whole, "hasMember").collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a resource is made of another: a report of its results, a panel of its members, anything
+/// of its attachments.
+#[must_use]
+pub fn is_made_of(whole: &Value, part: &str) -> bool {
+    parts(whole).contains(&part) || attachments(whole).into_iter().any(|one| local(one) == Some(part))
 }
 
 /// Whether the law speaks of this resource: a flag on it or its order, or its codes.

@@ -332,7 +332,7 @@ impl<'t> Decider<'t> {
     }
 
     /// Adds resources that came before what they take their patient from.
-    async fn adopt(&mut self, created: &[i64]) -> Result<(), StoreError> {
+    pub(super) async fn adopt(&mut self, created: &[i64]) -> Result<(), StoreError> {
         if created.is_empty() {
             return Ok(());
         }
@@ -379,7 +379,7 @@ impl<'t> Decider<'t> {
         let reference = format!("{type_name}/{}", current.id);
         let own: Vec<HoldRow> = self.gathered.holds_of(current.key).to_vec();
         if self.visits.get(&current.doc) == Some(&1) {
-            let attached = self.attachments(&current, value);
+            let attached = self.attachments(value);
             let attached = current::load(self.on, &attached, false).await?;
             self.work.extend(attached.values().map(|one| one.doc));
         }
