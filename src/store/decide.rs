@@ -297,12 +297,12 @@ impl<'t> Decider<'t> {
                 .flat_map(release::evidence)
                 .collect();
         }
-        release::check_input(&resource, &self.gathered, &self.store.policy()).map_err(|issues| {
-            StoreError::Refused {
+        release::check_input(&resource, &self.gathered, &self.store.policy(), self.now).map_err(
+            |issues| StoreError::Refused {
                 status: 422,
                 issues,
-            }
-        })
+            },
+        )
     }
 
     /// Adds what was decided with a look at something that has changed.
