@@ -45,8 +45,8 @@ pub use needs::{
 };
 pub use policy::{PackSwitch, PolicyContext, policy_summary};
 pub use redact::redact;
-pub use resource::{is_final, patient_of, patients_of};
-pub use results::is_made_of;
+pub use resource::{is_final, is_settled, patient_of, patients_of};
+pub use results::{is_made_of, parts};
 pub use rules::{PolicyError, RuleSet};
 pub use validity::{check_hold, check_input};
 

@@ -8,7 +8,7 @@ use super::decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, No
 use super::facts::{Facts, Input};
 use super::merge;
 use super::policy::PolicyContext;
-use super::resource::{is_final, local, patients_of, text, type_of};
+use super::resource::{is_final, is_settled, local, patients_of, text, type_of};
 use super::rules::Rule;
 use super::time::{Edge, millis};
 use crate::clock::Millis;
@@ -202,7 +202,7 @@ pub(crate) fn finalized(
     now: Millis,
     facts: &Facts<'_>,
 ) -> Option<Millis> {
-    if !is_final(resource)? && first_final.is_none() {
+    if !is_final(resource)? && !is_settled(resource) && first_final.is_none() {
         return None;
     }
     let Some(first) = first_final else {

@@ -177,6 +177,27 @@ pub fn is_final(resource: &Value) -> Option<bool> {
     })
 }
 
+/// Whether a resource will not become final any more, or may have been for all its source knows: it was
+/// cancelled, was an error, or its status is unknown. A delay that counts from finalization counts from
+/// there, else it would never end (release-policy.md 3.1.1).
+#[must_use]
+pub fn is_settled(resource: &Value) -> bool {
+    let status = text(resource, "status").unwrap_or_default();
+    let document = text(resource, "docStatus") == Some("entered-in-error");
+    match type_of(resource) {
+        "DiagnosticReport" | "Observation" | "ImagingStudy" => {
+            matches!(status, "cancelled" | "entered-in-error" | "unknown")
+        }
+        "Media" => matches!(
+            status,
+            "not-done" | "stopped" | "entered-in-error" | "unknown"
+        ),
+        "DocumentReference" => status == "entered-in-error" || document,
+        "Composition" => status == "entered-in-error",
+        _ => false,
+    }
+}
+
 /// Whether `words` holds one of `patterns`: whole words, lower case, `*` at the end for a prefix,
 /// several words for a phrase.
 pub(crate) fn mentions(words: &str, patterns: &[String]) -> bool {

@@ -87,8 +87,9 @@ pub(crate) fn results(report: &Value) -> impl Iterator<Item = &str> {
         .chain(each(report, "media").filter_map(|media| reference(media, "link")))
 }
 
-/// What a report or a panel is made of.
-pub(crate) fn parts(whole: &Value) -> Vec<&str> {
+/// What a report or a panel is made of, as written; of anything else, nothing.
+#[must_use]
+pub fn parts(whole: &Value) -> Vec<&str> {
     match type_of(whole) {
         "DiagnosticReport" => results(whole).collect(),
         "Observation" => references(whole, "hasMember").collect(),

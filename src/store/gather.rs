@@ -464,6 +464,8 @@ impl Decider<'_> {
         value: &Value,
     ) -> Result<Option<Millis>, StoreError> {
         let policy = self.store.policy();
+        // Since when it has been settled without being final; that counts only if it never was.
+        let mut settled = None;
         if current.version > 1 {
             let mut sql = Sql::default();
             let doc = sql.bind(current.doc);
@@ -480,13 +482,25 @@ impl Decider<'_> {
                 let body = history::expand(&body)?;
                 let old: Value = serde_json::from_slice(&body)
                     .map_err(|_| StoreError::Corrupt("history body"))?;
+                let since = || release::became_final(&old, updated, &policy);
                 if release::is_final(&old) == Some(true) {
-                    return Ok(Some(release::became_final(&old, updated, &policy)));
+                    return Ok(Some(since()));
                 }
+                settled = if release::is_settled(&old) {
+                    settled.or_else(|| Some(since()))
+                } else {
+                    None
+                };
             }
         }
-        Ok((release::is_final(value) == Some(true))
-            .then(|| release::became_final(value, current.updated, &policy)))
+        let since = || release::became_final(value, current.updated, &policy);
+        Ok(if release::is_final(value) == Some(true) {
+            Some(since())
+        } else if release::is_settled(value) {
+            settled.or_else(|| Some(since()))
+        } else {
+            None
+        })
     }
 
     /// Gives a resource that names no patient the one of what it hangs on.

@@ -113,6 +113,26 @@ fn a_flagged_report_that_is_not_final_waits_for_its_clock_to_begin() {
 }
 
 #[test]
+fn what_will_never_be_final_is_not_hidden_for_ever() {
+    for status in ["cancelled", "entered-in-error", "unknown"] {
+        let mut gone = report("path", &["malignancy-likely"]);
+        gone["status"] = json!(status);
+        let world = kentucky(gone);
+        assert!(world.hidden(&Audience::Patient, T0), "{status}");
+        assert_eq!(world.decide(T0).holds[0].ends, T0 + 72 * HOUR, "{status}");
+    }
+    for status in ["registered", "partial", "preliminary"] {
+        let mut early = report("path", &["malignancy-likely"]);
+        early["status"] = json!(status);
+        assert_eq!(
+            kentucky(early).decide(T0).holds[0].ends,
+            FOREVER,
+            "{status}"
+        );
+    }
+}
+
+#[test]
 fn case_11_and_12_texas_waits_for_the_third_day_not_the_72nd_hour() {
     let mut path = report("path", &["malignancy-likely"]);
     path["issued"] = json!("2026-11-10T10:00:00-06:00");
