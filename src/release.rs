@@ -27,6 +27,7 @@ mod research;
 mod resource;
 mod results;
 mod rules;
+mod third_parties;
 mod time;
 mod validity;
 pub mod vocabulary;
@@ -82,6 +83,8 @@ pub fn decide(facts: &Facts<'_>, now: Millis) -> Decision {
             Predicate::RepresentativeSuspended => abuse::apply(&mut case, rule),
             Predicate::MinorConsentedService => minors::apply(&mut case, rule),
             Predicate::Segmentation => derived::apply(&mut case, rule),
+            Predicate::SelfPay => third_parties::self_pay(&mut case, rule),
+            Predicate::Part2 => third_parties::part2(&mut case, rule),
         }
     }
     derived::apart(&mut case);

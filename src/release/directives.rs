@@ -9,18 +9,36 @@ use super::case::{Case, Claim};
 use super::decision::{Audience, NoteKind};
 use super::resource::{each, extension, has_code, local, reference, references, text, type_of};
 use super::rules::Rule;
+use super::third_parties::is_self_pay;
 use super::time::Edge;
 use super::vocabulary::{CLIENT_ID, CONSENT_SCOPE, NO_INDUCEMENT};
 use crate::clock::{FOREVER, Millis};
 use scope::Subject;
 
 /// One "no" that survived its exceptions.
-struct Denial<'a> {
+pub(crate) struct Denial<'a> {
     /// `provision.actor.reference`; none for a denial that names nobody.
-    actor: Option<&'a Value>,
-    starts: Millis,
-    ends: Option<Millis>,
+    pub(crate) actor: Option<&'a Value>,
+    pub(crate) starts: Millis,
+    pub(crate) ends: Option<Millis>,
     narrowed: usize,
+}
+
+impl Denial<'_> {
+    /// Of everything, by everybody, for good.
+    pub(crate) fn of_all() -> Self {
+        Self {
+            actor: None,
+            starts: 0,
+            ends: None,
+            narrowed: 0,
+        }
+    }
+}
+
+/// Whether the target is within what a provision is narrowed to.
+pub(crate) fn is_within(case: &Case<'_>, provision: &Value) -> bool {
+    Subject::of(case, true).narrowing(provision).is_some()
 }
 
 /// The audience of an app known by its client id, whether or not a Device stands for it.
@@ -38,7 +56,7 @@ pub(crate) fn not_share(case: &mut Case<'_>, rule: &Rule) {
     }
     for input in facts.inputs {
         let consent = input.resource;
-        if !is_directive(case, consent) {
+        if !is_directive(case, consent) || is_self_pay(consent) {
             continue;
         }
         for denial in denials(case, consent, false) {
@@ -77,7 +95,7 @@ pub(crate) fn delay(case: &mut Case<'_>, rule: &Rule) {
     let facts = case.facts;
     for input in facts.inputs {
         let consent = input.resource;
-        if !is_directive(case, consent) {
+        if !is_directive(case, consent) || is_self_pay(consent) {
             continue;
         }
         for denial in denials(case, consent, true) {
@@ -136,7 +154,7 @@ fn conceal_itself(case: &mut Case<'_>, rule: &Rule) {
     }
 }
 
-fn is_directive(case: &Case<'_>, consent: &Value) -> bool {
+pub(crate) fn is_directive(case: &Case<'_>, consent: &Value) -> bool {
     type_of(consent) == "Consent"
         && case.is_about(reference(consent, "patient"))
         && text(consent, "status") == Some("active")
@@ -159,7 +177,7 @@ fn gap(case: &Case<'_>, consent: &Value) -> Option<&'static str> {
 
 /// The denials of a consent that are about the target, exceptions taken out. `related`: what a
 /// named report is made of goes with it.
-fn denials<'a>(case: &Case<'a>, consent: &'a Value, related: bool) -> Vec<Denial<'a>> {
+pub(crate) fn denials<'a>(case: &Case<'a>, consent: &'a Value, related: bool) -> Vec<Denial<'a>> {
     let subject = Subject::of(case, related);
     let mut found = Vec::new();
     if let Some(provision) = consent.get("provision") {
@@ -264,7 +282,11 @@ fn permitted_later(case: &Case<'_>, denied: &Value, actor: &Value, narrowed: usi
 }
 
 /// Whom an actor stands for: itself, and for an app its client id as well.
-fn audiences<'a>(case: &mut Case<'a>, consent: &'a Value, actor: &'a Value) -> Vec<Audience> {
+pub(crate) fn audiences<'a>(
+    case: &mut Case<'a>,
+    consent: &'a Value,
+    actor: &'a Value,
+) -> Vec<Audience> {
     let mut found = Vec::new();
     let named = text(actor, "reference");
     if let Some(bare) = named.and_then(local) {

@@ -67,6 +67,10 @@ pub(crate) enum Predicate {
     /// Kept where a representative's token becomes a viewer: it is about who asks, not about what.
     RepresentativeScope,
     Segmentation,
+    /// Paid in full by the patient: not for the plan.
+    SelfPay,
+    /// Records of a Part 2 program, for third parties.
+    Part2,
 }
 
 impl Predicate {
@@ -86,17 +90,17 @@ impl Predicate {
             "minor-consented-service" => Self::MinorConsentedService,
             "representative-scope" => Self::RepresentativeScope,
             "segmentation" => Self::Segmentation,
+            "self-pay" => Self::SelfPay,
+            "part2" => Self::Part2,
             _ => return None,
         })
     }
 }
 
 /// Predicates that rules in the files already name and the engine does not have yet.
-const PLANNED: [&str; 9] = [
+const PLANNED: [&str; 7] = [
     "inmate-copy",
     "confidential-source",
-    "self-pay",
-    "part2",
     "sud-counseling-note",
     "minor-law-silent",
     "security-incident",

@@ -234,7 +234,7 @@ fn packs_are_switched_with_a_signature() {
     };
     assert!(refused(&[switch("TX", true, None)]).contains("signed"));
     assert!(refused(&[switch("ZZ", true, Some("x"))]).contains("known packs: US, KY, TX"));
-    assert!(refused(&[switch("R14-SELFPAY", true, Some("x"))]).contains("not implemented"));
+    assert!(refused(&[switch("R16-SUDNOTE", true, Some("x"))]).contains("not implemented"));
     assert!(refused(&[switch("CO", true, Some("x"))]).contains("R25-CO"));
     assert!(PolicyContext::new(Some("Texas"), "UTC", &[], 1).is_err());
     assert!(PolicyContext::new(Some("US"), "Mars/Olympus", &[], 1).is_err());
