@@ -38,7 +38,7 @@ mod tests;
 pub use abuse::suspended;
 pub use case::became_final;
 pub use decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteKind, Redaction};
-pub use directives::app_audience;
+pub use directives::{app_audience, lacks_attestation};
 pub use facts::{Facts, Input, Lookup, Record, Referrer, SHOWS_TREATMENT, Withheld};
 pub use links::{attachments, references, relative};
 pub use needs::{

@@ -169,10 +169,28 @@ fn gap(case: &Case<'_>, consent: &Value) -> Option<&'static str> {
     if case.time(text(consent, "dateTime"), Edge::Start).is_none() {
         return Some("not dated: dateTime");
     }
-    let attested = extension(consent, NO_INDUCEMENT)
-        .and_then(|one| one.get("valueBoolean"))
-        .and_then(Value::as_bool);
-    (attested != Some(true)).then_some("no attestation that it was not induced: no-inducement")
+    (!is_attested(consent)).then_some("no attestation that it was not induced: no-inducement")
+}
+
+/// Whether a directive does not apply for want of the attestation that nobody induced it; a self-pay
+/// restriction applies without.
+#[must_use]
+pub fn lacks_attestation(consent: &Value) -> bool {
+    type_of(consent) == "Consent"
+        && text(consent, "status") == Some("active")
+        && has_code(consent, "scope", CONSENT_SCOPE, "patient-privacy")
+        && !is_self_pay(consent)
+        && !is_attested(consent)
+        && consent.get("provision").is_some_and(denies)
+}
+
+fn denies(provision: &Value) -> bool {
+    text(provision, "type") == Some("deny") || each(provision, "provision").any(denies)
+}
+
+fn is_attested(consent: &Value) -> bool {
+    let attested = extension(consent, NO_INDUCEMENT);
+    attested.and_then(|one| one.get("valueBoolean")) == Some(&Value::Bool(true))
 }
 
 /// The denials of a consent that are about the target, exceptions taken out. `related`: what a
