@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::case::{Case, Claim};
 use super::decision::{Audience, NoteKind};
 use super::resource::{each, extension, has_code, local, reference, references, text, type_of};
+use super::results::parts;
 use super::rules::Rule;
 use super::third_parties::is_self_pay;
 use super::time::Edge;
@@ -113,6 +114,10 @@ pub(crate) fn delay(case: &mut Case<'_>, rule: &Rule) {
                         let mut claim = Claim::withhold(ends);
                         claim.starts = denial.starts;
                         case.claim(rule, audience, claim, &[input.reference]);
+                    }
+                    // What it is made of may have come before it.
+                    for part in parts(facts.target) {
+                        case.pass_on(part);
                     }
                     continue;
                 }

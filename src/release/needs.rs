@@ -110,7 +110,7 @@ pub fn evidence(resource: &Value) -> Vec<String> {
             .filter_map(|one| reference(one, "member"))
             .filter(|who| who.starts_with("PractitionerRole/"))
             .collect(),
-        "DiagnosticReport" => orders(resource).collect(),
+        "DiagnosticReport" | "Observation" => orders(resource).collect(),
         _ => Vec::new(),
     };
     named.into_iter().map(str::to_owned).collect()
@@ -182,7 +182,8 @@ pub fn steers(resource: &Value) -> Steering {
             input(Affects::WholePatient)
         }
         "Practitioner" | "PractitionerRole" | "ServiceRequest" | "ResearchStudy" | "Encounter"
-        | "CareTeam" | "DiagnosticReport" | "DocumentReference" | "RelatedPerson" => Steering {
+        | "CareTeam" | "DiagnosticReport" | "Observation" | "DocumentReference"
+        | "RelatedPerson" => Steering {
             affects: Affects::DependentsOnly,
             ..Steering::default()
         },

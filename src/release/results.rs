@@ -6,13 +6,15 @@ use serde_json::Value;
 use super::case::{Case, Claim, finalized};
 use super::codes;
 use super::decision::NoteKind;
+use super::facts::Referrer;
 use super::links::attachments;
 use super::needs::{is_result, orders, task_code};
 use super::resource::{
     codings, each, extensions, has_code, local, plain, reference, references, text, type_of, words_of,
 };
-use super::rules::{Predicate, Rule};
-use super::time::Edge;
+use super::rules::{Condition, Predicate, Rule};
+use super::time::{Edge, millis};
+use super::validity::SKEW;
 use super::vocabulary::{RELEASE_FLAG, RELEASE_FLAG_SYSTEM};
 use crate::clock::{FOREVER, Millis};
 
@@ -33,32 +35,54 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
         reference: facts.target_ref,
         first_final: facts.first_final,
     };
-    if rule.types.iter().any(|one| one == case.type_name) && triggers(case, rule, own.resource) {
+    let mut delayed = false;
+    let listed = rule.types.iter().any(|one| one == case.type_name);
+    // Images are related to the order by which they were made; no code of theirs tells.
+    let triggered = if listed {
+        triggers(case, rule, own.resource)
+    } else {
+        rule.related && ordered(case, &rule.any_of, own.resource)
+    };
+    if triggered {
         delay(case, rule, &own);
-        if rule.related && case.type_name == "DiagnosticReport" {
-            for result in results(facts.target) {
-                case.pass_on(result);
-            }
-        }
+        delayed = true;
     }
     if !rule.related {
         return;
     }
-    for referrer in facts.referrers {
-        let report = Source {
-            resource: referrer.resource,
-            reference: referrer.reference,
-            first_final: referrer.first_final,
+    for whole in wholes(case) {
+        let whole = Source {
+            resource: whole.resource,
+            reference: whole.reference,
+            first_final: whole.first_final,
         };
-        if type_of(report.resource) == "DiagnosticReport"
-            && results(report.resource).any(|result| result == facts.target_ref)
-        {
-            case.depend(report.reference);
-            if triggers(case, rule, report.resource) {
-                delay(case, rule, &report);
+        case.depend(whole.reference);
+        if triggers(case, rule, whole.resource) {
+            delay(case, rule, &whole);
+            delayed = true;
+        }
+    }
+    if delayed {
+        for part in parts(facts.target) {
+            case.pass_on(part);
+        }
+    }
+}
+
+/// The reports and panels that the target is part of, those of which its panels are part included.
+fn wholes<'a>(case: &Case<'a>) -> Vec<Referrer<'a>> {
+    let mut found: Vec<Referrer<'a>> = Vec::new();
+    let mut open = vec![case.facts.target_ref];
+    while let Some(part) = open.pop() {
+        for referrer in case.facts.referrers {
+            let known = found.iter().any(|one| one.reference == referrer.reference);
+            if !known && parts(referrer.resource).contains(&part) {
+                open.push(referrer.reference);
+                found.push(*referrer);
             }
         }
     }
+    found
 }
 
 /// Without a jurisdiction nothing is delayed, but somebody must hear of it.
@@ -106,7 +130,11 @@ pub fn is_made_of(whole: &Value, part: &str) -> bool {
 
 /// Whether the law speaks of this resource: a flag on it or its order, or its codes.
 fn triggers<'a>(case: &mut Case<'a>, rule: &Rule, resource: &'a Value) -> bool {
-    let mut found = rule.any_of.iter().any(|condition| {
+    triggered(case, &rule.any_of, resource)
+}
+
+fn triggered<'a>(case: &mut Case<'a>, any_of: &[Condition], resource: &'a Value) -> bool {
+    let found = any_of.iter().any(|condition| {
         if let Some(flag) = &condition.flag {
             return flagged(resource, flag);
         }
@@ -120,10 +148,16 @@ fn triggers<'a>(case: &mut Case<'a>, rule: &Rule, resource: &'a Value) -> bool {
             && (!condition.positive || is_positive(resource))
     });
     // Orders are looked at in any case, so that a flag set later is noticed.
+    ordered(case, any_of, resource) || found
+}
+
+/// Whether the order of a resource has a flag that starts a rule.
+fn ordered<'a>(case: &mut Case<'a>, any_of: &[Condition], resource: &'a Value) -> bool {
+    let mut found = false;
     let orders: Vec<&str> = orders(resource).collect();
     for order in orders {
         if let Some(order) = case.resolve(resource, order) {
-            let mut flags = rule.any_of.iter().filter_map(|one| one.flag.as_deref());
+            let mut flags = any_of.iter().filter_map(|one| one.flag.as_deref());
             found |= flags.any(|flag| flagged(order, flag));
         }
     }

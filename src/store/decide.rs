@@ -413,7 +413,7 @@ impl<'t> Decider<'t> {
                 self.replace_dependencies(current.doc, &decision.depends_on)
                     .await?;
             }
-            return self.pass_on(&decision).await;
+            return self.pass_on(&decision, first_visit).await;
         }
         self.write(&current, &reference, value, &decision, &own, first_visit)
             .await
@@ -573,12 +573,24 @@ impl<'t> Decider<'t> {
         if !same {
             self.locked.take(self.on, current.key).await?;
             self.referring(current.key).await?;
+            // What goes with it, and came back with it, may be decided by its holds.
+            let relative = release::relative(value, self.store.base());
+            let parts = release::parts(&relative)
+                .into_iter()
+                .filter_map(|one| self.key_of(one));
+            let parts: Vec<i64> = parts.collect();
+            let found = current::load(self.on, &parts, false).await?;
+            self.work.extend(found.values().map(|part| part.doc));
         }
-        self.pass_on(decision).await
+        self.pass_on(decision, first_visit || !same).await
     }
 
     /// Adds what follows this decision: a flagged report's results, a document's Binary.
-    async fn pass_on(&mut self, decision: &Decision) -> Result<(), StoreError> {
+    /// Once, and again whenever its holds changed: members may name each other.
+    async fn pass_on(&mut self, decision: &Decision, afresh: bool) -> Result<(), StoreError> {
+        if !afresh {
+            return Ok(());
+        }
         let keys: Vec<i64> = decision
             .dependents
             .iter()

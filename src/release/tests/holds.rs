@@ -499,7 +499,9 @@ fn what_steers_says_what_to_decide_again() {
     );
     let review = task("review", "access-review", "Task/hold");
     assert_eq!(steers(&review).affects, Affects::WholePatient);
-    assert_eq!(steers(&observation("o")).affects, Affects::Nothing);
+    let specimen = json!({"resourceType": "Specimen", "id": "s"});
+    assert_eq!(steers(&specimen).affects, Affects::Nothing);
+    assert_eq!(steers(&observation("o")).affects, Affects::DependentsOnly);
     assert_eq!(steers(&observation("o")).input_of, None);
     assert_eq!(
         steers(&psychotherapy_note()).affects,
