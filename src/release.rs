@@ -21,6 +21,7 @@ mod merge;
 mod minors;
 mod needs;
 mod policy;
+mod positive;
 mod psychotherapy;
 mod redact;
 mod research;

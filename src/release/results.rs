@@ -9,8 +9,9 @@ use super::decision::NoteKind;
 use super::facts::Referrer;
 use super::links::attachments;
 use super::needs::{is_result, orders, task_code};
+use super::positive::is_positive;
 use super::resource::{
-    codings, each, extensions, has_code, local, plain, reference, references, text, type_of, words_of,
+    codings, each, extensions, has_code, local, reference, references, text, type_of, words_of,
 };
 use super::rules::{Condition, Predicate, Rule};
 use super::time::{Edge, millis};
@@ -309,51 +310,4 @@ fn is_theirs<'a>(case: &mut Case<'a>, task: &'a Value, by: &'a str) -> bool {
         .filter(|role| type_of(role) == "PractitionerRole");
     role.and_then(|role| reference(role, "practitioner"))
         .is_some_and(|person| linked.treats(person, patient))
-}
-
-/// Whether a result says positive, detected or reactive, in a code or in words.
-fn is_positive(resource: &Value) -> bool {
-    const CODES: [(&str, &str); 9] = [
-        ("http://snomed.info/sct", "10828004"),
-        ("http://snomed.info/sct", "260373001"),
-        ("http://snomed.info/sct", "11214006"),
-        ("http://loinc.org", "LA6576-8"),
-        ("http://loinc.org", "LA11882-0"),
-        ("http://loinc.org", "LA15255-5"),
-        (
-            "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation",
-            "POS",
-        ),
-        (
-            "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation",
-            "DET",
-        ),
-        (
-            "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation",
-            "RR",
-        ),
-    ];
-    let keys = ["valueCodeableConcept", "interpretation", "conclusionCode"];
-    if keys
-        .iter()
-        .any(|key| codings(resource, key).any(|code| CODES.contains(&code)))
-    {
-        return true;
-    }
-    let concept = resource
-        .get("valueCodeableConcept")
-        .and_then(|value| text(value, "text"));
-    [concept, text(resource, "valueString")]
-        .into_iter()
-        .flatten()
-        .any(|words| {
-            let words = plain(words);
-            let negated = [" not ", " non ", " nonreactive ", " no "]
-                .iter()
-                .any(|no| words.contains(no));
-            !negated
-                && [" positive ", " detected ", " reactive "]
-                    .iter()
-                    .any(|yes| words.contains(yes))
-        })
 }
