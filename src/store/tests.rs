@@ -1,5 +1,6 @@
 //! The write path against SQLite, and against PostgreSQL where `CANDOR_TEST_POSTGRES` names one.
 
+mod episode;
 mod related;
 mod upgrade;
 
