@@ -179,6 +179,18 @@ impl<'a> Case<'a> {
         });
     }
 
+    /// A note about a law (its rule's id and citation) that no rule of this engine is.
+    pub(crate) fn note_of_law(&mut self, kind: NoteKind, (id, cite): (&str, &str), detail: &str) {
+        self.entries.insert(LedgerNote {
+            kind,
+            rule: id.to_owned(),
+            basis: cite.to_owned(),
+            ib_path: "none".to_owned(),
+            evidence: Vec::new(),
+            detail: detail.to_owned(),
+        });
+    }
+
     /// Everything merged.
     pub(crate) fn decision(mut self) -> Decision {
         self.depends_on.remove(self.facts.target_ref);

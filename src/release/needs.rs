@@ -232,10 +232,12 @@ pub(crate) fn task_code(task: &Value) -> Option<&str> {
         .map(|(_, code)| code)
 }
 
-/// Who directed an early release (Task `release-now`), as written; none for anything else.
+/// Who directed an early release (Task `release-now`) or discussed a result (`discussed-with-patient`),
+/// as written; none for anything else.
 #[must_use]
 pub fn directed_by(task: &Value) -> Option<&str> {
-    if type_of(task) != "Task" || task_code(task) != Some("release-now") {
+    const CODES: [&str; 2] = ["release-now", "discussed-with-patient"];
+    if type_of(task) != "Task" || !task_code(task).is_some_and(|code| CODES.contains(&code)) {
         return None;
     }
     reference(task, "requester")

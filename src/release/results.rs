@@ -89,8 +89,11 @@ fn wholes<'a>(case: &Case<'a>) -> Vec<Referrer<'a>> {
 /// Without a jurisdiction nothing is delayed, but somebody must hear of it.
 pub(crate) fn alert_without_jurisdiction(case: &mut Case<'_>) {
     let context = case.facts.context;
-    if context.jurisdiction().is_some() || !is_result(case.type_name) {
+    if !is_result(case.type_name) {
         return;
+    }
+    if context.jurisdiction().is_some() {
+        return alert_without_rule(case);
     }
     let target = case.facts.target;
     let packs = context
@@ -101,6 +104,33 @@ pub(crate) fn alert_without_jurisdiction(case: &mut Case<'_>) {
             let detail = "released: no jurisdiction is configured, a state law may require a delay";
             case.note(NoteKind::JurisdictionUnknown, rule, &[], detail);
             return;
+        }
+    }
+}
+
+/// The law of the jurisdiction requires a delay that this engine cannot reckon: released, and somebody
+/// must hear of it.
+fn alert_without_rule(case: &mut Case<'_>) {
+    let facts = case.facts;
+    for text in facts.context.unbuilt() {
+        let resource = &text.matches.resource;
+        let day = |edge: &Option<String>| {
+            let zone = facts.context.zone();
+            edge.as_deref()
+                .and_then(|day| millis(day, zone, Edge::Start))
+        };
+        let at = case.finalized.unwrap_or(case.now);
+        let in_force = day(&text.effective.0).is_none_or(|from| from <= at)
+            && day(&text.effective.1).is_none_or(|to| at < to);
+        if in_force
+            && resource.types.iter().any(|one| one == case.type_name)
+            && triggered(case, &resource.any_of, facts.target)
+        {
+            case.note_of_law(
+                NoteKind::LawNotBuilt,
+                (&text.id, &text.legal_basis.cite),
+                "released: a law of the jurisdiction may require a delay that is not implemented",
+            );
         }
     }
 }
@@ -126,7 +156,10 @@ pub fn parts(whole: &Value) -> Vec<&str> {
 /// of its attachments.
 #[must_use]
 pub fn is_made_of(whole: &Value, part: &str) -> bool {
-    parts(whole).contains(&part) || attachments(whole).into_iter().any(|one| local(one) == Some(part))
+    parts(whole).contains(&part)
+        || attachments(whole)
+            .into_iter()
+            .any(|one| local(one) == Some(part))
 }
 
 /// Whether the law speaks of this resource: a flag on it or its order, or its codes.
@@ -213,8 +246,19 @@ fn discussed(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<Mi
             continue;
         }
         let by = reference(task, "requester").unwrap_or_default();
-        if !by.starts_with("Practitioner") || !requested(task) {
-            let detail = "the patient has not asked for it, or no clinician discussed it";
+        let written = case.time(text(task, "authoredOn"), Edge::Start);
+        let detail = if text(task, "status") != Some("completed") {
+            "it has not been discussed yet: status"
+        } else if written.is_some_and(|at| at > input.stored_at + SKEW) {
+            "it was not discussed in the future: authoredOn"
+        } else if !requested(task) {
+            "the patient has not asked for it: patient-requested"
+        } else if !by.starts_with("Practitioner") || !is_theirs(case, task, by) {
+            "a treating or ordering Practitioner discusses it: requester"
+        } else {
+            ""
+        };
+        if !detail.is_empty() {
             case.note(NoteKind::EvidenceGap, rule, &[input.reference], detail);
             continue;
         }
@@ -274,10 +318,11 @@ fn overridden(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<M
             .overridable_by
             .iter()
             .any(|who| who.ends_with("_provider"));
-        if !allowed {
+        let own = rule.ends_at_the_patients_wish() && case.is_about(Some(by));
+        if !allowed && !own {
             let detail = "the law gives no early release";
             case.note(NoteKind::OverrideRefused, rule, &[input.reference], detail);
-        } else if !by.starts_with("Practitioner") || !is_theirs(case, task, by) {
+        } else if !own && (!by.starts_with("Practitioner") || !is_theirs(case, task, by)) {
             let detail = "early release needs a treating or ordering Practitioner as requester";
             case.note(NoteKind::OverrideRefused, rule, &[input.reference], detail);
         } else {

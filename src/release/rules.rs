@@ -151,6 +151,13 @@ pub(crate) struct Rule {
     pub(crate) priority: u32,
 }
 
+impl Rule {
+    /// Whether the patient may end it.
+    pub(crate) fn ends_at_the_patients_wish(&self) -> bool {
+        self.overridable_by.iter().any(|who| who == "patient")
+    }
+}
+
 /// A rule as listed: its text, and the rule itself unless its predicate is only planned.
 #[derive(Clone, Debug)]
 pub(crate) struct Listed {

@@ -121,8 +121,15 @@ pub fn check_input(
         Some("release-now" | "discussed-with-patient") => {
             let clinician =
                 reference(resource, "requester").is_some_and(|who| who.starts_with("Practitioner"));
+            // Where the law lets the patient end the wait, the patient may ask for it.
+            let by_the_patient = task_code(resource) == Some("release-now")
+                && reference(resource, "requester").is_some()
+                && reference(resource, "requester") == patient_of(resource)
+                && context.active().iter().any(|rule| {
+                    rule.predicate == Predicate::SensitiveResult && rule.ends_at_the_patients_wish()
+                });
             let mut gaps = Vec::new();
-            if !clinician {
+            if !clinician && !by_the_patient {
                 gaps.push(missing(
                     "Task.requester",
                     "a treating or ordering Practitioner",
