@@ -69,6 +69,10 @@ pub fn needs(target: &Value, context: &PolicyContext) -> Needs {
             needs.referrers = Links::No;
         }
     }
+    if target.get("contained").is_some() {
+        let authors = each(target, "contained").filter_map(attested_author);
+        needs.references.extend(authors.map(str::to_owned));
+    }
     if target.get("extension").is_some() {
         needs.references.extend(studies(target).map(str::to_owned));
     }
