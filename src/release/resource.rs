@@ -84,11 +84,17 @@ pub(crate) fn extensions<'a, 'u>(
     each(element, "extension").filter(move |one| text(one, "url") == Some(url))
 }
 
+/// A reference without version and without the part of the resource (`#a`) that it points at.
+pub(crate) fn whole(reference: &str) -> &str {
+    let bare = reference
+        .split_once('#')
+        .map_or(reference, |(bare, _)| bare);
+    bare.split_once("/_history/").map_or(bare, |(bare, _)| bare)
+}
+
 /// A local reference, `Type/id`, without version; none for contained, absolute and `urn:` ones.
 pub(crate) fn local(reference: &str) -> Option<&str> {
-    let bare = reference
-        .split_once("/_history/")
-        .map_or(reference, |(bare, _)| bare);
+    let bare = whole(reference);
     let (type_name, id) = bare.split_once('/')?;
     let typed = type_name.starts_with(|first: char| first.is_ascii_uppercase())
         && type_name.bytes().all(|byte| byte.is_ascii_alphabetic());

@@ -156,7 +156,8 @@ fn reference_of(one: &Current) -> String {
 
 /// `Type/id` of a reference that may carry a version.
 fn bare(reference: &str) -> &str {
-    reference.split("/_history/").next().unwrap_or(reference)
+    let whole = reference.split('#').next().unwrap_or(reference);
+    whole.split("/_history/").next().unwrap_or(whole)
 }
 
 impl Decider<'_> {
@@ -414,7 +415,13 @@ impl Decider<'_> {
     ) -> Result<Vec<(String, Current, Value)>, StoreError> {
         let backend = self.store.backend();
         let number = |name: &&str| definitions().type_id(name).map(|id| id.to_string());
-        let list = |names: &[&str]| names.iter().filter_map(number).collect::<Vec<_>>().join(", ");
+        let list = |names: &[&str]| {
+            names
+                .iter()
+                .filter_map(number)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         let mut sql = Sql::default();
         let key = sql.bind(key);
         let is_binary = definitions().type_name(type_id) == "Binary";
