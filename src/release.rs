@@ -21,12 +21,14 @@ mod merge;
 mod minors;
 mod needs;
 mod policy;
+mod positive;
 mod psychotherapy;
 mod redact;
 mod research;
 mod resource;
 mod results;
 mod rules;
+mod third_parties;
 mod time;
 mod validity;
 pub mod vocabulary;
@@ -37,15 +39,16 @@ mod tests;
 pub use abuse::suspended;
 pub use case::became_final;
 pub use decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteKind, Redaction};
-pub use directives::app_audience;
+pub use directives::{app_audience, lacks_attestation};
 pub use facts::{Facts, Input, Lookup, Record, Referrer, SHOWS_TREATMENT, Withheld};
-pub use links::{references, relative};
+pub use links::{attachments, references, relative};
 pub use needs::{
     Affects, Links, Needs, Steering, directed_by, evidence, needs, steers, weighs_the_same,
 };
 pub use policy::{PackSwitch, PolicyContext, policy_summary};
 pub use redact::redact;
-pub use resource::{is_final, patient_of, patients_of};
+pub use resource::{is_final, is_settled, patient_of, patients_of};
+pub use results::{is_made_of, parts};
 pub use rules::{PolicyError, RuleSet};
 pub use validity::{check_hold, check_input};
 
@@ -81,6 +84,8 @@ pub fn decide(facts: &Facts<'_>, now: Millis) -> Decision {
             Predicate::RepresentativeSuspended => abuse::apply(&mut case, rule),
             Predicate::MinorConsentedService => minors::apply(&mut case, rule),
             Predicate::Segmentation => derived::apply(&mut case, rule),
+            Predicate::SelfPay => third_parties::self_pay(&mut case, rule),
+            Predicate::Part2 => third_parties::part2(&mut case, rule),
         }
     }
     derived::apart(&mut case);

@@ -4,6 +4,7 @@
 //! write the index in the same transaction (design.md section 3).
 
 mod apply;
+mod asks;
 mod between;
 pub mod connection;
 mod current;

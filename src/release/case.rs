@@ -8,7 +8,7 @@ use super::decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, No
 use super::facts::{Facts, Input};
 use super::merge;
 use super::policy::PolicyContext;
-use super::resource::{is_final, local, patients_of, text, type_of};
+use super::resource::{is_final, is_settled, local, patients_of, text, type_of};
 use super::rules::Rule;
 use super::time::{Edge, millis};
 use crate::clock::Millis;
@@ -179,6 +179,18 @@ impl<'a> Case<'a> {
         });
     }
 
+    /// A note about a law (its rule's id and citation) that no rule of this engine is.
+    pub(crate) fn note_of_law(&mut self, kind: NoteKind, (id, cite): (&str, &str), detail: &str) {
+        self.entries.insert(LedgerNote {
+            kind,
+            rule: id.to_owned(),
+            basis: cite.to_owned(),
+            ib_path: "none".to_owned(),
+            evidence: Vec::new(),
+            detail: detail.to_owned(),
+        });
+    }
+
     /// Everything merged.
     pub(crate) fn decision(mut self) -> Decision {
         self.depends_on.remove(self.facts.target_ref);
@@ -202,7 +214,7 @@ pub(crate) fn finalized(
     now: Millis,
     facts: &Facts<'_>,
 ) -> Option<Millis> {
-    if !is_final(resource)? && first_final.is_none() {
+    if !is_final(resource)? && !is_settled(resource) && first_final.is_none() {
         return None;
     }
     let Some(first) = first_final else {

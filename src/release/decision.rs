@@ -154,6 +154,8 @@ pub enum NoteKind {
     Segmentation,
     /// A state law may apply, but the jurisdiction is not configured: released, with an alert.
     JurisdictionUnknown,
+    /// A state law may apply that this engine cannot reckon with: released, with an alert.
+    LawNotBuilt,
 }
 
 impl NoteKind {
@@ -171,6 +173,7 @@ impl NoteKind {
             Self::OverrideRefused => "override_refused",
             Self::Segmentation => "segmentation",
             Self::JurisdictionUnknown => "jurisdiction_unknown",
+            Self::LawNotBuilt => "law_not_built",
         }
     }
 }

@@ -7,10 +7,10 @@ use super::case::{Case, Claim};
 use super::decision::{Audience, Effect, Mode, NoteKind, Redaction};
 use super::facts::Referrer;
 use super::holds::locate;
-use super::links::binaries;
+use super::links::{attachments, binaries};
 use super::needs::task_code;
 use super::redact::redact;
-use super::resource::{codings, each, patient_of, reference, text, type_of};
+use super::resource::{codings, each, local, patient_of, reference, text, type_of};
 use super::results::results;
 use super::rules::Rule;
 use super::vocabulary::HOLD_INPUT;
@@ -21,22 +21,21 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
     if case.type_name == "Binary" {
         return inherit(case);
     }
-    if matches!(
-        case.type_name,
-        "DocumentReference" | "DiagnosticReport" | "Media" | "Composition" | "Consent"
-    ) {
-        for binary in binaries(facts.target) {
-            case.pass_on(&binary);
-        }
+    let attached: Vec<&str> = attachments(facts.target)
+        .into_iter()
+        .filter_map(local)
+        .collect();
+    for binary in &attached {
+        case.pass_on(binary);
     }
     if facts.withheld_targets.is_empty() || is_own_refusal(facts.target) {
         return;
     }
-    let attached = binaries(facts.target);
     for withheld in facts.withheld_targets {
         // A Binary is withheld because of its documents: were they cut because of it in turn, each
-        // would keep the other hidden when the reason has gone.
-        if attached.contains(&withheld.reference) && !is_held(case, &withheld.reference) {
+        // would keep the other hidden when the reason has gone. What only tells of it (a Provenance)
+        // is no document of it.
+        if attached.contains(&withheld.reference.as_str()) && !is_held(case, &withheld.reference) {
             continue;
         }
         let is_result = case.type_name == "DiagnosticReport"

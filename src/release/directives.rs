@@ -8,19 +8,38 @@ use serde_json::Value;
 use super::case::{Case, Claim};
 use super::decision::{Audience, NoteKind};
 use super::resource::{each, extension, has_code, local, reference, references, text, type_of};
+use super::results::parts;
 use super::rules::Rule;
+use super::third_parties::is_self_pay;
 use super::time::Edge;
 use super::vocabulary::{CLIENT_ID, CONSENT_SCOPE, NO_INDUCEMENT};
 use crate::clock::{FOREVER, Millis};
 use scope::Subject;
 
 /// One "no" that survived its exceptions.
-struct Denial<'a> {
+pub(crate) struct Denial<'a> {
     /// `provision.actor.reference`; none for a denial that names nobody.
-    actor: Option<&'a Value>,
-    starts: Millis,
-    ends: Option<Millis>,
+    pub(crate) actor: Option<&'a Value>,
+    pub(crate) starts: Millis,
+    pub(crate) ends: Option<Millis>,
     narrowed: usize,
+}
+
+impl Denial<'_> {
+    /// Of everything, by everybody, for good.
+    pub(crate) fn of_all() -> Self {
+        Self {
+            actor: None,
+            starts: 0,
+            ends: None,
+            narrowed: 0,
+        }
+    }
+}
+
+/// Whether the target is within what a provision is narrowed to.
+pub(crate) fn is_within(case: &Case<'_>, provision: &Value) -> bool {
+    Subject::of(case, true).narrowing(provision).is_some()
 }
 
 /// The audience of an app known by its client id, whether or not a Device stands for it.
@@ -38,7 +57,7 @@ pub(crate) fn not_share(case: &mut Case<'_>, rule: &Rule) {
     }
     for input in facts.inputs {
         let consent = input.resource;
-        if !is_directive(case, consent) {
+        if !is_directive(case, consent) || is_self_pay(consent) {
             continue;
         }
         for denial in denials(case, consent, false) {
@@ -77,7 +96,7 @@ pub(crate) fn delay(case: &mut Case<'_>, rule: &Rule) {
     let facts = case.facts;
     for input in facts.inputs {
         let consent = input.resource;
-        if !is_directive(case, consent) {
+        if !is_directive(case, consent) || is_self_pay(consent) {
             continue;
         }
         for denial in denials(case, consent, true) {
@@ -95,6 +114,10 @@ pub(crate) fn delay(case: &mut Case<'_>, rule: &Rule) {
                         let mut claim = Claim::withhold(ends);
                         claim.starts = denial.starts;
                         case.claim(rule, audience, claim, &[input.reference]);
+                    }
+                    // What it is made of may have come before it.
+                    for part in parts(facts.target) {
+                        case.pass_on(part);
                     }
                     continue;
                 }
@@ -136,7 +159,7 @@ fn conceal_itself(case: &mut Case<'_>, rule: &Rule) {
     }
 }
 
-fn is_directive(case: &Case<'_>, consent: &Value) -> bool {
+pub(crate) fn is_directive(case: &Case<'_>, consent: &Value) -> bool {
     type_of(consent) == "Consent"
         && case.is_about(reference(consent, "patient"))
         && text(consent, "status") == Some("active")
@@ -151,15 +174,33 @@ fn gap(case: &Case<'_>, consent: &Value) -> Option<&'static str> {
     if case.time(text(consent, "dateTime"), Edge::Start).is_none() {
         return Some("not dated: dateTime");
     }
-    let attested = extension(consent, NO_INDUCEMENT)
-        .and_then(|one| one.get("valueBoolean"))
-        .and_then(Value::as_bool);
-    (attested != Some(true)).then_some("no attestation that it was not induced: no-inducement")
+    (!is_attested(consent)).then_some("no attestation that it was not induced: no-inducement")
+}
+
+/// Whether a directive does not apply for want of the attestation that nobody induced it; a self-pay
+/// restriction applies without.
+#[must_use]
+pub fn lacks_attestation(consent: &Value) -> bool {
+    type_of(consent) == "Consent"
+        && text(consent, "status") == Some("active")
+        && has_code(consent, "scope", CONSENT_SCOPE, "patient-privacy")
+        && !is_self_pay(consent)
+        && !is_attested(consent)
+        && consent.get("provision").is_some_and(denies)
+}
+
+fn denies(provision: &Value) -> bool {
+    text(provision, "type") == Some("deny") || each(provision, "provision").any(denies)
+}
+
+fn is_attested(consent: &Value) -> bool {
+    let attested = extension(consent, NO_INDUCEMENT);
+    attested.and_then(|one| one.get("valueBoolean")) == Some(&Value::Bool(true))
 }
 
 /// The denials of a consent that are about the target, exceptions taken out. `related`: what a
 /// named report is made of goes with it.
-fn denials<'a>(case: &Case<'a>, consent: &'a Value, related: bool) -> Vec<Denial<'a>> {
+pub(crate) fn denials<'a>(case: &Case<'a>, consent: &'a Value, related: bool) -> Vec<Denial<'a>> {
     let subject = Subject::of(case, related);
     let mut found = Vec::new();
     if let Some(provision) = consent.get("provision") {
@@ -264,7 +305,11 @@ fn permitted_later(case: &Case<'_>, denied: &Value, actor: &Value, narrowed: usi
 }
 
 /// Whom an actor stands for: itself, and for an app its client id as well.
-fn audiences<'a>(case: &mut Case<'a>, consent: &'a Value, actor: &'a Value) -> Vec<Audience> {
+pub(crate) fn audiences<'a>(
+    case: &mut Case<'a>,
+    consent: &'a Value,
+    actor: &'a Value,
+) -> Vec<Audience> {
     let mut found = Vec::new();
     let named = text(actor, "reference");
     if let Some(bare) = named.and_then(local) {

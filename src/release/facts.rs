@@ -22,8 +22,8 @@ pub struct Input<'a> {
     pub fed: bool,
 }
 
-/// A resource that refers to the target: a report naming it as result, media, imaging study or
-/// attachment.
+/// A resource that the target is part of: a report naming it as result, media or imaging study, a
+/// panel naming it as member, or a report of that panel; of a Binary, what it is attached to.
 #[derive(Clone, Copy, Debug)]
 pub struct Referrer<'a> {
     /// `DiagnosticReport/abc`.

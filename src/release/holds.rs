@@ -10,7 +10,7 @@ use super::derived::words;
 use super::needs::task_code;
 use super::resource::{patient_of, reference, text};
 use super::rules::Rule;
-use super::validity::{Hold, examine, outcome};
+use super::validity::{Hold, examine, outcome, review_gaps};
 use crate::fhirpath;
 
 pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
@@ -33,7 +33,8 @@ fn one<'a>(case: &mut Case<'a>, rule: &Rule, task_ref: &'a str, task: &'a Value)
         return;
     }
     let context = case.facts.context;
-    let hold = examine(task, context, &mut |reference| {
+    let written = case.input(task_ref).map_or(case.now, |one| one.stored_at);
+    let hold = examine(task, context, written, &mut |reference| {
         case.resolve(task, reference)
     });
     if hold.rule.is_none_or(|own| own.id != rule.id) {
@@ -60,13 +61,21 @@ fn one<'a>(case: &mut Case<'a>, rule: &Rule, task_ref: &'a str, task: &'a Value)
     if ends <= case.now {
         return case.note(NoteKind::Expired, rule, &[task_ref], "");
     }
-    if let Some(review) = reversed(case, task_ref) {
+    if let Some(review) = reversed(case, rule, task, task_ref) {
         let detail = "reversed on review";
         return case.note(NoteKind::Overridden, rule, &[task_ref, review], detail);
     }
     let Some(effect) = effect(case, rule, task_ref, task, &hold) else {
         return;
     };
+    if effect == Effect::Withhold
+        && rule.basis.as_deref() == Some("harm-third-party")
+        && !std::ptr::eq(task, case.facts.target)
+    {
+        let detail = "the whole resource is held: no path says which part names the other person \
+                      (45 CFR 171.201(b))";
+        case.note(NoteKind::Segmentation, rule, &[task_ref], detail);
+    }
     for audience in &hold.audiences {
         let claim = Claim {
             effect: effect.clone(),
@@ -135,19 +144,40 @@ pub(crate) fn locate(resource: &Value, path: &str) -> Result<Vec<String>, String
         .map_err(|error| error.to_string())
 }
 
-/// The review that reversed a hold.
-fn reversed<'a>(case: &Case<'a>, hold: &str) -> Option<&'a str> {
-    let mut inputs = case.facts.inputs.iter();
-    let review = inputs.find(|input| {
+/// The review that reversed a hold. One whose evidence has a gap reverses nothing, and the ledger says
+/// so.
+fn reversed<'a>(
+    case: &mut Case<'a>,
+    rule: &Rule,
+    hold: &'a Value,
+    hold_ref: &str,
+) -> Option<&'a str> {
+    let facts = case.facts;
+    for input in facts.inputs {
         let task = input.resource;
         let status = text(task, "status").unwrap_or_default();
-        task_code(task) == Some("access-review")
-            && reference(task, "focus") == Some(hold)
+        let is_reversal = task_code(task) == Some("access-review")
+            && reference(task, "focus") == Some(hold_ref)
             && !matches!(
                 status,
                 "draft" | "rejected" | "cancelled" | "failed" | "entered-in-error"
             )
-            && outcome(task).any(|word| word == "reversed")
-    })?;
-    Some(review.reference)
+            && outcome(task).any(|word| word == "reversed");
+        if !is_reversal {
+            continue;
+        }
+        let gaps = review_gaps(
+            task,
+            Some(hold),
+            facts.context,
+            input.stored_at,
+            &mut |reference| case.resolve(task, reference),
+        );
+        if gaps.is_empty() {
+            return Some(input.reference);
+        }
+        let words: Vec<&str> = gaps.iter().map(|gap| gap.diagnostics.as_str()).collect();
+        gap(case, rule, input.reference, &words.join("; "));
+    }
+    None
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::resource::local;
+use super::resource::{local, text, type_of};
 
 /// Every local `Type/id` that the resource refers to, by Reference or by an attachment's URL, at any
 /// depth, each once. What the store needs to know which withheld resources a target refers to.
@@ -81,7 +81,32 @@ fn walk(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// `Binary/id` that a resource's attachments name.
+/// `Attachment.url`s of a resource that name a Binary, as written: a Binary inherits the decision and
+/// the patient of what it is attached to. Of any type but those that only tell of other resources.
+#[must_use]
+pub fn attachments(resource: &Value) -> Vec<&str> {
+    let mut found = Vec::new();
+    if !matches!(
+        type_of(resource),
+        "AuditEvent" | "Bundle" | "Parameters" | "Provenance"
+    ) {
+        attached(resource, &mut found);
+    }
+    found
+}
+
+fn attached<'v>(value: &'v Value, found: &mut Vec<&'v str>) {
+    match value {
+        Value::Object(map) => {
+            found.extend(text(value, "url").filter(|url| url.contains("Binary/")));
+            map.values().for_each(|one| attached(one, found));
+        }
+        Value::Array(items) => items.iter().for_each(|one| attached(one, found)),
+        _ => {}
+    }
+}
+
+/// `Binary/id` that a resource names, as attachment or otherwise.
 pub(crate) fn binaries(resource: &Value) -> Vec<String> {
     let mut found = references(resource);
     found.retain(|one| one.starts_with("Binary/"));

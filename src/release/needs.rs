@@ -69,6 +69,10 @@ pub fn needs(target: &Value, context: &PolicyContext) -> Needs {
             needs.referrers = Links::No;
         }
     }
+    if target.get("contained").is_some() {
+        let authors = each(target, "contained").filter_map(attested_author);
+        needs.references.extend(authors.map(str::to_owned));
+    }
     if target.get("extension").is_some() {
         needs.references.extend(studies(target).map(str::to_owned));
     }
@@ -110,7 +114,7 @@ pub fn evidence(resource: &Value) -> Vec<String> {
             .filter_map(|one| reference(one, "member"))
             .filter(|who| who.starts_with("PractitionerRole/"))
             .collect(),
-        "DiagnosticReport" => orders(resource).collect(),
+        "DiagnosticReport" | "Observation" => orders(resource).collect(),
         _ => Vec::new(),
     };
     named.into_iter().map(str::to_owned).collect()
@@ -182,7 +186,8 @@ pub fn steers(resource: &Value) -> Steering {
             input(Affects::WholePatient)
         }
         "Practitioner" | "PractitionerRole" | "ServiceRequest" | "ResearchStudy" | "Encounter"
-        | "CareTeam" | "DiagnosticReport" | "DocumentReference" | "RelatedPerson" => Steering {
+        | "CareTeam" | "DiagnosticReport" | "Observation" | "DocumentReference"
+        | "RelatedPerson" => Steering {
             affects: Affects::DependentsOnly,
             ..Steering::default()
         },
@@ -231,10 +236,12 @@ pub(crate) fn task_code(task: &Value) -> Option<&str> {
         .map(|(_, code)| code)
 }
 
-/// Who directed an early release (Task `release-now`), as written; none for anything else.
+/// Who directed an early release (Task `release-now`) or discussed a result (`discussed-with-patient`),
+/// as written; none for anything else.
 #[must_use]
 pub fn directed_by(task: &Value) -> Option<&str> {
-    if type_of(task) != "Task" || task_code(task) != Some("release-now") {
+    const CODES: [&str; 2] = ["release-now", "discussed-with-patient"];
+    if type_of(task) != "Task" || !task_code(task).is_some_and(|code| CODES.contains(&code)) {
         return None;
     }
     reference(task, "requester")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::rules::{Listed, PolicyError, Rule, RuleSet, Status};
+use super::rules::{Listed, PolicyError, Rule, RuleSet, RuleText, Status};
 
 /// `[release] packs`: one pack or rule switched on or off, signed for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +94,12 @@ impl PolicyContext {
         active.sort_by(|a, b| {
             (a.class, u32::MAX - a.priority, &a.id).cmp(&(b.class, u32::MAX - b.priority, &b.id))
         });
-        let packs =
-            active.iter().any(|rule| rule.predicate.is_about_results()) || jurisdiction.is_none();
+        let packs = active.iter().any(|rule| rule.predicate.is_about_results())
+            || jurisdiction.is_none()
+            || rules.packs.iter().any(|pack| {
+                jurisdiction.is_some_and(|own| own != "US" && own == pack.jurisdiction)
+                    && pack.rules.iter().any(|listed| listed.rule.is_none())
+            });
         let jurisdiction = jurisdiction.map(str::to_owned);
         let switches = switches.to_vec();
         Ok(Self(Arc::new(Policy {
@@ -146,6 +150,17 @@ impl PolicyContext {
     /// All implemented rules, in force or not.
     pub(crate) fn implemented(&self) -> impl Iterator<Item = &Rule> {
         self.0.rules.implemented()
+    }
+
+    /// Rules of the jurisdiction's own law that this engine does not have yet.
+    pub(crate) fn unbuilt(&self) -> impl Iterator<Item = &RuleText> {
+        let own = self.0.jurisdiction.as_deref();
+        let packs = self.0.rules.packs.iter();
+        packs
+            .filter(move |pack| Some(pack.jurisdiction.as_str()) == own && own != Some("US"))
+            .flat_map(|pack| &pack.rules)
+            .filter(|listed| listed.rule.is_none())
+            .map(|listed| &listed.text)
     }
 
     /// Whether orders and reports must be looked at for a result: a pack is on, or the

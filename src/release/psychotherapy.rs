@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::case::{Case, Claim};
 use super::codes;
-use super::decision::{Audience, NoteKind};
+use super::decision::{Audience, Effect, NoteKind, Redaction};
 use super::resource::{
     codings, each, extension, labels, local, mentions, reference, text, type_of, words_of,
 };
@@ -26,10 +26,20 @@ enum Author {
 }
 
 pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
-    if !rule.types.iter().any(|one| one == case.type_name) {
-        return;
-    }
     let target = case.facts.target;
+    if rule.types.iter().any(|one| one == case.type_name) {
+        note(case, rule, target, None);
+    }
+    // A copy inside another resource tells what the note tells (release-policy.md 4.4).
+    for (place, inside) in each(target, "contained").enumerate() {
+        if rule.types.iter().any(|one| one == type_of(inside)) {
+            note(case, rule, inside, Some(format!("/contained/{place}")));
+        }
+    }
+}
+
+/// A note that may be one, at `place` in the target; none for the target itself.
+fn note(case: &mut Case<'_>, rule: &Rule, target: &Value, place: Option<String>) {
     let labelled = labels(target).any(|label| label == (ACT_CODE, "PSYTHPN"));
     let attestation = extension(target, PSYCHOTHERAPY_ATTESTATION);
     if !labelled && attestation.is_none() {
@@ -59,6 +69,12 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
     let evidence: Vec<&str> = person.as_deref().into_iter().collect();
     for audience in &rule.audiences {
         let mut claim = Claim::withhold(FOREVER);
+        if let Some(place) = &place {
+            claim.effect = Effect::Redact(Redaction {
+                pointers: std::iter::once(place.clone()).collect(),
+                ..Redaction::default()
+            });
+        }
         if *audience == Audience::Clinicians {
             claim.exempt.clone_from(&person);
         }

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::decision::Redaction;
-use super::resource::type_of;
+use super::resource::{type_of, whole};
 use super::vocabulary::{ACT_CODE, OBSERVATION_VALUE};
 use crate::fhir::definitions::definitions;
 use crate::fhir::definitions::elements::{Kind, Primitive, Type};
@@ -64,6 +64,9 @@ impl Cut<'_> {
             .by_name(type_name)
             .map(|(_, kind)| kind);
         let (mut left, changed) = self.object(map, pointer, kind)?;
+        if changed {
+            drop_sequences(map, &mut left);
+        }
         if type_name == "DiagnosticReport" && changed {
             let lost_result = ["result", "media", "imagingStudy"]
                 .iter()
@@ -241,15 +244,66 @@ impl Cut<'_> {
         if reference.starts_with('#') {
             return self.gone.contains(reference);
         }
-        let bare = reference
-            .split_once("/_history/")
-            .map_or(reference, |(bare, _)| bare);
+        let bare = whole(reference);
         let mut slashes = bare.rmatch_indices('/').map(|(at, _)| at);
         let tail = match (slashes.next(), slashes.next()) {
             (Some(_), Some(before)) => &bare[before + 1..],
             _ => bare,
         };
         self.redaction.references.contains(tail)
+    }
+}
+
+/// Numbers of a Claim or an ExplanationOfBenefit that point at elements which are gone.
+fn drop_sequences(before: &Map<String, Value>, left: &mut Map<String, Value>) {
+    const NUMBERED: [(&str, &str); 5] = [
+        ("careTeam", "careTeamSequence"),
+        ("diagnosis", "diagnosisSequence"),
+        ("item", "itemSequence"),
+        ("procedure", "procedureSequence"),
+        ("supportingInfo", "informationSequence"),
+    ];
+    let numbers = |map: &Map<String, Value>, key: &str| -> HashSet<u64> {
+        let items = map.get(key).and_then(Value::as_array);
+        let items = items.into_iter().flatten();
+        items
+            .filter_map(|one| one.get("sequence").and_then(Value::as_u64))
+            .collect()
+    };
+    for (key, pointer) in NUMBERED {
+        let gone = &numbers(before, key) - &numbers(left, key);
+        if gone.is_empty() {
+            continue;
+        }
+        for value in left.values_mut() {
+            drop_numbers(value, pointer, &gone);
+        }
+    }
+}
+
+fn drop_numbers(value: &mut Value, pointer: &str, gone: &HashSet<u64>) {
+    let is_gone = |number: &Value| number.as_u64().is_some_and(|number| gone.contains(&number));
+    match value {
+        Value::Object(map) => {
+            let empty = match map.get_mut(pointer) {
+                Some(Value::Array(numbers)) => {
+                    numbers.retain(|number| !is_gone(number));
+                    numbers.is_empty()
+                }
+                Some(number) => is_gone(number),
+                None => false,
+            };
+            if empty {
+                map.shift_remove(pointer);
+            }
+            for one in map.values_mut() {
+                drop_numbers(one, pointer, gone);
+            }
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|one| drop_numbers(one, pointer, gone)),
+        _ => {}
     }
 }
 

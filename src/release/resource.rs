@@ -84,11 +84,17 @@ pub(crate) fn extensions<'a, 'u>(
     each(element, "extension").filter(move |one| text(one, "url") == Some(url))
 }
 
+/// A reference without version and without the part of the resource (`#a`) that it points at.
+pub(crate) fn whole(reference: &str) -> &str {
+    let bare = reference
+        .split_once('#')
+        .map_or(reference, |(bare, _)| bare);
+    bare.split_once("/_history/").map_or(bare, |(bare, _)| bare)
+}
+
 /// A local reference, `Type/id`, without version; none for contained, absolute and `urn:` ones.
 pub(crate) fn local(reference: &str) -> Option<&str> {
-    let bare = reference
-        .split_once("/_history/")
-        .map_or(reference, |(bare, _)| bare);
+    let bare = whole(reference);
     let (type_name, id) = bare.split_once('/')?;
     let typed = type_name.starts_with(|first: char| first.is_ascii_uppercase())
         && type_name.bytes().all(|byte| byte.is_ascii_alphabetic());
@@ -175,6 +181,27 @@ pub fn is_final(resource: &Value) -> Option<bool> {
         "Media" => status == "completed",
         _ => return None,
     })
+}
+
+/// Whether a resource will not become final any more, or may have been for all its source knows: it was
+/// cancelled, was an error, or its status is unknown. A delay that counts from finalization counts from
+/// there, else it would never end (release-policy.md 3.1.1).
+#[must_use]
+pub fn is_settled(resource: &Value) -> bool {
+    let status = text(resource, "status").unwrap_or_default();
+    let document = text(resource, "docStatus") == Some("entered-in-error");
+    match type_of(resource) {
+        "DiagnosticReport" | "Observation" | "ImagingStudy" => {
+            matches!(status, "cancelled" | "entered-in-error" | "unknown")
+        }
+        "Media" => matches!(
+            status,
+            "not-done" | "stopped" | "entered-in-error" | "unknown"
+        ),
+        "DocumentReference" => status == "entered-in-error" || document,
+        "Composition" => status == "entered-in-error",
+        _ => false,
+    }
 }
 
 /// Whether `words` holds one of `patterns`: whole words, lower case, `*` at the end for a prefix,

@@ -6,12 +6,16 @@ use serde_json::Value;
 use super::case::{Case, Claim, finalized};
 use super::codes;
 use super::decision::NoteKind;
+use super::facts::Referrer;
+use super::links::attachments;
 use super::needs::{is_result, orders, task_code};
+use super::positive::is_positive;
 use super::resource::{
-    codings, each, extensions, has_code, plain, reference, references, text, type_of, words_of,
+    codings, each, extensions, has_code, local, reference, references, text, type_of, words_of,
 };
-use super::rules::{Predicate, Rule};
-use super::time::Edge;
+use super::rules::{Condition, Predicate, Rule};
+use super::time::{Edge, millis};
+use super::validity::SKEW;
 use super::vocabulary::{RELEASE_FLAG, RELEASE_FLAG_SYSTEM};
 use crate::clock::{FOREVER, Millis};
 
@@ -32,39 +36,64 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
         reference: facts.target_ref,
         first_final: facts.first_final,
     };
-    if rule.types.iter().any(|one| one == case.type_name) && triggers(case, rule, own.resource) {
+    let mut delayed = false;
+    let listed = rule.types.iter().any(|one| one == case.type_name);
+    // Images are related to the order by which they were made; no code of theirs tells.
+    let triggered = if listed {
+        triggers(case, rule, own.resource)
+    } else {
+        rule.related && ordered(case, &rule.any_of, own.resource)
+    };
+    if triggered {
         delay(case, rule, &own);
-        if rule.related && case.type_name == "DiagnosticReport" {
-            for result in results(facts.target) {
-                case.pass_on(result);
-            }
-        }
+        delayed = true;
     }
     if !rule.related {
         return;
     }
-    for referrer in facts.referrers {
-        let report = Source {
-            resource: referrer.resource,
-            reference: referrer.reference,
-            first_final: referrer.first_final,
+    for whole in wholes(case) {
+        let whole = Source {
+            resource: whole.resource,
+            reference: whole.reference,
+            first_final: whole.first_final,
         };
-        if type_of(report.resource) == "DiagnosticReport"
-            && results(report.resource).any(|result| result == facts.target_ref)
-        {
-            case.depend(report.reference);
-            if triggers(case, rule, report.resource) {
-                delay(case, rule, &report);
+        case.depend(whole.reference);
+        if triggers(case, rule, whole.resource) {
+            delay(case, rule, &whole);
+            delayed = true;
+        }
+    }
+    if delayed {
+        for part in parts(facts.target) {
+            case.pass_on(part);
+        }
+    }
+}
+
+/// The reports and panels that the target is part of, those of which its panels are part included.
+fn wholes<'a>(case: &Case<'a>) -> Vec<Referrer<'a>> {
+    let mut found: Vec<Referrer<'a>> = Vec::new();
+    let mut open = vec![case.facts.target_ref];
+    while let Some(part) = open.pop() {
+        for referrer in case.facts.referrers {
+            let known = found.iter().any(|one| one.reference == referrer.reference);
+            if !known && parts(referrer.resource).contains(&part) {
+                open.push(referrer.reference);
+                found.push(*referrer);
             }
         }
     }
+    found
 }
 
 /// Without a jurisdiction nothing is delayed, but somebody must hear of it.
 pub(crate) fn alert_without_jurisdiction(case: &mut Case<'_>) {
     let context = case.facts.context;
-    if context.jurisdiction().is_some() || !is_result(case.type_name) {
+    if !is_result(case.type_name) {
         return;
+    }
+    if context.jurisdiction().is_some() {
+        return alert_without_rule(case);
     }
     let target = case.facts.target;
     let packs = context
@@ -79,6 +108,33 @@ pub(crate) fn alert_without_jurisdiction(case: &mut Case<'_>) {
     }
 }
 
+/// The law of the jurisdiction requires a delay that this engine cannot reckon: released, and somebody
+/// must hear of it.
+fn alert_without_rule(case: &mut Case<'_>) {
+    let facts = case.facts;
+    for text in facts.context.unbuilt() {
+        let resource = &text.matches.resource;
+        let day = |edge: &Option<String>| {
+            let zone = facts.context.zone();
+            edge.as_deref()
+                .and_then(|day| millis(day, zone, Edge::Start))
+        };
+        let at = case.finalized.unwrap_or(case.now);
+        let in_force = day(&text.effective.0).is_none_or(|from| from <= at)
+            && day(&text.effective.1).is_none_or(|to| at < to);
+        if in_force
+            && resource.types.iter().any(|one| one == case.type_name)
+            && triggered(case, &resource.any_of, facts.target)
+        {
+            case.note_of_law(
+                NoteKind::LawNotBuilt,
+                (&text.id, &text.legal_basis.cite),
+                "released: a law of the jurisdiction may require a delay that is not implemented",
+            );
+        }
+    }
+}
+
 /// What a report is made of.
 pub(crate) fn results(report: &Value) -> impl Iterator<Item = &str> {
     references(report, "result")
@@ -86,9 +142,33 @@ pub(crate) fn results(report: &Value) -> impl Iterator<Item = &str> {
         .chain(each(report, "media").filter_map(|media| reference(media, "link")))
 }
 
+/// What a report or a panel is made of, as written; of anything else, nothing.
+#[must_use]
+pub fn parts(whole: &Value) -> Vec<&str> {
+    match type_of(whole) {
+        "DiagnosticReport" => results(whole).collect(),
+        "Observation" => references(whole, "hasMember").collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a resource is made of another: a report of its results, a panel of its members, anything
+/// of its attachments.
+#[must_use]
+pub fn is_made_of(whole: &Value, part: &str) -> bool {
+    parts(whole).contains(&part)
+        || attachments(whole)
+            .into_iter()
+            .any(|one| local(one) == Some(part))
+}
+
 /// Whether the law speaks of this resource: a flag on it or its order, or its codes.
 fn triggers<'a>(case: &mut Case<'a>, rule: &Rule, resource: &'a Value) -> bool {
-    let mut found = rule.any_of.iter().any(|condition| {
+    triggered(case, &rule.any_of, resource)
+}
+
+fn triggered<'a>(case: &mut Case<'a>, any_of: &[Condition], resource: &'a Value) -> bool {
+    let found = any_of.iter().any(|condition| {
         if let Some(flag) = &condition.flag {
             return flagged(resource, flag);
         }
@@ -102,10 +182,16 @@ fn triggers<'a>(case: &mut Case<'a>, rule: &Rule, resource: &'a Value) -> bool {
             && (!condition.positive || is_positive(resource))
     });
     // Orders are looked at in any case, so that a flag set later is noticed.
+    ordered(case, any_of, resource) || found
+}
+
+/// Whether the order of a resource has a flag that starts a rule.
+fn ordered<'a>(case: &mut Case<'a>, any_of: &[Condition], resource: &'a Value) -> bool {
+    let mut found = false;
     let orders: Vec<&str> = orders(resource).collect();
     for order in orders {
         if let Some(order) = case.resolve(resource, order) {
-            let mut flags = rule.any_of.iter().filter_map(|one| one.flag.as_deref());
+            let mut flags = any_of.iter().filter_map(|one| one.flag.as_deref());
             found |= flags.any(|flag| flagged(order, flag));
         }
     }
@@ -160,8 +246,19 @@ fn discussed(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<Mi
             continue;
         }
         let by = reference(task, "requester").unwrap_or_default();
-        if !by.starts_with("Practitioner") || !requested(task) {
-            let detail = "the patient has not asked for it, or no clinician discussed it";
+        let written = case.time(text(task, "authoredOn"), Edge::Start);
+        let detail = if text(task, "status") != Some("completed") {
+            "it has not been discussed yet: status"
+        } else if written.is_some_and(|at| at > input.stored_at + SKEW) {
+            "it was not discussed in the future: authoredOn"
+        } else if !requested(task) {
+            "the patient has not asked for it: patient-requested"
+        } else if !by.starts_with("Practitioner") || !is_theirs(case, task, by) {
+            "a treating or ordering Practitioner discusses it: requester"
+        } else {
+            ""
+        };
+        if !detail.is_empty() {
             case.note(NoteKind::EvidenceGap, rule, &[input.reference], detail);
             continue;
         }
@@ -221,10 +318,11 @@ fn overridden(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<M
             .overridable_by
             .iter()
             .any(|who| who.ends_with("_provider"));
-        if !allowed {
+        let own = rule.ends_at_the_patients_wish() && case.is_about(Some(by));
+        if !allowed && !own {
             let detail = "the law gives no early release";
             case.note(NoteKind::OverrideRefused, rule, &[input.reference], detail);
-        } else if !by.starts_with("Practitioner") || !is_theirs(case, task, by) {
+        } else if !own && (!by.starts_with("Practitioner") || !is_theirs(case, task, by)) {
             let detail = "early release needs a treating or ordering Practitioner as requester";
             case.note(NoteKind::OverrideRefused, rule, &[input.reference], detail);
         } else {
@@ -257,51 +355,4 @@ fn is_theirs<'a>(case: &mut Case<'a>, task: &'a Value, by: &'a str) -> bool {
         .filter(|role| type_of(role) == "PractitionerRole");
     role.and_then(|role| reference(role, "practitioner"))
         .is_some_and(|person| linked.treats(person, patient))
-}
-
-/// Whether a result says positive, detected or reactive, in a code or in words.
-fn is_positive(resource: &Value) -> bool {
-    const CODES: [(&str, &str); 9] = [
-        ("http://snomed.info/sct", "10828004"),
-        ("http://snomed.info/sct", "260373001"),
-        ("http://snomed.info/sct", "11214006"),
-        ("http://loinc.org", "LA6576-8"),
-        ("http://loinc.org", "LA11882-0"),
-        ("http://loinc.org", "LA15255-5"),
-        (
-            "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation",
-            "POS",
-        ),
-        (
-            "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation",
-            "DET",
-        ),
-        (
-            "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation",
-            "RR",
-        ),
-    ];
-    let keys = ["valueCodeableConcept", "interpretation", "conclusionCode"];
-    if keys
-        .iter()
-        .any(|key| codings(resource, key).any(|code| CODES.contains(&code)))
-    {
-        return true;
-    }
-    let concept = resource
-        .get("valueCodeableConcept")
-        .and_then(|value| text(value, "text"));
-    [concept, text(resource, "valueString")]
-        .into_iter()
-        .flatten()
-        .any(|words| {
-            let words = plain(words);
-            let negated = [" not ", " non ", " nonreactive ", " no "]
-                .iter()
-                .any(|no| words.contains(no));
-            !negated
-                && [" positive ", " detected ", " reactive "]
-                    .iter()
-                    .any(|yes| words.contains(yes))
-        })
 }

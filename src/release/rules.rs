@@ -67,6 +67,10 @@ pub(crate) enum Predicate {
     /// Kept where a representative's token becomes a viewer: it is about who asks, not about what.
     RepresentativeScope,
     Segmentation,
+    /// Paid in full by the patient: not for the plan.
+    SelfPay,
+    /// Records of a Part 2 program, for third parties.
+    Part2,
 }
 
 impl Predicate {
@@ -86,17 +90,17 @@ impl Predicate {
             "minor-consented-service" => Self::MinorConsentedService,
             "representative-scope" => Self::RepresentativeScope,
             "segmentation" => Self::Segmentation,
+            "self-pay" => Self::SelfPay,
+            "part2" => Self::Part2,
             _ => return None,
         })
     }
 }
 
 /// Predicates that rules in the files already name and the engine does not have yet.
-const PLANNED: [&str; 9] = [
+const PLANNED: [&str; 7] = [
     "inmate-copy",
     "confidential-source",
-    "self-pay",
-    "part2",
     "sud-counseling-note",
     "minor-law-silent",
     "security-incident",
@@ -145,6 +149,13 @@ pub(crate) struct Rule {
     pub(crate) mode: Mode,
     pub(crate) notice: BTreeMap<String, String>,
     pub(crate) priority: u32,
+}
+
+impl Rule {
+    /// Whether the patient may end it.
+    pub(crate) fn ends_at_the_patients_wish(&self) -> bool {
+        self.overridable_by.iter().any(|who| who == "patient")
+    }
 }
 
 /// A rule as listed: its text, and the rule itself unless its predicate is only planned.

@@ -5,6 +5,7 @@
 
 mod evidence;
 
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::decision::Audience;
@@ -22,6 +23,11 @@ use evidence::{defect, documented, facts, harm_standard, professional, related};
 const DAY: Millis = 86_400_000;
 /// Longest life of a hold; it may be attested again.
 const LONGEST: Millis = 90 * DAY;
+/// When it is looked at again at the latest (release-policy.md 8.3, and R11 in 8.4).
+const REASSESS: Millis = 30 * DAY;
+const REASSESS_DEFECT: Millis = 3 * DAY;
+/// How far the clocks of two machines may be apart.
+pub(crate) const SKEW: Millis = 60_000;
 
 /// A hold Task, read.
 pub(crate) struct Hold<'a> {
@@ -50,9 +56,17 @@ pub fn check_hold(
     task: &Value,
     lookup: &dyn Lookup,
     context: &PolicyContext,
+    now: Millis,
 ) -> Result<(), Vec<Issue>> {
     let mut resolve = |reference: &str| lookup.resource(local(reference)?);
-    let mut hold = examine(task, context, &mut resolve);
+    let mut hold = examine(task, context, now, &mut resolve);
+    // A hold that stands is not lifted by the day it was to be looked at again; a new one names a day
+    // that is yet to come.
+    let reassess = value(task, "reassess-at").and_then(|at| millis(at, context.zone(), Edge::End));
+    if reassess.is_some_and(|at| at < now) {
+        hold.gaps
+            .push(wrong("Task.input", "reassess-at: is in the past"));
+    }
     let focus = reference(task, "focus").and_then(|focus| lookup.resource(focus));
     if let Some(focus) = focus {
         let about = patients_of(focus);
@@ -94,20 +108,28 @@ pub fn check_input(
     resource: &Value,
     lookup: &dyn Lookup,
     context: &PolicyContext,
+    now: Millis,
 ) -> Result<(), Vec<Issue>> {
     if type_of(resource) != "Task" {
         return Ok(());
     }
     match task_code(resource) {
         Some("release-hold") if text(resource, "status") == Some("in-progress") => {
-            check_hold(resource, lookup, context)
+            check_hold(resource, lookup, context, now)
         }
-        Some("access-review") => check_review(resource, lookup),
+        Some("access-review") => check_review(resource, lookup, context, now),
         Some("release-now" | "discussed-with-patient") => {
             let clinician =
                 reference(resource, "requester").is_some_and(|who| who.starts_with("Practitioner"));
+            // Where the law lets the patient end the wait, the patient may ask for it.
+            let by_the_patient = task_code(resource) == Some("release-now")
+                && reference(resource, "requester").is_some()
+                && reference(resource, "requester") == patient_of(resource)
+                && context.active().iter().any(|rule| {
+                    rule.predicate == Predicate::SensitiveResult && rule.ends_at_the_patients_wish()
+                });
             let mut gaps = Vec::new();
-            if !clinician {
+            if !clinician && !by_the_patient {
                 gaps.push(missing(
                     "Task.requester",
                     "a treating or ordering Practitioner",
@@ -129,31 +151,81 @@ pub fn check_input(
     }
 }
 
-fn check_review(task: &Value, lookup: &dyn Lookup) -> Result<(), Vec<Issue>> {
+fn check_review(
+    task: &Value,
+    lookup: &dyn Lookup,
+    context: &PolicyContext,
+    now: Millis,
+) -> Result<(), Vec<Issue>> {
     let mut gaps = Vec::new();
     let hold = reference(task, "focus").and_then(|focus| lookup.resource(focus));
-    if hold.is_none_or(|hold| task_code(hold) != Some("release-hold")) {
+    let hold = hold.filter(|hold| task_code(hold) == Some("release-hold"));
+    if hold.is_none() {
         gaps.push(missing(
             "Task.focus",
             "the hold under review, which must exist",
         ));
     }
-    let person = |who| person_of(who, &mut |one: &str| lookup.resource(local(one)?));
-    let determiner = hold
-        .and_then(|hold| reference(hold, "requester"))
-        .map(person);
-    let owner = reference(task, "owner").map(person);
-    if owner.is_some() && owner == determiner {
+    let mut resolve = |one: &str| lookup.resource(local(one)?);
+    if task.get("output").is_some() {
+        gaps.extend(review_gaps(task, hold, context, now, &mut resolve));
+    } else if let (Some(hold), Some(owner)) = (hold, reference(task, "owner")) {
+        gaps.extend(own_decision(hold, owner, &mut resolve));
+    }
+    if gaps.is_empty() { Ok(()) } else { Err(gaps) }
+}
+
+/// What a review with an outcome lacks: it is done, by a licensed professional who took no part in the
+/// decision under review (45 CFR 164.524(a)(4)). `written`: when the review was stored.
+pub(crate) fn review_gaps<'a>(
+    task: &'a Value,
+    hold: Option<&'a Value>,
+    context: &PolicyContext,
+    written: Millis,
+    resolve: Resolve<'_, 'a>,
+) -> Vec<Issue> {
+    const AT: &str = "Task.owner";
+    let mut gaps = Vec::new();
+    if text(task, "status") != Some("completed") {
         gaps.push(wrong(
+            "Task.status",
+            "a review with an outcome is completed",
+        ));
+    }
+    let owner = reference(task, "owner").filter(|who| who.starts_with("Practitioner"));
+    let Some(owner) = owner else {
+        gaps.push(missing(
+            AT,
+            "the reviewer, a licensed health care professional",
+        ));
+        return gaps;
+    };
+    if let Some(hold) = hold {
+        gaps.extend(own_decision(hold, owner, resolve));
+    }
+    let mut rules = context.active().iter();
+    // Any rule that a professional's determination stands on says who is none.
+    let licensing =
+        rules.find(|rule| rule.predicate == Predicate::Hold && !rule.words.unlicensed.is_empty());
+    if let Some(rule) = licensing {
+        let when = Moment {
+            at: written,
+            zone: context.zone(),
+        };
+        professional(Some(owner), AT, rule, &when, resolve, &mut gaps);
+    }
+    gaps
+}
+
+fn own_decision<'a>(hold: &'a Value, owner: &'a str, resolve: Resolve<'_, 'a>) -> Option<Issue> {
+    let determiner = reference(hold, "requester")?;
+    (person_of(determiner, resolve) == person_of(owner, resolve)).then(|| {
+        wrong(
             "Task.owner",
             "the reviewer took part in the decision: name another licensed professional \
              (45 CFR 164.524(a)(4))",
-        ));
-    }
-    if task.get("output").is_some() && owner.is_none() {
-        gaps.push(missing("Task.owner", "the reviewer"));
-    }
-    if gaps.is_empty() { Ok(()) } else { Err(gaps) }
+        )
+    })
 }
 
 /// `Practitioner/x` of a practitioner or of one of its roles.
@@ -167,10 +239,34 @@ pub(crate) fn person_of<'a>(who: &'a str, resolve: Resolve<'_, 'a>) -> &'a str {
     }
 }
 
-/// Reads a hold and lists its gaps, whatever its status.
+/// When something was determined, for what must have been so then.
+pub(crate) struct Moment<'z> {
+    at: Millis,
+    zone: &'z TimeZone,
+}
+
+impl Moment<'_> {
+    /// Whether it lies within a Period; one without times is always.
+    fn is_within(&self, period: Option<&Value>) -> bool {
+        let edge = |key, edge| millis(text(period?, key)?, self.zone, edge);
+        edge("start", Edge::Start).is_none_or(|from| from <= self.at)
+            && edge("end", Edge::End).is_none_or(|to| self.at < to)
+    }
+
+    /// Whether a Period had begun by then, or does not say.
+    fn has_begun(&self, period: Option<&Value>) -> bool {
+        let start = period
+            .and_then(|period| text(period, "start"))
+            .and_then(|start| millis(start, self.zone, Edge::Start));
+        start.is_none_or(|from| from <= self.at)
+    }
+}
+
+/// Reads a hold and lists its gaps, whatever its status. `written`: when this server stored it.
 pub(crate) fn examine<'a>(
     task: &'a Value,
     context: &'a PolicyContext,
+    written: Millis,
     resolve: Resolve<'_, 'a>,
 ) -> Hold<'a> {
     let mut gaps = Vec::new();
@@ -209,6 +305,18 @@ pub(crate) fn examine<'a>(
     if authored.is_none() {
         gaps.push(missing("Task.authoredOn", "when this was determined"));
     }
+    if authored.is_some_and(|authored| authored > written + SKEW) {
+        gaps.push(wrong(
+            "Task.authoredOn",
+            "nothing is determined in the future",
+        ));
+    }
+    // A later authoredOn than the storing lengthens nothing.
+    let authored = authored.map(|authored| authored.min(written));
+    let when = Moment {
+        at: authored.unwrap_or(written),
+        zone,
+    };
     let ends = expiry(task, authored, context, &mut gaps);
     let (audiences, groups) = recipients(task, patient, rule, &mut gaps);
     let requester = reference(task, "requester").filter(|who| who.starts_with("Practitioner"));
@@ -217,18 +325,18 @@ pub(crate) fn examine<'a>(
     }
     let basis = basis.unwrap_or_default();
     if let (Some(rule), true) = (rule, basis.starts_with("harm-")) {
-        professional(requester, rule, resolve, &mut gaps);
-        related(task, requester, patient, resolve, &mut gaps);
+        professional(requester, "Task.requester", rule, &when, resolve, &mut gaps);
+        related(task, requester, patient, &when, resolve, &mut gaps);
         harm_standard(task, basis, &groups, &mut gaps);
         facts(task, Some(rule), &mut gaps);
         if value(task, "less-restrictive-considered").is_none_or(|words| words.trim().is_empty()) {
             gaps.push(missing_input("less-restrictive-considered"));
         }
-        documented(task, context, &mut gaps);
+        documented(task, &when, REASSESS, ends, &mut gaps);
     } else if basis == "data-defect" {
         defect(task, rule, &mut gaps);
         facts(task, None, &mut gaps);
-        documented(task, context, &mut gaps);
+        documented(task, &when, REASSESS_DEFECT, ends, &mut gaps);
     } else if basis == "litigation" && value(task, "matter").is_none_or(|it| it.trim().is_empty()) {
         gaps.push(missing_input("matter"));
     }

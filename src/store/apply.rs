@@ -61,9 +61,11 @@ impl Writer<'_> {
     /// [`Writer::apply`] with what was computed ahead, for the resources that have some.
     pub async fn apply_indexed(
         &mut self,
-        ops: Vec<(Op, Option<Indexed>)>,
+        mut ops: Vec<(Op, Option<Indexed>)>,
     ) -> Result<Vec<Outcome>, StoreError> {
         let now = self.store.clock().now();
+        let asked_for = ops.len();
+        self.ask_for_attestations(&mut ops, now).await?;
         let keys = *self.store.keys();
         let indexer = self.store.indexer();
         let mut wanted = Vec::with_capacity(ops.len());
@@ -141,6 +143,7 @@ impl Writer<'_> {
             .after(changed)
             .await?;
         ledger::append(self.connection(), now, entries).await?;
+        outcomes.truncate(asked_for);
         Ok(outcomes)
     }
 

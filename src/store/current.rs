@@ -121,6 +121,8 @@ pub(super) fn local_key(keys: &Keys, base: &str, reference: &str) -> Option<i64>
         .strip_prefix(base)
         .and_then(|rest| rest.strip_prefix('/'))
         .unwrap_or(reference);
+    // A reference may point into a resource.
+    let local = local.split('#').next().unwrap_or(local);
     let mut parts = local.split('/');
     let (type_name, id) = (parts.next()?, parts.next()?);
     definitions().type_id(type_name)?;

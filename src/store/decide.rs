@@ -297,12 +297,12 @@ impl<'t> Decider<'t> {
                 .flat_map(release::evidence)
                 .collect();
         }
-        release::check_input(&resource, &self.gathered, &self.store.policy()).map_err(|issues| {
-            StoreError::Refused {
+        release::check_input(&resource, &self.gathered, &self.store.policy(), self.now).map_err(
+            |issues| StoreError::Refused {
                 status: 422,
                 issues,
-            }
-        })
+            },
+        )
     }
 
     /// Adds what was decided with a look at something that has changed.
@@ -332,7 +332,7 @@ impl<'t> Decider<'t> {
     }
 
     /// Adds resources that came before what they take their patient from.
-    async fn adopt(&mut self, created: &[i64]) -> Result<(), StoreError> {
+    pub(super) async fn adopt(&mut self, created: &[i64]) -> Result<(), StoreError> {
         if created.is_empty() {
             return Ok(());
         }
@@ -379,7 +379,7 @@ impl<'t> Decider<'t> {
         let reference = format!("{type_name}/{}", current.id);
         let own: Vec<HoldRow> = self.gathered.holds_of(current.key).to_vec();
         if self.visits.get(&current.doc) == Some(&1) {
-            let attached = self.attachments(&current, value);
+            let attached = self.attachments(value);
             let attached = current::load(self.on, &attached, false).await?;
             self.work.extend(attached.values().map(|one| one.doc));
         }
@@ -413,7 +413,7 @@ impl<'t> Decider<'t> {
                 self.replace_dependencies(current.doc, &decision.depends_on)
                     .await?;
             }
-            return self.pass_on(&decision).await;
+            return self.pass_on(&decision, first_visit).await;
         }
         self.write(&current, &reference, value, &decision, &own, first_visit)
             .await
@@ -573,12 +573,24 @@ impl<'t> Decider<'t> {
         if !same {
             self.locked.take(self.on, current.key).await?;
             self.referring(current.key).await?;
+            // What goes with it, and came back with it, may be decided by its holds.
+            let relative = release::relative(value, self.store.base());
+            let parts = release::parts(&relative)
+                .into_iter()
+                .filter_map(|one| self.key_of(one));
+            let parts: Vec<i64> = parts.collect();
+            let found = current::load(self.on, &parts, false).await?;
+            self.work.extend(found.values().map(|part| part.doc));
         }
-        self.pass_on(decision).await
+        self.pass_on(decision, first_visit || !same).await
     }
 
     /// Adds what follows this decision: a flagged report's results, a document's Binary.
-    async fn pass_on(&mut self, decision: &Decision) -> Result<(), StoreError> {
+    /// Once, and again whenever its holds changed: members may name each other.
+    async fn pass_on(&mut self, decision: &Decision, afresh: bool) -> Result<(), StoreError> {
+        if !afresh {
+            return Ok(());
+        }
         let keys: Vec<i64> = decision
             .dependents
             .iter()

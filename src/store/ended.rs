@@ -2,13 +2,14 @@
 //! step 5), and results that wait too long for a conversation. Nobody's access waits for this: a hold
 //! that is over is over, whatever runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
 use super::ledger::{self, NewEntry};
-use super::{Store, StoreError, apply};
+use super::record::audience_name;
+use super::{Store, StoreError, apply, holds};
 use crate::clock::{self, Millis};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
@@ -19,6 +20,14 @@ const WAITING: &str = "R26-CA-DISC";
 const ALARMS: [i64; 2] = [24, 72];
 /// Name in `meta` of the instant up to which ends are in the ledger.
 const UNTIL: &str = "ended-until";
+
+/// Holds on one resource that ended at one instant.
+struct Ended {
+    reference: String,
+    /// From whom it was held back.
+    audiences: BTreeSet<String>,
+    rules: Vec<Value>,
+}
 
 impl Store {
     /// Enters into the ledger which holds ended since this was last asked; returns how many.
@@ -45,11 +54,11 @@ impl Store {
         // The ledger tells what became of the record, not of who looked at it.
         let log = definitions().type_id("AuditEvent").unwrap_or(-1);
         sql.text = format!(
-            "SELECT h.doc, h.ends, r.type, r.fhir_id, r.version, h.detail \
+            "SELECT h.doc, h.ends, r.type, r.fhir_id, r.version, h.detail, h.audience \
              FROM hold h JOIN resource r ON r.id = h.doc \
              WHERE h.ends > {low} AND h.ends <= {high} AND r.deleted = 0 AND r.type <> {log}"
         );
-        let mut ended: BTreeMap<(Millis, i64), (String, Vec<Value>)> = BTreeMap::new();
+        let mut ended: BTreeMap<(Millis, i64), Ended> = BTreeMap::new();
         for row in on.query_all_raw(sql.statement(self.backend())).await? {
             let (doc, ends): (i64, Millis) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
             let type_id: TypeId = row.try_get_by_index(2)?;
@@ -58,29 +67,55 @@ impl Store {
             let detail: String = row.try_get_by_index(5)?;
             let detail: Value =
                 serde_json::from_str(&detail).map_err(|_| StoreError::Corrupt("hold.detail"))?;
+            let audience = holds::audience(row.try_get_by_index(6)?, &detail)?;
             let rules = detail.get("rules").and_then(Value::as_array);
             let named = || {
                 let type_name = definitions().type_name(type_id);
-                (format!("{type_name}/{id}/_history/{version}"), Vec::new())
+                Ended {
+                    reference: format!("{type_name}/{id}/_history/{version}"),
+                    audiences: BTreeSet::new(),
+                    rules: Vec::new(),
+                }
             };
-            let (_, known) = ended.entry((ends, doc)).or_insert_with(named);
+            let known = ended.entry((ends, doc)).or_insert_with(named);
+            known.audiences.insert(audience_name(&audience));
             for rule in rules.into_iter().flatten() {
-                if !known.contains(rule) {
-                    known.push(rule.clone());
+                if !known.rules.contains(rule) {
+                    known.rules.push(rule.clone());
                 }
             }
         }
+        // The same may still be held back from one of them by another rule.
+        let docs: Vec<i64> = ended.keys().map(|(_, doc)| *doc).collect();
+        let standing = holds::load(on, &[], &docs, &[]).await?;
         let mut entries: Vec<NewEntry> = ended
             .into_iter()
-            .map(|((ends, doc), (reference, rules))| NewEntry {
-                kind: "released",
-                subject: doc,
-                body: json!({
-                    "released": [reference],
+            .filter_map(|((ends, doc), mut over)| {
+                let still: BTreeSet<String> = standing
+                    .iter()
+                    .filter(|row| row.doc == doc && row.starts <= ends && row.ends > ends)
+                    .filter(|row| row.audience.of_record().is_none())
+                    .map(|row| audience_name(&row.audience))
+                    .collect();
+                over.audiences.retain(|one| !still.contains(one));
+                if over.audiences.is_empty() {
+                    return None;
+                }
+                let mut body = json!({
+                    "released": [over.reference],
                     "releasedAt": clock::instant(ends),
                     "by": "time",
-                    "rules": rules,
-                }),
+                    "audiences": over.audiences,
+                    "rules": over.rules,
+                });
+                if !still.is_empty() {
+                    body["notYetTo"] = json!(still);
+                }
+                Some(NewEntry {
+                    kind: "released",
+                    subject: doc,
+                    body,
+                })
             })
             .collect();
         entries.extend(self.stalled(on, from, now).await?);

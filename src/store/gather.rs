@@ -12,7 +12,7 @@ use super::current::{self, CURRENT, Current, in_list};
 use super::decide::{Changed, Decider};
 use super::history;
 use super::holds::{self, HoldRow};
-use super::indexed::{ATTACHMENT, LINK, attachment_urls};
+use super::indexed::{ATTACHMENT, LINK};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::release::{self, Input, Lookup, Withheld};
@@ -150,9 +150,14 @@ fn may_be_held(type_id: TypeId) -> bool {
     type_id >= 0 && !visibility::is_about_nobody(type_id)
 }
 
+fn reference_of(one: &Current) -> String {
+    format!("{}/{}", definitions().type_name(one.type_id), one.id)
+}
+
 /// `Type/id` of a reference that may carry a version.
 fn bare(reference: &str) -> &str {
-    reference.split("/_history/").next().unwrap_or(reference)
+    let whole = reference.split('#').next().unwrap_or(reference);
+    whole.split("/_history/").next().unwrap_or(whole)
 }
 
 impl Decider<'_> {
@@ -371,44 +376,23 @@ impl Decider<'_> {
         Ok(())
     }
 
-    /// Reports and documents that name a resource as result, media, study or attachment.
+    /// What a resource is part of: reports and panels that name it as result, media, study or member
+    /// and what is made of those in turn; of a Binary, whatever it is attached to.
     pub(super) async fn referrers(
         &mut self,
         target: &Current,
     ) -> Result<Vec<(String, Current, Value)>, StoreError> {
-        let backend = self.store.backend();
-        let types: Vec<String> = [
-            "DiagnosticReport",
-            "DocumentReference",
-            "Media",
-            "Communication",
-            "Consent",
-        ]
-        .iter()
-        .filter_map(|name| definitions().type_id(name))
-        .map(|type_id| type_id.to_string())
-        .collect();
-        let mut sql = Sql::default();
-        let key = sql.bind(target.key);
-        sql.text = format!(
-            "SELECT {CURRENT} FROM resource WHERE deleted = 0 AND rendition = 0 AND id IN \
-             (SELECT id FROM idx_reference WHERE target = {key} AND param <> {LINK} AND type IN ({}))",
-            types.join(", ")
-        );
-        let mut found = Vec::new();
-        for row in self.on.query_all_raw(sql.statement(backend)).await? {
-            let current = current::current(&row)?;
-            let value = match self.gathered.docs.get(&current.doc) {
-                Some((_, value)) => Some(value.clone()),
-                None => current.value()?,
-            };
-            if let Some(value) = value {
-                let value = match release::relative(&value, self.store.base()) {
-                    Cow::Owned(relative) => relative,
-                    Cow::Borrowed(_) => value,
-                };
-                let type_name = definitions().type_name(current.type_id);
-                found.push((format!("{type_name}/{}", current.id), current, value));
+        let mut found: Vec<(String, Current, Value)> = Vec::new();
+        let mut parts = vec![(target.key, target.type_id, reference_of(target))];
+        while let Some((key, type_id, part)) = parts.pop() {
+            for (reference, current, value) in self.wholes(key, type_id, &part).await? {
+                if current.doc == target.doc || found.iter().any(|one| one.1.doc == current.doc) {
+                    continue;
+                }
+                if definitions().type_name(current.type_id) == "Observation" {
+                    parts.push((current.key, current.type_id, reference.clone()));
+                }
+                found.push((reference, current, value));
             }
         }
         found.sort_by(|a, b| a.0.cmp(&b.0));
@@ -422,6 +406,63 @@ impl Decider<'_> {
         Ok(found)
     }
 
+    /// What a resource is directly part of.
+    async fn wholes(
+        &self,
+        key: i64,
+        type_id: TypeId,
+        part: &str,
+    ) -> Result<Vec<(String, Current, Value)>, StoreError> {
+        let backend = self.store.backend();
+        let number = |name: &&str| definitions().type_id(name).map(|id| id.to_string());
+        let list = |names: &[&str]| {
+            names
+                .iter()
+                .filter_map(number)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let mut sql = Sql::default();
+        let key = sql.bind(key);
+        let is_binary = definitions().type_name(type_id) == "Binary";
+        // Which of those that are found by a link are made of it, their bodies tell.
+        let condition = if is_binary {
+            format!("param IN ({ATTACHMENT}, {LINK})")
+        } else {
+            format!(
+                "(type IN ({}) OR type IN ({}) AND param <> {LINK})",
+                list(&["DiagnosticReport", "Observation"]),
+                list(&["DocumentReference", "Media", "Communication", "Consent"])
+            )
+        };
+        sql.text = format!(
+            "SELECT {CURRENT} FROM resource WHERE deleted = 0 AND rendition = 0 AND id IN \
+             (SELECT id FROM idx_reference WHERE target = {key} AND {condition})"
+        );
+        let mut found = Vec::new();
+        for row in self.on.query_all_raw(sql.statement(backend)).await? {
+            let current = current::current(&row)?;
+            let value = match self.gathered.docs.get(&current.doc) {
+                Some((_, value)) => Some(value.clone()),
+                None => current.value()?,
+            };
+            let Some(value) = value else { continue };
+            let value = match release::relative(&value, self.store.base()) {
+                Cow::Owned(relative) => relative,
+                Cow::Borrowed(_) => value,
+            };
+            let by_body = is_binary
+                || matches!(
+                    definitions().type_name(current.type_id),
+                    "DiagnosticReport" | "Observation"
+                );
+            if !by_body || release::is_made_of(&value, part) {
+                found.push((reference_of(&current), current, value));
+            }
+        }
+        Ok(found)
+    }
+
     /// When the first final version of a resource became final: from its history, else from what
     /// stands.
     pub(super) async fn first_final(
@@ -430,6 +471,8 @@ impl Decider<'_> {
         value: &Value,
     ) -> Result<Option<Millis>, StoreError> {
         let policy = self.store.policy();
+        // Since when it has been settled without being final; that counts only if it never was.
+        let mut settled = None;
         if current.version > 1 {
             let mut sql = Sql::default();
             let doc = sql.bind(current.doc);
@@ -446,13 +489,25 @@ impl Decider<'_> {
                 let body = history::expand(&body)?;
                 let old: Value = serde_json::from_slice(&body)
                     .map_err(|_| StoreError::Corrupt("history body"))?;
+                let since = || release::became_final(&old, updated, &policy);
                 if release::is_final(&old) == Some(true) {
-                    return Ok(Some(release::became_final(&old, updated, &policy)));
+                    return Ok(Some(since()));
                 }
+                settled = if release::is_settled(&old) {
+                    settled.or_else(|| Some(since()))
+                } else {
+                    None
+                };
             }
         }
-        Ok((release::is_final(value) == Some(true))
-            .then(|| release::became_final(value, current.updated, &policy)))
+        let since = || release::became_final(value, current.updated, &policy);
+        Ok(if release::is_final(value) == Some(true) {
+            Some(since())
+        } else if release::is_settled(value) {
+            settled.or_else(|| Some(since()))
+        } else {
+            None
+        })
     }
 
     /// Gives a resource that names no patient the one of what it hangs on.
@@ -470,16 +525,9 @@ impl Decider<'_> {
             .filter_map(|reference| self.key_of(reference))
             .collect();
         if type_name == "Binary" {
-            let backend = self.store.backend();
-            let mut sql = Sql::default();
-            let key = sql.bind(target.key);
-            sql.text = format!(
-                "SELECT r.key FROM idx_reference i JOIN resource r ON r.id = i.id \
-                 WHERE i.target = {key} AND i.param = {ATTACHMENT} AND r.rendition = 0"
-            );
-            for row in self.on.query_all_raw(sql.statement(backend)).await? {
-                keys.push(row.try_get_by_index(0)?);
-            }
+            let part = reference_of(target);
+            let wholes = self.wholes(target.key, target.type_id, &part).await?;
+            keys.extend(wholes.iter().map(|(_, whole, _)| whole.key));
         }
         let found = current::load(self.on, &keys, false).await?;
         let patient = keys
@@ -490,13 +538,15 @@ impl Decider<'_> {
         if let Some(patient) = patient {
             apply::move_to_patient(self.store, self.on, target, value, patient).await?;
             target.patient = patient;
+            // Whoever wrote it down belongs to the record with it, withheld or not.
+            self.adopt(&[target.key]).await?;
         }
         Ok(())
     }
 
     /// Binaries that a document names: they follow its decision.
-    pub(super) fn attachments(&self, target: &Current, value: &Value) -> Vec<i64> {
-        attachment_urls(definitions().type_name(target.type_id), value)
+    pub(super) fn attachments(&self, value: &Value) -> Vec<i64> {
+        release::attachments(value)
             .into_iter()
             .filter_map(|url| self.key_of(url))
             .collect()

@@ -76,17 +76,23 @@ pub(super) async fn load(
     Ok(found)
 }
 
+/// The audience of a row: a group by its number, one person as the detail says.
+pub(super) fn audience(number: i64, detail: &Value) -> Result<Audience, StoreError> {
+    if let Some(group) = GROUPS.iter().find(|group| group.number() == Some(number)) {
+        return Ok(group.clone());
+    }
+    let one = detail.get("audience").and_then(Value::as_str);
+    let one = one.ok_or(StoreError::Corrupt("hold.detail"))?;
+    Ok(Audience::One(one.to_owned()))
+}
+
 fn hold_row(row: &QueryResult) -> Result<HoldRow, StoreError> {
-    let number: i64 = row.try_get_by_index(1)?;
     let mode: i16 = row.try_get_by_index(5)?;
     let detail: String = row.try_get_by_index(6)?;
     let detail: Value =
         serde_json::from_str(&detail).map_err(|_| StoreError::Corrupt("hold.detail"))?;
     let text = |name: &str| detail.get(name).and_then(Value::as_str).map(str::to_owned);
-    let audience = match GROUPS.iter().find(|group| group.number() == Some(number)) {
-        Some(group) => group.clone(),
-        None => Audience::One(text("audience").ok_or(StoreError::Corrupt("hold.detail"))?),
-    };
+    let audience = audience(row.try_get_by_index(1)?, &detail)?;
     let type_id: TypeId = row.try_get_by_index(7)?;
     let id: String = row.try_get_by_index(8)?;
     Ok(HoldRow {

@@ -151,10 +151,8 @@ impl Indexer {
 fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
     let mut rows = extract::extract(type_id, resource, keys, base);
     let binary = definitions().type_id("Binary").unwrap_or(-1);
-    for url in attachment_urls(definitions().type_name(type_id), resource) {
-        if let Some(target) = local_key(keys, base, url)
-            && url.contains("Binary/")
-        {
+    for url in release::attachments(resource) {
+        if let Some(target) = local_key(keys, base, url) {
             rows.references.push(ReferenceRow {
                 param: ATTACHMENT,
                 target,
@@ -185,34 +183,6 @@ fn index_rows(type_id: TypeId, resource: &Value, keys: &Keys, base: &str) -> Ind
     rows.references.sort_unstable();
     rows.references.dedup();
     rows
-}
-
-/// `Attachment.url`s by which a Binary inherits the decision and the patient of what names it.
-pub(super) fn attachment_urls<'v>(type_name: &str, resource: &'v Value) -> Vec<&'v str> {
-    let list = |name: &str| {
-        resource
-            .get(name)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-    };
-    let url = |attachment: &'v Value| attachment.get("url").and_then(Value::as_str);
-    match type_name {
-        "DocumentReference" => list("content")
-            .filter_map(|content| content.get("attachment").and_then(url))
-            .collect(),
-        "DiagnosticReport" => list("presentedForm").filter_map(url).collect(),
-        "Media" => resource.get("content").and_then(url).into_iter().collect(),
-        "Communication" => list("payload")
-            .filter_map(|payload| payload.get("contentAttachment").and_then(url))
-            .collect(),
-        "Consent" => resource
-            .get("sourceAttachment")
-            .and_then(url)
-            .into_iter()
-            .collect(),
-        _ => Vec::new(),
-    }
 }
 
 #[cfg(test)]

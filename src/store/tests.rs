@@ -1,5 +1,7 @@
 //! The write path against SQLite, and against PostgreSQL where `CANDOR_TEST_POSTGRES` names one.
 
+mod episode;
+mod related;
 mod upgrade;
 
 use serde_json::{Value, json};

@@ -256,3 +256,84 @@ fn a_directive_for_a_time_begins_and_ends_by_itself() {
     assert_eq!(span.ends - span.starts, DAY, "the last day counts");
     assert!(span.starts > T0);
 }
+
+fn part_2_note() -> Value {
+    json!({"resourceType": "DocumentReference", "id": "d", "status": "current",
+        "meta": {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode",
+            "code": "42CFRPart2"}]},
+        "subject": {"reference": "Patient/p"}})
+}
+
+#[test]
+fn case_52_part_2_records_need_a_consent_for_third_parties_alone() {
+    let third = [
+        Audience::Payers,
+        Audience::Researchers,
+        Audience::ThirdParties,
+    ];
+    let alone = World::federal(part_2_note());
+    for audience in &third {
+        assert!(alone.hidden(audience, T0), "{audience:?}");
+    }
+    for audience in [
+        Audience::Patient,
+        Audience::Representatives,
+        Audience::Clinicians,
+    ] {
+        assert!(alone.sees(&audience, T0), "{audience:?}");
+    }
+    let labels = json!([{"code": "42CFRPart2",
+        "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode"}]);
+    let consent = |provision: Value| World::federal(part_2_note()).input(directive(provision));
+    let general = consent(json!({"type": "permit", "securityLabel": labels,
+        "period": {"end": "2026-12-01T00:00:00Z"}}));
+    for audience in &third {
+        assert!(general.sees(audience, T0), "{audience:?}");
+        assert!(general.hidden(audience, T0 + 30 * DAY), "{audience:?}");
+    }
+    // A permission that is not about these records, or is none any more, opens nothing.
+    assert!(consent(json!({"type": "permit"})).hidden(&Audience::Payers, T0));
+    let mut over = directive(json!({"type": "permit", "securityLabel": labels}));
+    over["status"] = json!("inactive");
+    assert!(
+        World::federal(part_2_note())
+            .input(over)
+            .hidden(&Audience::Payers, T0)
+    );
+    let plan = json!([{"role": {}, "reference": {"reference": "Organization/plan"}}]);
+    let named = consent(json!({"type": "permit", "actor": plan}));
+    let spans = named.decide(T0).holds;
+    assert_eq!(spans.len(), 3);
+    assert!(
+        spans
+            .iter()
+            .all(|span| span.exempt.as_deref() == Some("Organization/plan"))
+    );
+}
+
+#[test]
+fn a_self_pay_restriction_fails_closed_against_plans_alone() {
+    let mut consent = directive(json!({"type": "deny",
+        "actor": [{"role": {}, "reference": {"reference": "Organization/plan"}}]}));
+    consent["policyRule"] = json!({"coding": [{"code": "HIPAASelfPay",
+        "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode"}]});
+    for part in ["extension", "performer", "dateTime", "provision"] {
+        let mut consent = consent.clone();
+        consent.as_object_mut().unwrap().remove(part);
+        let world = World::federal(report("r", &[])).input(consent);
+        assert!(world.hidden(&Audience::Payers, T0), "{part}");
+        assert!(world.sees(&Audience::Patient, T0), "{part}");
+        assert!(world.sees(&Audience::Clinicians, T0), "{part}");
+    }
+    let world = World::federal(report("r", &[])).input(consent.clone());
+    assert!(world.hidden(&Audience::One("Organization/plan".into()), T0));
+    // What it is narrowed to, and itself, and no more.
+    consent["provision"]["data"] = json!([{"meaning": "instance",
+        "reference": {"reference": "DiagnosticReport/r"}}]);
+    let world = World::federal(report("r", &[])).input(consent.clone());
+    assert!(world.hidden(&Audience::Payers, T0));
+    let world = World::federal(report("other", &[])).input(consent.clone());
+    assert!(world.sees(&Audience::Payers, T0));
+    let world = World::federal(consent.clone()).input(consent);
+    assert!(world.hidden(&Audience::Payers, T0));
+}

@@ -27,7 +27,7 @@ fn refusal(task: &Value) -> String {
     let world = world(task.clone());
     let mut known = world.linked.clone();
     known.insert("DiagnosticReport/r".to_owned(), world.target.clone());
-    match check_hold(task, &known, &world.policy) {
+    match check_hold(task, &known, &world.policy, T0) {
         Ok(()) => String::new(),
         Err(issues) => issues
             .into_iter()
@@ -184,15 +184,15 @@ fn a_cancelled_or_completed_hold_ends_at_once() {
 
 #[test]
 fn case_31_the_determiner_reviews_no_own_decision() {
-    let world = world(hold("harm-self"));
+    let world = world(hold("harm-self")).link(practitioner("second", "Doctor of Medicine"));
     let mut known = world.linked.clone();
     known.insert("Task/hold".to_owned(), hold("harm-self"));
     let mut review = task("review", "access-review", "Task/hold");
     review["owner"] = json!({"reference": "Practitioner/dr"});
-    let refused = check_input(&review, &known, &world.policy).unwrap_err();
+    let refused = check_input(&review, &known, &world.policy, T0).unwrap_err();
     assert_eq!(refused[0].expression, "Task.owner");
     review["owner"] = json!({"reference": "Practitioner/second"});
-    check_input(&review, &known, &world.policy).unwrap();
+    check_input(&review, &known, &world.policy, T0).unwrap();
     review["output"] = json!([{"type": {"text": "outcome"}, "valueCode": "upheld"}]);
     assert!(
         world
@@ -204,6 +204,147 @@ fn case_31_the_determiner_reviews_no_own_decision() {
     let reversed = world.input(review);
     assert!(reversed.sees(&Audience::Patient, T0));
     assert!(has_note(&reversed.decide(T0), NoteKind::Overridden));
+}
+
+#[test]
+fn only_a_licensed_professional_reverses_and_only_when_done() {
+    let world = world(hold("harm-self"))
+        .link(practitioner("second", "Doctor of Medicine"))
+        .link(practitioner("clerk", "Billing clerk"))
+        .link(json!({"resourceType": "PractitionerRole", "id": "own",
+            "practitioner": {"reference": "Practitioner/dr"}}))
+        .link(json!({"resourceType": "PractitionerRole", "id": "other",
+            "practitioner": {"reference": "Practitioner/second"}}));
+    let mut known = world.linked.clone();
+    known.insert("Task/hold".to_owned(), hold("harm-self"));
+    let mut review = task("review", "access-review", "Task/hold");
+    review["output"] = json!([{"type": {"text": "outcome"}, "valueCode": "reversed"}]);
+    for owner in [
+        "Practitioner/clerk",
+        "Practitioner/dr",
+        "Practitioner/unknown",
+        "PractitionerRole/own",
+        "Patient/p",
+        "RelatedPerson/x",
+        "Organization/o",
+        "Device/d",
+    ] {
+        review["owner"] = json!({"reference": owner});
+        assert!(
+            check_input(&review, &known, &world.policy, T0).is_err(),
+            "{owner}"
+        );
+        let reviewed = world.clone().input(review.clone());
+        assert!(reviewed.hidden(&Audience::Patient, T0), "{owner}");
+        let decision = reviewed.decide(T0);
+        assert!(has_note(&decision, NoteKind::EvidenceGap), "{owner}");
+    }
+    review["owner"] = json!({"reference": "PractitionerRole/other"});
+    for status in ["requested", "on-hold", "in-progress"] {
+        review["status"] = json!(status);
+        let refused = check_input(&review, &known, &world.policy, T0).unwrap_err();
+        assert_eq!(refused[0].expression, "Task.status");
+        let reviewed = world.clone().input(review.clone());
+        assert!(reviewed.hidden(&Audience::Patient, T0), "{status}");
+    }
+    review["status"] = json!("completed");
+    check_input(&review, &known, &world.policy, T0).unwrap();
+    assert!(world.input(review).sees(&Audience::Patient, T0));
+}
+
+#[test]
+fn a_time_in_the_future_lengthens_no_hold() {
+    let mut task = hold("harm-self");
+    task["authoredOn"] = json!("2027-10-01T15:00:00Z");
+    task["restriction"]["period"]["end"] = json!("2027-12-30T15:00:00Z");
+    task = with_input(
+        task,
+        hold_input(
+            "reassess-at",
+            "valueDateTime",
+            json!("2027-10-20T15:00:00Z"),
+        ),
+    );
+    let refused = refusal(&task);
+    assert!(
+        refused.contains("future") && refused.contains("90 days"),
+        "{refused}"
+    );
+    let world = world(task);
+    assert!(world.sees(&Audience::Patient, T0));
+    assert!(has_note(&world.decide(T0), NoteKind::EvidenceGap));
+    // That day comes, and it is no more valid.
+    assert!(world.sees(&Audience::Patient, T0 + 330 * DAY));
+    // Clocks may be a few seconds apart.
+    let mut near = hold("harm-self");
+    near["authoredOn"] = json!("2026-11-10T15:00:30Z");
+    assert_eq!(refusal(&near), "");
+}
+
+#[test]
+fn the_professional_and_the_relationship_are_of_the_time_of_the_determination() {
+    let with = |practitioner: Value, visit: Value| {
+        let world = World::federal(report("r", &[]));
+        let world = world.link(practitioner).link(visit);
+        world
+            .input(hold("harm-self"))
+            .hidden(&Audience::Patient, T0)
+    };
+    let doctor = practitioner("dr", "Doctor of Medicine");
+    assert!(with(doctor.clone(), visit()));
+    for (period, counts) in [
+        (json!({"end": "2020-01-01"}), false),
+        (json!({"start": "2026-11-11"}), false),
+        (json!({"start": "2010-01-01", "end": "2026-11-30"}), true),
+    ] {
+        let mut one = doctor.clone();
+        one["qualification"][0]["period"] = period.clone();
+        assert_eq!(with(one, visit()), counts, "{period}");
+    }
+    let mut idle = doctor.clone();
+    idle["active"] = json!(false);
+    assert!(!with(idle, visit()));
+    for (start, counts) in [
+        ("2026-12-01T09:00:00Z", false),
+        ("2026-11-10T09:00:00Z", true),
+        ("2026-11-10", true),
+    ] {
+        let mut later = visit();
+        later["period"] = json!({"start": start});
+        assert_eq!(with(doctor.clone(), later), counts, "{start}");
+        let mut joined = visit();
+        joined["participant"][0]["period"] = json!({"start": start});
+        assert_eq!(with(doctor.clone(), joined), counts, "{start}");
+    }
+}
+
+#[test]
+fn a_hold_is_looked_at_again_in_time() {
+    for (at, words) in [
+        ("2026-12-11T15:00:01Z", "720 hours"),
+        ("2026-11-09T15:00:00Z", "not after"),
+        ("2026-12-02T15:00:00Z", "after the expiry"),
+        ("2026-11-30T15:00:00Z", ""),
+        ("2026-11-10", ""),
+    ] {
+        let input = hold_input("reassess-at", "valueDateTime", json!(at));
+        let task = with_input(hold("harm-self"), input);
+        let refused = refusal(&task);
+        assert!(refused.contains(words), "{at}: {refused}");
+        assert_eq!(refused.is_empty(), words.is_empty(), "{at}: {refused}");
+        assert_eq!(world(task).sees(&Audience::Patient, T0), !words.is_empty());
+    }
+    let mut old = hold("harm-self");
+    old["authoredOn"] = json!("2026-11-01T15:00:00Z");
+    let input = hold_input(
+        "reassess-at",
+        "valueDateTime",
+        json!("2026-11-05T15:00:00Z"),
+    );
+    let old = with_input(old, input);
+    assert!(refusal(&old).contains("in the past"));
+    // One that stands goes on to its end.
+    assert!(world(old).hidden(&Audience::Patient, T0));
 }
 
 #[test]
@@ -257,6 +398,10 @@ fn case_36_only_the_paths_about_the_daughter_go() {
         ),
         path,
     );
+    // The whole is held only with a word about it.
+    let whole = world(without_input(task.clone(), "path"));
+    assert!(whole.hidden(&Audience::Patient, T0));
+    assert!(has_note(&whole.decide(T0), NoteKind::Segmentation));
     let mut world = world(task);
     world.target = observation("r");
     world.target["note"] = json!([
@@ -294,6 +439,9 @@ fn a_data_defect_needs_no_relationship_but_says_what_is_wrong() {
         "harm-standard",
     );
     task = with_input(task, hold_input("facts", "valueString", json!(facts)));
+    assert!(refusal(&task).contains("72 hours"));
+    let soon = json!("2026-11-13T15:00:00Z");
+    task = with_input(task, hold_input("reassess-at", "valueDateTime", soon));
     assert!(refusal(&task).contains("defect-type"));
     let wrong = with_input(
         task.clone(),
@@ -351,7 +499,9 @@ fn what_steers_says_what_to_decide_again() {
     );
     let review = task("review", "access-review", "Task/hold");
     assert_eq!(steers(&review).affects, Affects::WholePatient);
-    assert_eq!(steers(&observation("o")).affects, Affects::Nothing);
+    let specimen = json!({"resourceType": "Specimen", "id": "s"});
+    assert_eq!(steers(&specimen).affects, Affects::Nothing);
+    assert_eq!(steers(&observation("o")).affects, Affects::DependentsOnly);
     assert_eq!(steers(&observation("o")).input_of, None);
     assert_eq!(
         steers(&psychotherapy_note()).affects,

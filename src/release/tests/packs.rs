@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::kit::{HOUR, T0, World, at, has_note, observation, policy, ref_of, report, task};
 use crate::clock::FOREVER;
-use crate::release::{Audience, Mode, NoteKind, PackSwitch, PolicyContext};
+use crate::release::{Audience, Mode, NoteKind, PackSwitch, PolicyContext, check_input};
 
 fn kentucky(target: serde_json::Value) -> World {
     World::new(policy("US-KY", "America/New_York"), target)
@@ -113,6 +113,26 @@ fn a_flagged_report_that_is_not_final_waits_for_its_clock_to_begin() {
 }
 
 #[test]
+fn what_will_never_be_final_is_not_hidden_for_ever() {
+    for status in ["cancelled", "entered-in-error", "unknown"] {
+        let mut gone = report("path", &["malignancy-likely"]);
+        gone["status"] = json!(status);
+        let world = kentucky(gone);
+        assert!(world.hidden(&Audience::Patient, T0), "{status}");
+        assert_eq!(world.decide(T0).holds[0].ends, T0 + 72 * HOUR, "{status}");
+    }
+    for status in ["registered", "partial", "preliminary"] {
+        let mut early = report("path", &["malignancy-likely"]);
+        early["status"] = json!(status);
+        assert_eq!(
+            kentucky(early).decide(T0).holds[0].ends,
+            FOREVER,
+            "{status}"
+        );
+    }
+}
+
+#[test]
 fn case_11_and_12_texas_waits_for_the_third_day_not_the_72nd_hour() {
     let mut path = report("path", &["malignancy-likely"]);
     path["issued"] = json!("2026-11-10T10:00:00-06:00");
@@ -184,6 +204,201 @@ fn case_19_montana_is_law_by_the_day_of_finalization() {
 }
 
 #[test]
+fn montana_hears_positive_however_it_is_said() {
+    let montana = policy("US-MT", "America/Denver");
+    let delayed = |loinc: &str, with: serde_json::Value| {
+        let mut target = if with
+            .get("conclusion")
+            .or(with.get("conclusionCode"))
+            .is_some()
+        {
+            report("hiv", &[])
+        } else {
+            observation("hiv")
+        };
+        target["code"] = json!({"coding": [{"system": "http://loinc.org", "code": loinc}]});
+        for (key, value) in with.as_object().unwrap() {
+            target[key] = value.clone();
+        }
+        World::new(montana.clone(), target).hidden(&Audience::Patient, T0)
+    };
+    let answer = |system: &str, code: &str, display: &str| json!({"coding": [{"system": system, "code": code, "display": display}]});
+    let sct = "http://snomed.info/sct";
+    let v3 = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation";
+    let component = |value: &str| {
+        json!({"component": [
+        {"code": {"text": "p24"}, "valueString": "Negative"},
+        {"code": {"text": "HIV 1 Ab"}, "valueString": value}]})
+    };
+    for (loinc, with) in [
+        (
+            "5221-7",
+            json!({"valueCodeableConcept": answer(sct, "165816005", "")}),
+        ),
+        (
+            "5221-7",
+            json!({"valueCodeableConcept": answer("urn:lab", "7", "Positive")}),
+        ),
+        ("5221-7", json!({"interpretation": [answer(v3, "A", "")]})),
+        ("5221-7", json!({"interpretation": [answer(v3, "WR", "")]})),
+        (
+            "5221-7",
+            json!({"valueString": "Positive. No prior result on file."}),
+        ),
+        (
+            "5221-7",
+            json!({"valueString": "HIV-1 reactive with no prior result"}),
+        ),
+        (
+            "25835-0",
+            json!({"valueQuantity": {"value": 4200, "unit": "copies/mL"}}),
+        ),
+        ("25835-0", json!({"valueQuantity": {"value": 3.6}})),
+        ("56888-1", component("Positive")),
+        (
+            "75622-1",
+            json!({"conclusionCode": [answer(sct, "165816005", "")]}),
+        ),
+        (
+            "75622-1",
+            json!({"conclusion": "HIV-1 antibodies POSITIVE"}),
+        ),
+    ] {
+        assert!(delayed(loinc, with.clone()), "{loinc} {with}");
+    }
+    for (loinc, with) in [
+        (
+            "5221-7",
+            json!({"valueCodeableConcept": answer(sct, "260385009", "Negative")}),
+        ),
+        (
+            "5221-7",
+            json!({"valueCodeableConcept": answer("urn:lab", "8", "Not detected")}),
+        ),
+        (
+            "5221-7",
+            json!({"interpretation": [answer(v3, "N", "Normal")]}),
+        ),
+        (
+            "5221-7",
+            json!({"valueString": "Non-reactive. Prior result on file."}),
+        ),
+        (
+            "5221-7",
+            json!({"valueString": "No HIV antibodies detected"}),
+        ),
+        (
+            "25835-0",
+            json!({"valueQuantity": {"value": 0, "unit": "copies/mL"}}),
+        ),
+        (
+            "25835-0",
+            json!({"valueQuantity": {"value": 20, "comparator": "<"}}),
+        ),
+        (
+            "5220-9",
+            json!({"valueQuantity": {"value": 0.1, "unit": "S/CO"}}),
+        ),
+        ("56888-1", component("Negative")),
+        (
+            "75622-1",
+            json!({"conclusion": "HIV-1 antibodies not detected"}),
+        ),
+    ] {
+        assert!(!delayed(loinc, with.clone()), "{loinc} {with}");
+    }
+}
+
+#[test]
+fn california_hears_of_the_conversation_from_who_treats_and_when_it_was_had() {
+    let california = policy("US-CA", "America/Los_Angeles");
+    let mut talk = task("talk", "discussed-with-patient", "DiagnosticReport/hiv");
+    talk["input"] = json!([{"type": {"text": "patient-requested"}, "valueBoolean": true}]);
+    let visit = json!({"resourceType": "Encounter", "id": "v", "status": "finished",
+        "subject": {"reference": "Patient/p"},
+        "participant": [{"individual": {"reference": "Practitioner/dr"}}]});
+    let world = World::new(california, report("hiv", &["hiv"])).link(visit);
+    assert!(
+        world
+            .clone()
+            .input(talk.clone())
+            .sees(&Audience::Patient, T0)
+    );
+    for (key, value) in [
+        ("status", json!("requested")),
+        ("status", json!("in-progress")),
+        ("authoredOn", json!("2027-01-01T15:00:00Z")),
+        ("requester", json!({"reference": "Practitioner/stranger"})),
+        ("requester", json!({"reference": "Patient/p"})),
+        ("input", json!([])),
+    ] {
+        let mut other = talk.clone();
+        other[key] = value.clone();
+        let world = world.clone().input(other);
+        assert!(world.hidden(&Audience::Patient, T0), "{key} {value}");
+        assert!(has_note(&world.decide(T0), NoteKind::EvidenceGap), "{key}");
+    }
+}
+
+#[test]
+fn california_waits_with_drug_screens_as_well() {
+    let california = policy("US-CA", "America/Los_Angeles");
+    let mut screen = observation("pcp");
+    screen["code"] = json!({"coding": [{"system": "http://loinc.org", "code": "19659-2"}]});
+    assert!(World::new(california, screen.clone()).hidden(&Audience::Patient, T0));
+    assert!(kentucky(screen).sees(&Audience::Patient, T0));
+}
+
+#[test]
+fn virginia_lets_the_patient_ask_and_kentucky_does_not() {
+    let on = [PackSwitch {
+        id: "VA".to_owned(),
+        on: true,
+        signed_by: Some("General Counsel".to_owned()),
+    }];
+    let virginia = PolicyContext::new(Some("US-VA"), "America/New_York", &on, 2).unwrap();
+    let mut asked = task("now", "release-now", "DiagnosticReport/rad");
+    asked["requester"] = json!({"reference": "Patient/p"});
+    let known = std::collections::HashMap::new();
+    let rad = report("rad", &["malignancy-likely"]);
+    let world = World::new(virginia, rad.clone()).input(asked.clone());
+    check_input(&asked, &known, &world.policy, T0).unwrap();
+    assert!(world.sees(&Audience::Patient, T0));
+    let world = kentucky(rad).input(asked.clone());
+    assert!(check_input(&asked, &known, &world.policy, T0).is_err());
+    assert!(world.hidden(&Audience::Patient, T0));
+    // Nobody else's wish counts.
+    asked["requester"] = json!({"reference": "Patient/q"});
+    assert!(check_input(&asked, &known, &world.policy, T0).is_err());
+}
+
+#[test]
+fn colorado_is_alerted_to_from_its_first_day() {
+    let colorado = policy("US-CO", "America/Denver");
+    let mut order = json!({"resourceType": "ServiceRequest", "id": "o",
+        "extension": [super::kit::flag("cancer-order")]});
+    let mut result = report("r", &[]);
+    result["basedOn"] = json!([{"reference": "ServiceRequest/o"}]);
+    for (issued, alerted) in [
+        ("2027-06-30T20:00:00Z", false),
+        ("2027-07-01T20:00:00Z", true),
+    ] {
+        result["issued"] = json!(issued);
+        let world = World::new(colorado.clone(), result.clone()).link(order.clone());
+        let decision = world.decide(at(issued));
+        assert!(decision.holds.is_empty());
+        assert_eq!(
+            has_note(&decision, NoteKind::LawNotBuilt),
+            alerted,
+            "{issued}"
+        );
+    }
+    order["extension"] = json!([]);
+    let world = World::new(colorado, result).link(order);
+    assert!(world.decide(at("2027-07-02T20:00:00Z")).entries.is_empty());
+}
+
+#[test]
 fn case_25_an_unknown_jurisdiction_releases_with_an_alert() {
     let policy = PolicyContext::new(None, "America/Chicago", &[], 1).unwrap();
     let world = World::new(policy, report("path", &["malignancy-likely"]));
@@ -214,7 +429,7 @@ fn packs_are_switched_with_a_signature() {
     };
     assert!(refused(&[switch("TX", true, None)]).contains("signed"));
     assert!(refused(&[switch("ZZ", true, Some("x"))]).contains("known packs: US, KY, TX"));
-    assert!(refused(&[switch("R14-SELFPAY", true, Some("x"))]).contains("not implemented"));
+    assert!(refused(&[switch("R16-SUDNOTE", true, Some("x"))]).contains("not implemented"));
     assert!(refused(&[switch("CO", true, Some("x"))]).contains("R25-CO"));
     assert!(PolicyContext::new(Some("Texas"), "UTC", &[], 1).is_err());
     assert!(PolicyContext::new(Some("US"), "Mars/Olympus", &[], 1).is_err());

@@ -85,7 +85,7 @@ fn the_examples_are_accepted_and_do_what_they_say() {
     let known = examples();
     let policy = policy("US", "America/New_York");
     for (name, resource) in &known {
-        check_input(resource, &known, &policy)
+        check_input(resource, &known, &policy, T0)
             .unwrap_or_else(|issues| panic!("{name}: {issues:#?}"));
     }
     let decided = |name: &str, with: &[&str]| {

@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
 
-use super::kit::{T0, World, has_note, practitioner, psychotherapy_note};
+use super::kit::{T0, World, active, has_note, practitioner, psychotherapy_note};
 use crate::clock::FOREVER;
 use crate::release::vocabulary::PSYCHOTHERAPY_ATTESTATION;
-use crate::release::{Audience, NoteKind, weighs_the_same};
+use crate::release::{Audience, Effect, NoteKind, needs, redact, weighs_the_same};
 
 fn noted(author: Value) -> World {
     World::federal(psychotherapy_note()).link(author)
@@ -197,4 +197,37 @@ fn a_new_telephone_number_of_the_author_weighs_nothing_and_a_lost_qualification_
     }
     let order = json!({"resourceType": "ServiceRequest", "id": "o"});
     assert!(!weighs_the_same(&order, &order), "whose time may count");
+}
+
+#[test]
+fn a_copy_inside_another_resource_is_cut() {
+    let list = json!({
+        "resourceType": "List", "id": "l", "status": "current", "mode": "working",
+        "subject": {"reference": "Patient/p"},
+        "contained": [psychotherapy_note()],
+        "entry": [{"item": {"reference": "#psy"}}, {"item": {"reference": "Observation/a"}}],
+    });
+    let world = World::federal(list.clone()).link(practitioner("psych", "Psychiatrist"));
+    assert_eq!(
+        needs(&list, &world.policy).references,
+        ["Practitioner/psych"]
+    );
+    let decision = world.decide(T0);
+    let [span] = active(&decision, &Audience::Patient, T0)[..] else {
+        panic!("{:?}", decision.holds)
+    };
+    let Effect::Redact(parts) = &span.effect else {
+        panic!()
+    };
+    let shown = redact(&list, parts).unwrap();
+    assert_eq!(shown.get("contained"), None);
+    assert_eq!(shown["entry"].as_array().unwrap().len(), 1);
+    // Without its attestation it is as ordinary there as elsewhere.
+    let mut ordinary = list;
+    ordinary["contained"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove("extension");
+    let world = World::federal(ordinary).link(practitioner("psych", "Psychiatrist"));
+    assert!(world.sees(&Audience::Patient, T0));
 }

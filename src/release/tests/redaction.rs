@@ -121,6 +121,39 @@ fn the_smallest_valid_element_goes() {
 }
 
 #[test]
+fn nothing_points_at_a_diagnosis_that_is_gone() {
+    for type_name in ["Claim", "ExplanationOfBenefit"] {
+        let claim = json!({
+            "resourceType": type_name, "id": "c", "status": "active",
+            "diagnosis": [{"sequence": 1, "diagnosisReference": {"reference": "Condition/hiv"}},
+                          {"sequence": 2, "diagnosisReference": {"reference": "Condition/a"}}],
+            "item": [{"sequence": 1, "diagnosisSequence": [1, 2], "productOrService": {"text": "x"}},
+                     {"sequence": 2, "diagnosisSequence": [1], "productOrService": {"text": "y"}}],
+        });
+        let shown = without(&claim, &["Condition/hiv"]).unwrap();
+        assert_eq!(shown["diagnosis"].as_array().unwrap().len(), 1);
+        assert_eq!(shown["item"][0]["diagnosisSequence"], json!([2]));
+        assert_eq!(shown["item"][1].get("diagnosisSequence"), None);
+    }
+}
+
+#[test]
+fn a_reference_into_a_withheld_resource_goes_too() {
+    let plan = json!({
+        "resourceType": "CarePlan", "id": "c", "status": "active", "intent": "plan",
+        "addresses": [{"reference": "Condition/hiv#a"}, {"reference": "Condition/b"}],
+        "supportingInfo": [{"reference": "http://here/fhir/r4/Condition/hiv/_history/1#a"}],
+    });
+    assert_eq!(
+        crate::release::references(&plan),
+        ["Condition/b", "Condition/hiv"]
+    );
+    let shown = without(&plan, &["Condition/hiv"]).unwrap();
+    assert_eq!(shown["addresses"], json!([{"reference": "Condition/b"}]));
+    assert_eq!(shown.get("supportingInfo"), None);
+}
+
+#[test]
 fn what_cannot_stand_is_withheld_whole() {
     let provenance = json!({
         "resourceType": "Provenance", "id": "v", "recorded": "2026-11-10T15:00:00Z",

@@ -59,7 +59,8 @@ fn the_policy_lists_every_rule_with_its_state() {
     };
     assert_eq!(state("R22-TX"), "active");
     assert_eq!(state("R21-KY"), "off");
-    assert_eq!(state("R14-SELFPAY"), "not-implemented");
+    assert_eq!(state("R14-SELFPAY"), "active");
+    assert_eq!(state("R16-SUDNOTE"), "not-implemented");
 }
 
 fn refused(change: impl Fn(&mut Value)) -> String {
@@ -96,7 +97,8 @@ fn x_reject_names_the_rule_and_the_fault() {
     assert!(refused(|rule| rule["legalBasis"]["cite"] = json!(" ")).contains("citation"));
     assert!(refused(|rule| rule["match"]["predicate"] = json!("vip")).contains("not known"));
     assert!(
-        refused(|rule| rule["match"]["predicate"] = json!("part2")).contains("not implemented")
+        refused(|rule| rule["match"]["predicate"] = json!("care-access"))
+            .contains("not implemented")
     );
     assert!(refused(|rule| rule["effective"] = json!(["2026-02-30", null])).contains("no date"));
     assert!(

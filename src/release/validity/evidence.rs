@@ -3,9 +3,11 @@
 
 use serde_json::Value;
 
-use super::{Groups, Resolve, input_text, inputs, missing, missing_input, person_of, value, wrong};
+use super::{
+    Groups, Moment, Resolve, input_text, inputs, missing, missing_input, person_of, value, wrong,
+};
+use crate::clock::Millis;
 use crate::fhir::outcome::Issue;
-use crate::release::policy::PolicyContext;
 use crate::release::resource::{
     codings, each, mentions, patient_of, plain, reference, text, type_of, words_of,
 };
@@ -17,39 +19,46 @@ const SHORTEST_FACTS: usize = 40;
 
 /// (c)(1): a licensed health care professional.
 pub(super) fn professional<'a>(
-    requester: Option<&'a str>,
+    who: Option<&'a str>,
+    at: &str,
     rule: &Rule,
+    when: &Moment<'_>,
     resolve: Resolve<'_, 'a>,
     gaps: &mut Vec<Issue>,
 ) {
-    const AT: &str = "Task.requester";
-    let Some(requester) = requester else { return };
-    let Some(resource) = resolve(requester) else {
-        return gaps.push(wrong(AT, "the requester is not known here"));
+    let Some(who) = who else { return };
+    let Some(resource) = resolve(who) else {
+        return gaps.push(wrong(at, "this professional is not known here"));
     };
     let qualified = |resource: &Value| {
         each(resource, "qualification").any(|one| {
             let words = words_of(one, "code");
             let coded = codings(one, "code").next().is_some() || !words.trim().is_empty();
-            coded && !mentions(&words, &rule.words.unlicensed)
+            coded && !mentions(&words, &rule.words.unlicensed) && when.is_within(one.get("period"))
         })
     };
+    let is_idle = |one: &Value| one.get("active") == Some(&Value::Bool(false));
+    if is_idle(resource) {
+        return gaps.push(wrong(at, "this professional is not active"));
+    }
     let practitioner = match type_of(resource) {
         "PractitionerRole" => {
             if mentions(&words_of(resource, "code"), &rule.words.unlicensed) {
-                return gaps.push(wrong(
-                    AT,
-                    "the requester's role is not a licensed professional's",
-                ));
+                return gaps.push(wrong(at, "this role is not a licensed professional's"));
+            }
+            if !when.is_within(resource.get("period")) {
+                return gaps.push(wrong(at, "this role was not in force"));
             }
             reference(resource, "practitioner").and_then(resolve)
         }
         _ => Some(resource),
     };
-    if !practitioner.is_some_and(qualified) {
+    if practitioner.is_some_and(is_idle) {
+        gaps.push(wrong(at, "this professional is not active"));
+    } else if !practitioner.is_some_and(qualified) {
         gaps.push(wrong(
-            AT,
-            "the requester has no qualification of a licensed health care professional \
+            at,
+            "no qualification of a licensed health care professional, in force then, is known \
              (45 CFR 171.201(c)(1))",
         ));
     }
@@ -61,6 +70,7 @@ pub(super) fn related<'a>(
     task: &'a Value,
     requester: Option<&'a str>,
     patient: Option<&str>,
+    when: &Moment<'_>,
     resolve: Resolve<'_, 'a>,
     gaps: &mut Vec<Issue>,
 ) {
@@ -88,9 +98,16 @@ pub(super) fn related<'a>(
             "relationship: is not about this patient, or never took place",
         ));
     }
+    if !when.has_begun(evidence.get("period")) {
+        return gaps.push(wrong(
+            "Task.input",
+            "relationship: began only after this was determined",
+        ));
+    }
     let Some(requester) = requester else { return };
     let determiner = person_of(requester, resolve);
     let members: Vec<&str> = each(evidence, "participant")
+        .filter(|one| when.has_begun(one.get("period")))
         .filter_map(|one| reference(one, key))
         .collect();
     let takes_part = members
@@ -170,23 +187,38 @@ fn asserted(words: &str) -> String {
     kept.collect::<Vec<_>>().join(" ")
 }
 
-/// (f): a written policy, or a determination of this case that is looked at again.
-pub(super) fn documented(task: &Value, context: &PolicyContext, gaps: &mut Vec<Issue>) {
+/// (f): a written policy, or a determination of this case that is looked at again, `within` the time
+/// after it and before it `ends`.
+pub(super) fn documented(
+    task: &Value,
+    when: &Moment<'_>,
+    within: Millis,
+    ends: Option<Millis>,
+    gaps: &mut Vec<Issue>,
+) {
+    const AT: &str = "Task.input";
     let policy = value(task, "policy").is_some_and(|policy| !policy.trim().is_empty());
     let case_by_case = inputs(task, "case-by-case")
         .any(|one| one.get("valueBoolean").and_then(Value::as_bool) == Some(true));
     if !policy && !case_by_case {
         gaps.push(missing(
-            "Task.input",
+            AT,
             "policy, or case-by-case true (45 CFR 171.201(f))",
         ));
     }
-    let reassess = value(task, "reassess-at");
-    if reassess
-        .and_then(|at| millis(at, context.zone(), Edge::Start))
-        .is_none()
-    {
-        gaps.push(missing_input("reassess-at"));
+    let written = value(task, "reassess-at");
+    let instant = |edge| written.and_then(|at| millis(at, when.zone, edge));
+    let (Some(first), Some(last)) = (instant(Edge::Start), instant(Edge::End)) else {
+        return gaps.push(missing_input("reassess-at"));
+    };
+    if last <= when.at {
+        gaps.push(wrong(AT, "reassess-at: is not after this was determined"));
+    } else if first > when.at.saturating_add(within) {
+        let hours = within / 3_600_000;
+        let words = format!("reassess-at: is more than {hours} hours after this was determined");
+        gaps.push(wrong(AT, words));
+    } else if ends.is_some_and(|ends| first > ends) {
+        gaps.push(wrong(AT, "reassess-at: is after the expiry"));
     }
 }
 

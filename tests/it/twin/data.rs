@@ -169,6 +169,18 @@ fn record() -> Vec<(bool, Value)> {
         {"url": "author", "valueReference": {"reference": "Practitioner/psy"}},
         {"url": "sessionAnalysis", "valueBoolean": true}, {"url": "separatelyStored", "valueBoolean": true},
         {"url": "attestedAt", "valueDateTime": "2026-11-03T15:00:00Z"}]}]);
+    let attached = |mut document: Value, binary: &str| {
+        document["content"] = json!([{"attachment": {"contentType": "text/plain",
+            "url": format!("Binary/{binary}")}}]);
+        document
+    };
+    let binary = |id: &str| {
+        json!({"resourceType": "Binary", "id": id,
+        "contentType": "text/plain", "data": "Tm90ZQ=="})
+    };
+    let mut attested = psychotherapy.clone();
+    attested["id"] = json!("k-file");
+    let attested = attached(attested, "k-text");
     let mut studied = observation("k-study", "2345-7", 99.5, 6);
     // A unit that nothing else has.
     studied["valueQuantity"]["code"] = "g/dL{study}".into();
@@ -292,6 +304,13 @@ fn record() -> Vec<(bool, Value)> {
         (true, biopsy),
         (false, panel),
         (false, note("n2", 9)),
+        // A text comes before the note that it belongs to, and so does who wrote it.
+        (true, binary("k-text")),
+        (true, provenance("k-by", "Binary/k-text")),
+        (true, attested),
+        (false, binary("text")),
+        (false, provenance("by", "Binary/text")),
+        (false, attached(note("n3", 9), "text")),
         (false, observation("c", "718-7", 12.9, 9)),
         (
             false,

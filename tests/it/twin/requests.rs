@@ -37,6 +37,11 @@ pub struct Generator {
     own: Arc<Custom>,
 }
 
+/// The server's own Provenance of the first version of a resource.
+fn made_of(reference: &str) -> String {
+    format!("Provenance/{}.1", reference.replace('/', "."))
+}
+
 impl Generator {
     pub fn new(seed: u64, twins: &Twins) -> Self {
         let mut words = Words::default();
@@ -59,6 +64,13 @@ impl Generator {
                 resource["resourceType"].as_str().unwrap_or_default()
             ));
         }
+        // What the server wrote down about the writing of each.
+        let made: Vec<String> = references
+            .iter()
+            .filter(|one| !one.starts_with("Provenance/"))
+            .map(|one| made_of(one))
+            .collect();
+        references.extend(made);
         references.insert("Observation/unknown".to_owned());
         Self {
             random: TestRng::from_seed(RngAlgorithm::ChaCha, &bytes),
