@@ -39,6 +39,10 @@ async fn long_words_and_equal_names_do_no_harm_to_a_page() {
             judge(chromium, &tools, "consent").await;
             chromium.press(ALLOW).await;
             judge(chromium, &tools, "leave-done").await;
+            let link = chromium.wait_for("main a[href^='com.example']").await;
+            let back = link.attr("href").await.unwrap().unwrap();
+            // Only once the app has come for its token it is among the connected ones.
+            app.finish(away, &back.parse().unwrap()).await;
         })
         .await;
     }
