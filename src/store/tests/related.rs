@@ -283,3 +283,45 @@ async fn a_directive_without_its_attestation_is_asked_about_once() {
         assert_eq!(fixture.shown(&[&task]).await, [false]);
     }
 }
+
+#[tokio::test]
+async fn the_ledger_says_who_still_waits_when_a_delay_is_over() {
+    for fixture in fixtures().await {
+        fixture.govern("US-KY").await;
+        let later = json!({
+            "resourceType": "Consent", "id": "later", "status": "active",
+            "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope",
+                "code": "patient-privacy"}]},
+            "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+            "patient": subject(), "performer": [subject()], "dateTime": "2026-11-01T14:00:00Z",
+            "policyRule": {"coding": [{"code": "OPTIN"}]},
+            "extension": [{"url": format!("{CB}/StructureDefinition/no-inducement"),
+                "valueBoolean": true}],
+            "provision": {"type": "deny", "period": {"end": "2026-11-15T15:00:00Z"}},
+        });
+        for one in [
+            json!({"resourceType": "Patient", "id": "p"}),
+            later,
+            waiting_report("r"),
+        ] {
+            fixture.put(one).await;
+        }
+        fixture.store.record_ended().await.unwrap();
+        let mut told = Vec::new();
+        for hours in [72, 120] {
+            assert!(fixture.clock.set(super::T0 + hours * 3_600_000));
+            fixture.store.record_ended().await.unwrap();
+            let page = fixture.store.ledger_page(None, 0, 100).await.unwrap();
+            let last = page.iter().rfind(|entry| entry.kind == "released").unwrap();
+            let body: Value = serde_json::from_str(&last.body).unwrap();
+            told.push((body["audiences"].clone(), body["notYetTo"].clone()));
+        }
+        assert_eq!(
+            told,
+            [
+                (json!(["patient-side"]), json!(["patient"])),
+                (json!(["patient"]), Value::Null),
+            ]
+        );
+    }
+}
