@@ -29,7 +29,7 @@ use crate::sql::Sql;
 
 /// Number of what extraction writes into the index. Raise it whenever the same resource would get
 /// other rows (docs/adr/0003).
-pub(super) const INDEX_EPOCH: &str = "4";
+pub(super) const INDEX_EPOCH: &str = "5";
 
 /// The entry of `meta` that says so.
 pub(super) const EPOCH: &str = "index-epoch";

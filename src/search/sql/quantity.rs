@@ -4,7 +4,7 @@ use super::range::halved;
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
 use crate::search::extract::units::{Canonical, UCUM, canonical};
-use crate::search::query::{NumberTest, QuantityTest, SystemTest};
+use crate::search::query::{QuantityTest, SystemTest};
 
 impl Lower<'_> {
     pub(super) fn quantity_probe(
@@ -62,12 +62,7 @@ impl Lower<'_> {
     /// A UCUM unit finds every unit that converts to it.
     fn canonical_test(&mut self, t: &str, value: &QuantityTest) -> Option<String> {
         let canonical = unit_of(value)?;
-        let number = NumberTest {
-            prefix: value.number.prefix,
-            value: canonical.convert(value.number.value),
-            low: canonical.convert(value.number.low),
-            high: canonical.convert(value.number.high),
-        };
+        let number = value.number.map(|number| canonical.convert(number));
         let number = self.number_test(&format!("{t}.low"), &format!("{t}.high"), &number);
         let code = self.sql.bind(canonical.code(self.keys));
         let system = self.sql.bind(Canonical::system(self.keys));
