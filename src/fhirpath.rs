@@ -156,6 +156,21 @@ impl Expr {
         Ok(eval::truth(&found, "a criterion")?.unwrap_or(false))
     }
 
+    /// Whether an element within `resource`, which `root` contains or is (`%rootResource`), keeps the
+    /// invariant that the expression is: it does unless it is false, as R4's authors take it
+    /// (`fullUrl.contains('/_history/').not()` is empty without a fullUrl). And what is left of the
+    /// budget, for who asks many.
+    pub fn keeps(
+        &self,
+        focus: Node<'_>,
+        (resource, root): (&Value, &Value),
+        context: &Context,
+    ) -> (Result<bool, EvalError>, u32) {
+        let (found, left) = eval::evaluate_within(&self.ast, focus, (resource, root), context);
+        let keeps = found.and_then(|found| eval::truth(&found, "an invariant"));
+        (keeps.map(|keeps| keeps.unwrap_or(true)), left)
+    }
+
     /// Where the elements stand that the expression finds: JSON pointers (RFC 6901) into the
     /// resource, in the order of the JSON, each once. A primitive with extensions stands in two
     /// places, `/birthDate` and `/_birthDate`.

@@ -42,7 +42,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
-use tower::{Layer as _, Service};
+use tower::{Layer as _, Service, ServiceExt as _};
 use tower_http::cors::{AllowMethods, Any, CorsLayer};
 
 pub use audit::{AuditLog, AuditWriter};
@@ -147,10 +147,35 @@ pub fn service(
 + Send
 + Sync
 + 'static {
-    cors().layer(tower::service_fn(move |request| {
+    let service = cors().layer(tower::service_fn(move |request| {
         let state = state.clone();
-        async move { Ok(dispatch(&state, base, request).await) }
-    }))
+        async move { Ok::<_, Infallible>(dispatch(&state, base, request).await) }
+    }));
+    tower::service_fn(move |request: Request| {
+        // The layer answers every OPTIONS, those of no browser too.
+        let allow = match *request.method() {
+            Method::OPTIONS => allowed(base, request.uri().path()),
+            _ => None,
+        };
+        let answer = service.clone().oneshot(request);
+        async move {
+            let mut response = answer.await?;
+            if let Some(allow) = allow {
+                let allow = HeaderValue::from_static(allow);
+                response.headers_mut().insert(header::ALLOW, allow);
+            }
+            Ok(response)
+        }
+    })
+}
+
+/// The methods of an address (RFC 9110 section 9.3.7); None where there is none.
+fn allowed(base: &str, path: &str) -> Option<&'static str> {
+    let path = path.strip_prefix(base).unwrap_or(path);
+    match Route::parse(path) {
+        Route::Unknown | Route::UnknownType => None,
+        route => Some(route.allow()),
+    }
 }
 
 /// SMART apps run in browsers at any origin; tokens, not cookies, open the API, so any origin may
@@ -312,6 +337,15 @@ impl Call<'_> {
         let mut raw = None;
         match negotiate::wanted(headers, query::single(&pairs, "_format")?)? {
             Wanted::Fhir(format) => shape.format = format,
+            // What has parameters is about the resource (`_summary`, `_elements`).
+            Wanted::Anything => match self.route {
+                Route::Instance(type_id, id)
+                    if is_read && pairs.is_empty() && binary::is_binary(type_id) =>
+                {
+                    raw = Some((type_id, id));
+                }
+                _ => {}
+            },
             Wanted::Raw => match self.route {
                 Route::Instance(type_id, id) if is_read && binary::is_binary(type_id) => {
                     raw = Some((type_id, id));

@@ -22,6 +22,8 @@ macro_rules! derived {
     };
 }
 
+pub mod constraints;
+
 /// Number of a resource type in every table, stable across releases (`fhir-profiles/derived`).
 pub type TypeId = i16;
 /// Number of a search parameter in the index tables, stable across releases. One number for each
@@ -62,6 +64,15 @@ pub struct SearchParam {
     pub components: Vec<(Component, String)>,
     /// Of a parameter that a SearchParameter resource of this server defines: what else it says.
     pub rules: Option<Rules>,
+}
+
+impl SearchParam {
+    /// Whether it is defined as a reference and found in a whole resource: `composition` and
+    /// `message` of Bundle, whose values nothing can be compared with. They are not answered.
+    #[must_use]
+    pub fn is_whole_resource(&self) -> bool {
+        self.kind == ParamKind::Reference && self.expression == "Bundle.entry[0].resource"
+    }
 }
 
 /// What a SearchParameter resource says of its use (R4 SearchParameter), and what its values are.

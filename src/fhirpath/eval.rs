@@ -24,8 +24,19 @@ pub(crate) fn evaluate<'a>(
     resource: &'a Value,
     context: &Context,
 ) -> Found<'a> {
+    evaluate_within(ast, focus, (resource, resource), context).0
+}
+
+/// The same within a resource and the resource that contains it, and what is left of the budget.
+pub(crate) fn evaluate_within<'a>(
+    ast: &'a Ast,
+    focus: Node<'a>,
+    (resource, root): (&'a Value, &'a Value),
+    context: &Context,
+) -> (Found<'a>, u32) {
     let evaluator = Evaluator {
         resource,
+        root,
         focus: focus.clone(),
         now: context
             .now
@@ -33,14 +44,15 @@ pub(crate) fn evaluate<'a>(
         left: Cell::new(context.budget),
     };
     let this = [focus];
-    evaluator.eval(
+    let found = evaluator.eval(
         ast,
         Scope {
             this: &this,
             index: None,
             total: None,
         },
-    )
+    );
+    (found, evaluator.left.get())
 }
 
 /// A collection as a condition: none when empty, true for a single item that is no boolean.
@@ -77,6 +89,8 @@ pub(crate) struct Scope<'s, 'a> {
 
 pub(crate) struct Evaluator<'a> {
     resource: &'a Value,
+    /// What contains the resource, or the resource itself.
+    root: &'a Value,
     focus: Node<'a>,
     now: Option<PartialDate>,
     left: Cell<u32>,
@@ -164,7 +178,8 @@ impl<'a> Evaluator<'a> {
     fn variable(&self, name: &str) -> Found<'a> {
         let text = |text: &str| Ok(vec![Node::String(Cow::Owned(text.to_owned()))]);
         match name {
-            "resource" | "rootResource" => Ok(vec![Node::of(self.resource)]),
+            "resource" => Ok(vec![Node::of(self.resource)]),
+            "rootResource" => Ok(vec![Node::of(self.root)]),
             "context" => Ok(vec![self.focus.clone()]),
             "ucum" => text("http://unitsofmeasure.org"),
             "sct" => text("http://snomed.info/sct"),

@@ -1,6 +1,7 @@
 //! batch and transaction (R4 3.1.0.11): a Bundle of requests posted to the base.
 
 mod entry;
+mod links;
 pub(super) mod references;
 pub(super) mod writer;
 
@@ -44,7 +45,7 @@ pub(super) async fn post(
         // Where the writes of a transaction are done, none of these could be made any more.
         if matches!(entry["request"]["method"].as_str(), Some("GET" | "HEAD")) {
             let url = entry["request"]["url"].as_str().unwrap_or_default();
-            let (path, query) = url.split_once('?').unwrap_or((url, ""));
+            let (path, query) = entry::split(session.store.base(), url);
             audit::settle(session, path, &query::pairs(query).unwrap_or_default()).await?;
         }
     }
@@ -241,6 +242,18 @@ fn entries(
     }
     if !around.is_empty() {
         return Err(RestError::BadRequest(around));
+    }
+    for (index, entry) in bundle["entry"].as_array().into_iter().flatten().enumerate() {
+        if entry.is_object() && entry.get("request").is_none() {
+            // Without its resource it may be an empty object, which is not what is wrong with it.
+            let issue = Issue::error(
+                "required",
+                "The entry has no request, which says what is to be done (request.method and \
+                 request.url).",
+            );
+            let at = format!("Bundle.entry[{index}].request");
+            faults.insert(index, vec![issue.at(at)]);
+        }
     }
     let Some(Value::Array(entries)) = bundle.get_mut("entry").map(Value::take) else {
         return Ok(Vec::new());

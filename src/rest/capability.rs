@@ -100,7 +100,8 @@ fn statement(base: &str, oauth: Option<&OauthUris>, limits: &Limits, custom: &Cu
             "mode": "server",
             "documentation": "Every final result is visible to its patient at once unless a law, an \
                 individual determination or the patient says otherwise; $release-policy lists the \
-                rules. What a viewer may not see does not exist for that viewer, in any answer.",
+                rules. What a viewer may not see does not exist for that viewer, in any answer. Dates and \
+                times without a zone, stored or in a search, are taken for UTC.",
             "security": security(oauth),
             "resource": resources(limits, custom),
             "interaction": codes(&["transaction", "batch", "search-system", "history-system"]),
@@ -197,12 +198,15 @@ fn resources(limits: &Limits, custom: &Custom) -> Vec<Value> {
                 json!(["literal", "logical"])
             };
             let params = all.search_params(type_id);
-            let includes: Vec<String> = params
+            let mut includes: Vec<String> = params
                 .iter()
                 .chain(custom.ready(type_id))
-                .filter(|param| param.kind == ParamKind::Reference)
+                .filter(|param| param.kind == ParamKind::Reference && !param.is_whole_resource())
                 .map(|param| format!("{name}:{}", param.code))
                 .collect();
+            for target in narrowed(name) {
+                includes.push((*target).to_owned());
+            }
             if !includes.is_empty() {
                 resource["searchInclude"] =
                     std::iter::once("*".to_owned()).chain(includes).collect();
@@ -215,6 +219,7 @@ fn resources(limits: &Limits, custom: &Custom) -> Vec<Value> {
                 .chain(custom.ready(type_id))
                 .filter(|param| !is_general(param))
                 .filter(|param| param.kind != ParamKind::Special || param.code == "near")
+                .filter(|param| !param.is_whole_resource())
                 .map(param)
                 .collect();
             if !own.is_empty() {
@@ -226,26 +231,35 @@ fn resources(limits: &Limits, custom: &Custom) -> Vec<Value> {
         .collect()
 }
 
-/// By type: the `Type:param` that refer to it, where the definition says so; and Provenance, which
-/// may be about anything.
+/// Includes of one target type that US Core's server statement expects by name. This server takes
+/// each target of each parameter.
+fn narrowed(type_name: &str) -> &'static [&'static str] {
+    match type_name {
+        "CareTeam" => &[
+            "CareTeam:participant:Patient",
+            "CareTeam:participant:Practitioner",
+            "CareTeam:participant:PractitionerRole",
+            "CareTeam:participant:RelatedPerson",
+        ],
+        _ => &[],
+    }
+}
+
+/// By type: the `Type:param` that refer to it, those that may refer to anything included.
 fn reverse_includes(custom: &Custom) -> BTreeMap<TypeId, Vec<String>> {
     let all = definitions();
     let mut reverse: BTreeMap<TypeId, Vec<String>> = BTreeMap::new();
     for (type_id, name) in all.types() {
         let params = all.search_params(type_id).iter();
         for param in params.chain(custom.ready(type_id)) {
-            if param.kind != ParamKind::Reference {
+            if param.kind != ParamKind::Reference || param.is_whole_resource() {
                 continue;
             }
             let include = format!("{name}:{}", param.code);
-            let is_anything = name == "Provenance" && param.code == "target";
-            if is_anything || param.targets.len() > 100 {
-                if is_anything {
-                    for (target, _) in all.types() {
-                        reverse.entry(target).or_default().push(include.clone());
-                    }
+            if param.targets.is_empty() {
+                for (target, _) in all.types() {
+                    reverse.entry(target).or_default().push(include.clone());
                 }
-                continue;
             }
             for target in &param.targets {
                 reverse.entry(*target).or_default().push(include.clone());
@@ -356,7 +370,12 @@ mod tests {
             crate::search::parse::near::DEFAULT / 1000.0
         );
         assert!(near["documentation"].as_str().unwrap().contains(&default));
+        assert!(!all.contains("Bundle:composition") && !all.contains("Bundle-message"));
+        assert!(all.contains("CareTeam:participant:PractitionerRole"));
         let text = patient.to_string();
+        for about_anything in ["List:item", "Observation:focus", "Task:focus"] {
+            assert!(text.contains(about_anything), "{about_anything}");
+        }
         assert!(text.contains("Provenance:target"));
         assert!(text.contains("\"birthdate\""));
     }

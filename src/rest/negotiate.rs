@@ -63,9 +63,12 @@ pub(super) enum Wanted {
     Fhir(Format),
     /// Something that is no FHIR format, before any that is: the content of a Binary.
     Raw,
+    /// Anything: JSON, and of a Binary its content (R4 "Binary", 2.44.3: unless a FHIR format is
+    /// named).
+    Anything,
 }
 
-/// Reads `_format` and `Accept`. `_format` wins; nothing at all means JSON.
+/// Reads `_format` and `Accept`. `_format` wins.
 pub(super) fn wanted(headers: &HeaderMap, format: Option<&str>) -> Result<Wanted, RestError> {
     let refuse = || {
         RestError::NotAcceptable(
@@ -104,10 +107,10 @@ pub(super) fn wanted(headers: &HeaderMap, format: Option<&str>) -> Result<Wanted
     }
     match best {
         Some((_, Media::Fhir(format))) => Ok(Wanted::Fhir(format)),
-        Some((_, Media::Any)) => Ok(Wanted::Fhir(Format::Json)),
+        Some((_, Media::Any)) => Ok(Wanted::Anything),
         Some((_, Media::Other)) => Ok(Wanted::Raw),
         None if any => Err(refuse()),
-        None => Ok(Wanted::Fhir(Format::Json)),
+        None => Ok(Wanted::Anything),
     }
 }
 
@@ -263,7 +266,13 @@ mod tests {
     fn accept_is_weighed() {
         let json = Ok(Wanted::Fhir(Format::Json));
         let xml = Ok(Wanted::Fhir(Format::Xml));
-        assert_eq!(accept("*/*"), json);
+        assert_eq!(accept("*/*"), Ok(Wanted::Anything));
+        assert_eq!(accept(""), Ok(Wanted::Anything));
+        assert_eq!(
+            accept("application/fhir+json;q=0.9, */*"),
+            Ok(Wanted::Anything)
+        );
+        assert_eq!(accept("*/*;q=0.9, application/fhir+json"), json);
         assert_eq!(accept("application/fhir+json"), json);
         assert_eq!(accept("application/json, text/plain, */*"), json);
         assert_eq!(

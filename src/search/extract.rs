@@ -47,8 +47,9 @@ const MAX_MORE: usize = 16_384;
 /// Longest code kept as text, for `_sort`.
 const MAX_SORT: usize = 64;
 
-/// Folds a text for string search: NFKD, no combining marks, lower case, runs of white space and
-/// punctuation kept as they are. At most 256 characters.
+/// Folds a text for string search: NFKD, no combining marks, lower case, letters that have another
+/// spelling in it ([`spelt`]), runs of white space and punctuation kept as they are. At most 256
+/// characters.
 #[must_use]
 pub fn normalize(text: &str) -> String {
     normalize_all(text).0
@@ -65,9 +66,33 @@ pub fn normalize_all(text: &str) -> (String, String) {
     let mut folded = text
         .nfkd()
         .filter(|c| !is_combining_mark(*c))
-        .flat_map(char::to_lowercase);
+        .flat_map(char::to_lowercase)
+        .flat_map(spelt);
     let head = folded.by_ref().take(MAX_NORM).collect();
     (head, folded.take(MAX_MORE).collect())
+}
+
+/// What a lower-case letter is folded to beyond its decomposition: full case folding (Unicode
+/// CaseFolding, status F) of ß and of the final sigma, and the letters of European alphabets that
+/// Unicode does not decompose, as people type them who do not have the key.
+fn spelt(c: char) -> impl Iterator<Item = char> {
+    let spelling = match c {
+        'ß' => "ss",
+        'ς' => "σ",
+        'æ' => "ae",
+        'œ' => "oe",
+        'ø' => "o",
+        'ł' => "l",
+        'đ' | 'ð' => "d",
+        'þ' => "th",
+        'ħ' => "h",
+        'ı' => "i",
+        'ŋ' => "n",
+        'ŧ' => "t",
+        _ => "",
+    };
+    let same = spelling.is_empty().then_some(c);
+    spelling.chars().chain(same)
 }
 
 /// Folds a code: "when in doubt, servers SHOULD treat tokens in a case-insensitive manner" (FHIR R4
@@ -189,6 +214,7 @@ fn found(plan: &Plan, resource: &Value, keys: &Keys, base: &str) -> IndexRows {
         param: 0,
         is_exact: false,
         found: 0,
+        open: (false, false),
         text: String::new(),
         out: IndexRows::default(),
     };
@@ -321,6 +347,8 @@ struct Rows<'r> {
     is_exact: bool,
     /// Rows of the value being served, in the tables that tell whether there is a value.
     found: usize,
+    /// Whether the ends of the quantity being served are left out.
+    open: (bool, bool),
     /// A text of the value being served.
     text: String,
     out: IndexRows,
@@ -439,14 +467,20 @@ impl Sink for Rows<'_> {
             system,
         });
         if is_ucum && let Some(canonical) = units::canonical(unit) {
+            // The conversion rounds, and would close an open end.
+            let (low, high) = (canonical.convert(low), canonical.convert(high));
             self.out.quantities.push(QuantityRow {
                 param: self.param,
-                low: canonical.convert(low),
-                high: canonical.convert(high),
+                low: if self.open.0 { low.next_up() } else { low },
+                high: if self.open.1 { high.next_down() } else { high },
                 code: canonical.code(self.scope.keys),
                 system: units::Canonical::system(self.scope.keys),
             });
         }
+    }
+
+    fn open(&mut self, low: bool, high: bool) {
+        self.open = (low, high);
     }
 
     fn uri(&mut self, uri: &str) {

@@ -136,6 +136,13 @@ pub fn parse(
         };
         match taken {
             Ok(()) if name == "_cursor" => {}
+            // Those that were used, not those that were asked for.
+            Ok(()) if name == "_count" => {
+                let used = query
+                    .count
+                    .map_or_else(String::new, |count| count.to_string());
+                query.used.push((name.clone(), used));
+            }
             Ok(()) => query.used.push((name.clone(), value.clone())),
             Err(Problem::Building(code)) => {
                 query.missed = true;
@@ -286,6 +293,9 @@ impl<'a> Reader<'a> {
 
     fn param_of(&self, type_id: TypeId, code: &str) -> Result<&'static SearchParam, Problem> {
         if let Some(param) = definitions().search_param(type_id, code) {
+            if param.is_whole_resource() {
+                return Err(Problem::Unknown(code.to_owned()));
+            }
             return Ok(param);
         }
         match self.custom.and_then(|custom| custom.find(type_id, code)) {

@@ -324,15 +324,27 @@ pub struct NearTest {
 }
 
 impl NumberTest {
+    /// A test whose range holds its value. Half a unit of the sixteenth digit may be less than what
+    /// floats can tell apart: a range that rounding made empty is the value alone.
+    #[must_use]
+    pub fn within(prefix: Prefix, value: f64, low: f64, high: f64) -> Self {
+        Self {
+            prefix,
+            value,
+            low: low.min(value),
+            high: if high > value { high } else { value.next_up() },
+        }
+    }
+
     /// The same test of numbers in another unit.
     #[must_use]
     pub fn map(&self, convert: impl Fn(f64) -> f64) -> Self {
-        Self {
-            prefix: self.prefix,
-            value: convert(self.value),
-            low: convert(self.low),
-            high: convert(self.high),
-        }
+        Self::within(
+            self.prefix,
+            convert(self.value),
+            convert(self.low),
+            convert(self.high),
+        )
     }
 }
 

@@ -280,6 +280,15 @@ each_api! {
                 .unwrap()
                 .contains("authorization")
         );
+        // Of nobody's browser: what the address answers to.
+        for (path, allow) in [
+            ("Patient/p", Some("GET, HEAD, PUT, PATCH, DELETE, OPTIONS")),
+            ("metadata", Some("GET, HEAD, OPTIONS")),
+            ("Pateint/p", None),
+        ] {
+            let options = api.bare("OPTIONS", path).send().await.is(200);
+            assert_eq!(options.header("allow"), allow, "{path}");
+        }
         let answer = api
             .bare("GET", "metadata")
             .header("origin", "http://localhost:4567")

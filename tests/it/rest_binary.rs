@@ -27,7 +27,20 @@ each_api! {
         assert_eq!(raw.header("x-content-type-options"), Some("nosniff"));
         assert!(raw.header("content-security-policy").unwrap().contains("sandbox"));
         assert_eq!(raw.header("etag"), Some("W/\"1\""));
-        for accept in ["*/*", "application/fhir+json", "application/json"] {
+        for accept in ["*/*", "application/fhir+xml;q=0.5, */*", "application/*", ""] {
+            let mut asked = api.call(SYSTEM, "GET", &path);
+            if !accept.is_empty() {
+                asked = asked.header("accept", accept);
+            }
+            let raw = asked.send().await.is(200);
+            assert_eq!(&raw.body[..], pdf, "{accept}");
+            assert_eq!(raw.header("content-type"), Some("application/pdf"));
+            assert_eq!(raw.header("content-disposition"), Some("attachment"));
+            assert!(raw.header("content-security-policy").unwrap().contains("sandbox"));
+        }
+        let summary = api.get(SYSTEM, &format!("{path}?_summary=true")).await.is(200).json();
+        assert_eq!(summary["resourceType"], "Binary");
+        for accept in ["application/fhir+json", "application/json"] {
             let answer = api
                 .call(SYSTEM, "GET", &path)
                 .header("accept", accept)
@@ -74,6 +87,13 @@ each_api! {
             .send()
             .await;
         assert_eq!(foreign.headers, unknown.headers);
+        let foreign_at_all = api.call(&patient("b"), "GET", &path).header("accept", "*/*");
+        let unknown_at_all = api.call(&patient("b"), "GET", "Binary/unknown").header("accept", "*/*");
+        let (foreign_at_all, unknown_at_all) =
+            (foreign_at_all.send().await, unknown_at_all.send().await);
+        foreign_at_all.issue(404);
+        assert_eq!(foreign_at_all.headers, unknown_at_all.headers);
+        assert_eq!(foreign_at_all.body, unknown_at_all.body);
         assert_eq!(foreign.body, unknown.body);
     }
 }

@@ -58,8 +58,11 @@ each_api! {
             json!([{"system": "urn:ietf:rfc:3986", "value": PATIENT}]);
         observation["text"] = json!({
             "status": "generated",
-            "div": format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{PATIENT}</div>"),
+            "div": format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{PATIENT} \
+                <a href=\"{PATIENT}\">she</a></div>"),
         });
+        observation["extension"] = json!([
+            {"url": "urn:x", "valueCanonical": PATIENT}, {"url": "urn:y", "valueUri": PATIENT}]);
         // The patient comes last: order does not matter.
         let answer = api
             .post(SYSTEM, "", &bundle("transaction", &[
@@ -86,7 +89,12 @@ each_api! {
         assert_eq!(read["subject"]["reference"], at(2));
         assert_eq!(read["encounter"]["reference"], at(1));
         assert_eq!(read["identifier"][0]["value"], PATIENT);
-        assert!(read["text"]["div"].as_str().unwrap().contains(PATIENT));
+        assert_eq!(
+            read["text"]["div"],
+            format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{PATIENT} <a href=\"{}\">she</a></div>", at(2))
+        );
+        assert_eq!(read["extension"][0]["valueCanonical"], PATIENT);
+        assert_eq!(read["extension"][1]["valueUri"], at(2));
         let patient_id = at(2).split('/').nth(1).unwrap().to_owned();
         api.get(&patient(&patient_id), &at(0)).await.is(200);
     }
@@ -114,6 +122,53 @@ each_api! {
             "{subject}"
         );
         assert_eq!(read["focus"][0]["reference"], "Patient/elsewhere");
+    }
+
+    async fn criteria_of_entries_name_systems_by_their_urls(api: &Api) {
+        let mut one = a_patient("example");
+        one["identifier"] = json!([{"system": "http://hospital.example/mrn", "value": "9"}]);
+        api.put(SYSTEM, &one).await.is(201);
+        let mut observation = an_observation("o", "example");
+        observation["code"] = json!({"coding": [{"system": "http://loinc.org", "code": "55284-4"}]});
+        observation["effectiveDateTime"] = "2020-01-01".into();
+        api.put(SYSTEM, &observation).await.is(201);
+        let update = without_id(one);
+        let answer = api
+            .post(SYSTEM, "", &bundle("transaction", &[
+                json!({"request": {"method": "PUT",
+                    "url": "Patient?identifier=http://hospital.example/mrn|9"}, "resource": update}),
+                simple("GET", &format!("{BASE}/Observation?code=http://loinc.org|55284-4")),
+                simple("GET", "Observation?code=http%3A%2F%2Floinc.org%7C8302-2"),
+            ]))
+            .await
+            .is(200)
+            .json();
+        assert_eq!(status(&answer, 0), "200 OK");
+        assert_eq!(answer["entry"][1]["resource"]["entry"][0]["resource"]["id"], "o");
+        assert_eq!(answer["entry"][2]["resource"]["total"], 0);
+        // HL7's Bundle-bundle-request-simplesummary, its four requests.
+        let answer = api
+            .post(SYSTEM, "", &bundle("batch", &[
+                simple("GET", "/Patient/example"),
+                simple("GET", "/Condition?patient=example"),
+                simple("GET", "/MedicationStatement?patient=example"),
+                simple("GET", "/Observation?patient=example&code=http://loinc.org|55284-4\
+                    &date=ge2015-01-01"),
+            ]))
+            .await
+            .is(200)
+            .json();
+        for entry in 0..4 {
+            assert_eq!(status(&answer, entry), "200 OK", "{answer}");
+        }
+        assert_eq!(answer["entry"][3]["resource"]["entry"][0]["resource"]["id"], "o");
+        for elsewhere in ["http://elsewhere.example/Patient?code=x", "http://loinc.org/Patient/x"] {
+            let answer = api
+                .post(SYSTEM, "", &bundle("batch", &[simple("GET", elsewhere)]))
+                .await
+                .json();
+            assert_eq!(status(&answer, 0), "400 Bad Request", "{elsewhere}");
+        }
     }
 
     async fn a_transaction_is_all_or_nothing_and_names_the_entry(api: &Api) {
@@ -342,6 +397,9 @@ each_api! {
         assert_eq!(answer["entry"][3]["resource"]["resourceType"], "CapabilityStatement");
         assert_eq!(status(&answer, 4), "304 Not Modified");
         assert_eq!(status(&answer, 5), "400 Bad Request");
+        let issue = &answer["entry"][5]["response"]["outcome"]["issue"][0];
+        assert_eq!(issue["expression"][0], "Bundle.entry[5].request");
+        assert!(issue["diagnostics"].as_str().unwrap().contains("no request"), "{issue}");
         assert_eq!(status(&answer, 6), "200 OK");
         api.get(SYSTEM, "Patient/b").await.is(404);
     }

@@ -181,7 +181,7 @@ each_api! {
 
     async fn a_resource_is_validated_without_being_stored(api: &Api) {
         let good = api.post(SYSTEM, "Patient/$validate", &a_patient("p")).await.is(200).json();
-        assert_eq!(good["issue"][0]["severity"], "information");
+        assert!(good["issue"].as_array().unwrap().iter().all(|issue| issue["severity"] != "error"), "{good}");
         let bad = json!({"resourceType": "Patient", "gender": "purple", "colour": "red"});
         for body in [
             bad.clone(),

@@ -106,6 +106,17 @@ each_api! {
             .send()
             .await
             .issue(400);
+        // Defined, but nothing can be compared with a whole resource.
+        let bundle = api.get(SYSTEM, "Bundle?composition=Composition/c").await.is(200).json();
+        assert_eq!(ids(&bundle, "outcome").len(), 1);
+        for path in ["Bundle?message.code=x", "Bundle?message=MessageHeader/m"] {
+            api.call(SYSTEM, "GET", path)
+                .header("prefer", "handling=strict")
+                .send()
+                .await
+                .issue(400);
+        }
+        api.get(SYSTEM, "Bundle?_include=Bundle:composition").await.issue(400);
     }
 
     async fn includes_summaries_and_counts(api: &Api) {

@@ -37,6 +37,15 @@ each_api! {
         }
     }
 
+    async fn the_self_link_has_the_count_that_was_used(api: &Api) {
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        for (asked, used) in [("5000", "1000"), ("007", "7"), ("99999999999", "1000"), ("3", "3")] {
+            let page = api.get(SYSTEM, &format!("Patient?_count={asked}")).await.is(200).json();
+            let own = link(&page, "self").unwrap();
+            assert!(own.ends_with(&format!("_count={used}")), "{asked}: {own}");
+        }
+    }
+
     async fn totals_are_told_when_asked_for_or_free(api: &Api) {
         api.put(SYSTEM, &a_patient("p")).await.is(201);
         for number in 0..5 {

@@ -37,6 +37,10 @@ async fn included(api: &Api, path: &str) -> String {
     ids.join(" ")
 }
 
+fn percent(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
 async fn put_all(api: &Api, all: &[Value]) {
     for one in all {
         api.put(SYSTEM, one).await.is(201);
@@ -413,6 +417,103 @@ each_api! {
         expect(api, &[("Location?near=42.2565|-83.69481|5", "annarbor detroit"), ("Location?near=42.3|-83|20", "")]).await;
         api.call(SYSTEM, "DELETE", "Location/detroit").send().await.is(204);
         expect(api, &[("Location?near=42.2565|-83.69481|5", "annarbor"), ("Encounter?location.near=42.2565|-83.69|5", "a")]).await;
+    }
+
+    async fn comparators_leave_their_end_out(api: &Api) {
+        let weighs = |id: &str, comparator: &str| {
+            let mut one = an_observation(id, "p");
+            one["valueQuantity"] = json!({"value": 5, "comparator": comparator, "unit": "mg",
+                "system": "http://unitsofmeasure.org", "code": "mg"});
+            one
+        };
+        put_all(api, &[
+            a_patient("p"), weighs("above", ">"), weighs("below", "<"), weighs("from", ">="), weighs("to", "<="),
+        ]).await;
+        // As it is written, in its unit, and in another that the index converts to.
+        for unit in ["5", "5||mg", "5|http://unitsofmeasure.org|mg", "0.005|http://unitsofmeasure.org|g"] {
+            for (prefix, wanted) in [
+                ("le", "below from to"),
+                ("ge", "above from to"),
+                ("lt", "below to"),
+                ("gt", "above from"),
+                ("sa", "above"),
+                ("eb", "below"),
+            ] {
+                let path = format!("Observation?value-quantity={prefix}{}", unit.replace('|', "%7C"));
+                assert_eq!(found(api, SYSTEM, &path).await, wanted, "{path}");
+            }
+        }
+    }
+
+    async fn numbers_of_many_digits_are_found(api: &Api) {
+        let mut one = an_observation("o", "p");
+        one["valueQuantity"] = serde_json::from_str(
+            r#"{"value": 6.216860551611904, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}"#,
+        ).unwrap();
+        let risk = serde_json::from_str(
+            r#"{"resourceType": "RiskAssessment", "id": "r", "status": "final",
+                "subject": {"reference": "Patient/p"},
+                "prediction": [{"probabilityDecimal": 0.62168605516119041}]}"#,
+        ).unwrap();
+        put_all(api, &[a_patient("p"), one, risk]).await;
+        for (path, wanted) in [
+            ("Observation?value-quantity=6.216860551611904", "o"),
+            ("Observation?value-quantity=ne6.216860551611904", ""),
+            ("Observation?value-quantity=6.216860551611904||mg", "o"),
+            ("Observation?value-quantity=6.216860551611904|http://unitsofmeasure.org|mg", "o"),
+            ("Observation?value-quantity=ne6.216860551611904|http://unitsofmeasure.org|mg", ""),
+            ("Observation?value-quantity=6.21686", "o"),
+            ("Observation?value-quantity=6.216860551611914", ""),
+            ("RiskAssessment?probability=0.62168605516119041", "r"),
+            ("RiskAssessment?probability=ne0.62168605516119041", ""),
+        ] {
+            let path = path.replace('|', "%7C");
+            assert_eq!(found(api, SYSTEM, &path).await, wanted, "{path}");
+        }
+    }
+
+    async fn letters_are_folded_to_what_people_type(api: &Api) {
+        let named = |id: &str, family: &str| {
+            let mut one = a_patient(id);
+            one["name"] = json!([{"family": family}]);
+            one
+        };
+        put_all(api, &[
+            named("de", "Straße"), named("pl", "Łukasiewicz"), named("dk", "Ærø"), named("is", "Þórður"),
+            named("tr", "Kadıköy"), named("gr", "ΟΔΥΣΣΕΥΣ"),
+        ]).await;
+        for (family, wanted) in [
+            ("STRASSE", "de"), ("strasse", "de"), ("straße", "de"), ("STRAẞE", "de"), ("stras", "de"),
+            ("lukasiewicz", "pl"), ("ŁUK", "pl"), ("aero", "dk"), ("ærø", "dk"), ("thordur", "is"),
+            ("kadikoy", "tr"), ("οδυσσευς", "gr"), ("οδυσσευσ", "gr"),
+        ] {
+            let path = format!("Patient?family={}", percent(family));
+            assert_eq!(found(api, SYSTEM, &path).await, wanted, "{family}");
+        }
+        let exact = format!("Patient?family:exact={}", percent("Strasse"));
+        assert_eq!(found(api, SYSTEM, &exact).await, "");
+        let text = format!("Patient?_content={}", percent("STRASSE"));
+        assert_eq!(found(api, SYSTEM, &text).await, "de");
+    }
+
+    async fn booleans_have_their_implied_system(api: &Api) {
+        let active = |id: &str, active: bool| {
+            let mut one = a_patient(id);
+            one["active"] = active.into();
+            one
+        };
+        put_all(api, &[active("yes", true), active("no", false)]).await;
+        for (value, wanted) in [
+            ("true", "yes"),
+            ("http://hl7.org/fhir/special-values%7Ctrue", "yes"),
+            ("http://hl7.org/fhir/special-values%7Cfalse", "no"),
+            ("http://hl7.org/fhir/special-values%7Cmaybe", ""),
+            ("http://example.org%7Ctrue", ""),
+        ] {
+            assert_eq!(found(api, SYSTEM, &format!("Patient?active={value}")).await, wanted, "{value}");
+        }
+        let not = "Patient?active:not=http://hl7.org/fhir/special-values%7Ctrue";
+        assert_eq!(found(api, SYSTEM, not).await, "no");
     }
 
     async fn any_parameter_sorts(api: &Api) {

@@ -5,6 +5,7 @@
 //! rows carry them.
 
 mod codes;
+mod constraints;
 mod elements;
 mod search;
 
@@ -156,6 +157,7 @@ pub fn derive(
         ("compartments.tsv", search::compartments(core)),
         ("patient.tsv", search.primary_patient(&tables)),
         ("elements.tsv", tables.write()),
+        ("constraints.tsv", constraints::write(core)),
         ("codes.tsv", codes::write(core, tables.bindings())),
         ("us-core-profiles.tsv", us_core_profiles(&us_core)),
     ]))

@@ -102,14 +102,11 @@ impl Entry {
             )
         })?;
         let url = text("url").ok_or_else(|| wrong("required", "The entry needs request.url."))?;
-        let local = url
-            .strip_prefix(base)
-            .unwrap_or(url)
-            .trim_start_matches('/');
-        if local.contains("://") {
+        let (path, criteria) = split(base, url);
+        // Only the path: criteria name systems, and those are URLs.
+        if path.contains("://") {
             return Err(wrong("value", "The url is not one of this server."));
         }
-        let (path, criteria) = local.split_once('?').unwrap_or((local, ""));
         let route = Route::parse(path);
         let conditions = Conditions {
             if_match: text("ifMatch").map(str::to_owned),
@@ -218,6 +215,15 @@ impl Entry {
             request,
         })
     }
+}
+
+/// The path below this server's base, and the query, of a `request.url`.
+pub(super) fn split<'u>(base: &str, url: &'u str) -> (&'u str, &'u str) {
+    let local = url
+        .strip_prefix(base)
+        .unwrap_or(url)
+        .trim_start_matches('/');
+    local.split_once('?').unwrap_or((local, ""))
 }
 
 fn since(text: &str) -> Result<i64, RestError> {

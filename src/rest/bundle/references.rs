@@ -2,12 +2,13 @@
 //! addresses that the entries got, conditional references (`Patient?identifier=…`) the one
 //! resource they match (R4 3.1.0.11.2 and 3.1.0.11.2.1).
 //!
-//! Narrative is not touched: it was attested as it is.
+//! In narrative only links that are a fullUrl of the bundle change, as the specification asks.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::links::{Link, walk};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::Issue;
 use crate::rest::RestError;
@@ -16,19 +17,6 @@ use crate::rest::write::Lookup;
 
 /// (place, `Type/id`) of the entries that are written.
 pub(in crate::rest) type Addresses = Vec<(usize, Option<String>)>;
-
-/// Properties whose strings are addresses: Reference.reference and what is of type uri or url and
-/// may point into the bundle. Identifier.value and codes are not among them.
-const ADDRESSES: &[&str] = &[
-    "reference",
-    "url",
-    "uri",
-    "valueUri",
-    "valueUrl",
-    "valueUuid",
-    "valueOid",
-    "valueCanonical",
-];
 
 /// The fullUrls of a bundle's entries by their places.
 #[derive(Clone, Debug, Default)]
@@ -69,8 +57,8 @@ impl References {
         for (place, resource) in resources {
             let root = self.full_urls.get(place).and_then(|url| root_of(url));
             let mut dangling = None;
-            walk(resource, &mut |key, text| {
-                match target(&targets, root, key == "reference", text) {
+            walk(resource, &mut |link, text| {
+                match target(&targets, root, link == Link::Reference, text) {
                     Meant::Address(address) => return Some(address),
                     Meant::Nothing => dangling = Some(text.to_owned()),
                     Meant::Criteria => {
@@ -125,8 +113,8 @@ pub(in crate::rest) async fn replace(
         }
     }
     for (_, resource) in &mut resources {
-        walk(resource, &mut |key, text| {
-            if key == "reference" {
+        walk(resource, &mut |link, text| {
+            if link == Link::Reference {
                 found.get(text).cloned()
             } else {
                 None
@@ -317,38 +305,6 @@ fn target(
         .unwrap_or(Meant::Itself)
 }
 
-/// Shows each address in a resource, with its property name, to `visit`; Some replaces it. A Bundle
-/// inside is a document of its own: its references resolve within it.
-fn walk(value: &mut Value, visit: &mut impl FnMut(&str, &str) -> Option<String>) {
-    match value {
-        Value::Object(object) => {
-            if object
-                .get("resourceType")
-                .is_some_and(|name| name == "Bundle")
-            {
-                return;
-            }
-            for (key, value) in object.iter_mut() {
-                match value {
-                    Value::String(text) if ADDRESSES.contains(&key.as_str()) => {
-                        if let Some(new) = visit(key, text) {
-                            *text = new;
-                        }
-                    }
-                    Value::Object(_) | Value::Array(_) => walk(value, visit),
-                    _ => {}
-                }
-            }
-        }
-        Value::Array(list) => {
-            for value in list {
-                walk(value, visit);
-            }
-        }
-        _ => {}
-    }
-}
-
 /// Says that a reference is to be to the version that the transaction makes.
 const AS_VERSION: &str = "http://hl7.org/fhir/StructureDefinition/resolve-as-version-specific";
 
@@ -469,11 +425,11 @@ mod tests {
             ],
         });
         let mut criteria = Vec::new();
-        walk(&mut resource, &mut |key, text| {
+        walk(&mut resource, &mut |link, text| {
             match target(
                 &targets,
                 Some("http://other/fhir"),
-                key == "reference",
+                link == Link::Reference,
                 text,
             ) {
                 Meant::Address(address) => return Some(address),

@@ -17,8 +17,8 @@ use crate::rest::{RestError, read, search};
 use crate::store::{EverythingOf, EverythingQuery, RecordEntry};
 use crate::visibility::{Access, record_types};
 
-/// Entries of a page unless `_count` says otherwise: who asks for everything wants more at once
-/// than who searches.
+/// Entries of a page of everybody's records unless `_count` says otherwise. One record comes as a
+/// whole, as the definition's comments ask, up to the largest page there is.
 const PAGE: u32 = 100;
 
 /// What comes along where the record refers to it.
@@ -48,7 +48,7 @@ pub(super) async fn page(
         .type_id(of.address().map_or("Patient", |(type_name, _)| type_name))
         .ok_or(RestError::Internal)?;
     session.require(own, Access::Read)?;
-    let asked = Asked::read(session, pairs)?;
+    let asked = Asked::read(session, of, pairs)?;
     if of.address().is_none() && asked.care.is_some() {
         return Err(RestError::bad_request(
             "not-supported",
@@ -181,7 +181,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(session: &Session, pairs: &Pairs) -> Result<Self, RestError> {
+    fn read(session: &Session, of: EverythingOf<'_>, pairs: &Pairs) -> Result<Self, RestError> {
         let mut text = String::new();
         let day = |name: &str| -> Result<Option<(PartialDate, &str)>, RestError> {
             query::single(pairs, name)?
@@ -233,7 +233,8 @@ impl Asked {
             let _ = write!(text, "_type={}&", names.join(","));
         }
         let count = match query::single(pairs, "_count")? {
-            None => PAGE.min(session.limits.max_page),
+            None if of.address().is_none() => PAGE.min(session.limits.max_page),
+            None => session.limits.max_page,
             Some(_) => query::count(pairs, &session.limits)?,
         };
         let _ = write!(text, "_count={count}");

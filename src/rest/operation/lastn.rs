@@ -1,13 +1,14 @@
 //! `Observation/$lastn`: a patient's latest observations of each code (R4 Observation-lastn).
 //!
 //! `patient` (or `subject`) says whose; `max` how many of each code, 1 unless it is given; any other
-//! search parameter of Observation but chains narrows what is ranked. Observations without a coding
-//! are in no group. Newest first, in pages.
+//! search parameter of Observation but chains narrows what is ranked. Codings of one observation
+//! mean the same; one without a coding is grouped by its text. Newest first, in pages, with what
+//! `_include` and `_revinclude` ask for.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::everything;
-use crate::fhir::definitions::definitions;
+use crate::fhir::definitions::{TypeId, definitions};
 use crate::rest::bundle::writer::BundleWriter;
 use crate::rest::cursor::Cursor;
 use crate::rest::query::{self, Pairs};
@@ -15,8 +16,8 @@ use crate::rest::reply::{Content, Reply};
 use crate::rest::route;
 use crate::rest::session::Session;
 use crate::rest::{RestError, search};
-use crate::search::parse;
-use crate::store::LastnQuery;
+use crate::search::{Mode, SearchRequest, parse};
+use crate::store::{LastnQuery, RecordEntry};
 use crate::visibility::Access;
 
 /// The observations.
@@ -39,10 +40,9 @@ pub(super) async fn lastn(session: &Session, pairs: &Pairs) -> Result<Reply, Res
         .iter()
         .filter(|(name, _)| {
             !query::is_general(name)
-                && !matches!(
-                    &**name,
-                    "patient" | "subject" | "max" | "_count" | "_cursor"
-                )
+                && !is_patient(name)
+                && !is_include(name)
+                && !matches!(&**name, "max" | "_count" | "_cursor")
         })
         .map(|(name, value)| {
             let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
@@ -63,10 +63,25 @@ pub(super) async fn lastn(session: &Session, pairs: &Pairs) -> Result<Reply, Res
         None => session.limits.max_page,
         Some(_) => query::count(pairs, &session.limits)?,
     };
+    let includes: Vec<(String, String)> = pairs
+        .iter()
+        .filter(|(name, _)| is_include(name))
+        .cloned()
+        .collect();
+    let count = match includes.is_empty() {
+        true => count,
+        // As many ids as one search takes.
+        false => count.min(MOST_WITH_INCLUDES),
+    };
+    let asked: Vec<String> = includes
+        .iter()
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
+        .collect();
     let own = [
         format!("patient={patient}"),
         format!("max={max}"),
         filter.clone(),
+        asked.join("&"),
         match query::single(pairs, "_count")? {
             Some(_) => format!("_count={count}"),
             None => String::new(),
@@ -115,17 +130,77 @@ pub(super) async fn lastn(session: &Session, pairs: &Pairs) -> Result<Reply, Res
         };
         bundle.link("next", &link(Some(&place.seal(session, &what)?)));
     }
-    let found = found.into_iter().map(|(_, entry)| entry);
-    everything::write(&mut bundle, base, &query::view(pairs)?, "match", found)?;
+    let found: Vec<RecordEntry> = found.into_iter().map(|(_, entry)| entry).collect();
+    let included = included(session, type_id, includes, &found).await?;
+    let view = query::view(pairs)?;
+    everything::write(&mut bundle, base, &view, "match", found)?;
+    everything::write(&mut bundle, base, &view, "include", included)?;
     Ok(Reply::ok(Content::Json(bundle.finish())))
+}
+
+/// Observations of a page with `_include`: a search takes no more ids.
+const MOST_WITH_INCLUDES: u32 = 500;
+
+/// Whether a parameter says whose observations.
+fn is_patient(name: &str) -> bool {
+    matches!(
+        name,
+        "patient" | "subject" | "patient:Patient" | "subject:Patient"
+    )
+}
+
+fn is_include(name: &str) -> bool {
+    let name = name.split_once(':').map_or(name, |(name, _)| name);
+    matches!(name, "_include" | "_revinclude")
+}
+
+/// What comes along with the observations of a page: a search for them finds it.
+async fn included(
+    session: &Session,
+    type_id: TypeId,
+    includes: Vec<(String, String)>,
+    found: &[RecordEntry],
+) -> Result<Vec<RecordEntry>, RestError> {
+    if includes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<&str> = found.iter().map(|entry| &*entry.id).collect();
+    // Of nothing, only whether it is understood.
+    let (ids, count) = match ids.is_empty() {
+        true => ("none".to_owned(), 0),
+        false => (ids.join(","), ids.len()),
+    };
+    let mut pairs = includes;
+    pairs.push(("_id".to_owned(), ids));
+    pairs.push(("_count".to_owned(), count.to_string()));
+    let request = SearchRequest {
+        type_id: Some(type_id),
+        pairs: &pairs,
+        compartment: None,
+        strict: true,
+    };
+    let result = crate::search::search(&session.store, &session.viewer, &request).await?;
+    let included = result.entries.into_iter();
+    let included: Vec<RecordEntry> = included
+        .filter(|entry| entry.mode == Mode::Include)
+        .map(|entry| RecordEntry {
+            type_id: entry.type_id,
+            id: entry.fhir_id,
+            doc: 0,
+            body: entry.body,
+        })
+        .collect();
+    session.touch(included.iter().map(|entry| (entry.type_id, &*entry.id)));
+    Ok(included)
 }
 
 /// The id of the patient that is asked about: named, or the one in context.
 pub(super) fn patient(session: &Session, pairs: &Pairs) -> Result<String, RestError> {
-    let named = match query::single(pairs, "patient")? {
-        Some(patient) => Some(patient),
-        None => query::single(pairs, "subject")?,
-    };
+    let mut named = None;
+    for name in ["patient", "subject", "patient:Patient", "subject:Patient"] {
+        let own = query::single(pairs, name)?;
+        named = named.or(own);
+    }
     let base = session.store.base();
     let id = match named {
         Some(text) => {

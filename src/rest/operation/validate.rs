@@ -1,5 +1,8 @@
-//! `$validate`: what a write would say about a resource's structure, without the write. Profiles
-//! are not checked; who asks for one is told so.
+//! `$validate`: what a write would say about a resource's structure, without the write, and what
+//! R4's invariants say of it, which no write asks. Profiles are not checked; who asks for one is told
+//! so.
+
+mod invariants;
 
 use serde_json::Value;
 
@@ -64,6 +67,12 @@ fn check(
         body
     };
     let mode = mode(pairs, parameters.as_ref())?;
+    if mode == Mode::Delete {
+        return Err(RestError::bad_request(
+            "not-supported",
+            "mode=delete is about a resource that exists: [type]/[id]/$validate?mode=delete.",
+        ));
+    }
     let mut issues = Vec::new();
     if resource["resourceType"] != type_name {
         issues.push(
@@ -71,7 +80,9 @@ fn check(
                 .at("resourceType"),
         );
     }
-    issues.extend(validate::validate(&resource));
+    let structure = validate::validate(&resource);
+    let is_sound = validate::is_acceptable(&structure);
+    issues.extend(structure);
     match (mode, resource.get("id")) {
         (Mode::Create, Some(_)) => issues.push(
             Issue::error(
@@ -97,17 +108,20 @@ fn check(
     for profile in profiles {
         let base = format!("http://hl7.org/fhir/StructureDefinition/{type_name}");
         if profile != base {
-            issues.push(
-                Issue::error(
-                    "not-supported",
-                    format!(
-                        "The profile `{profile}` was not checked: this server validates the base \
-                         structure of R4 and the required value sets."
-                    ),
-                )
-                .warning(),
-            );
+            // "If a profile is nominated, and the server cannot validate against the nominated
+            // profile, it SHALL return an error" (Resource-validate).
+            issues.push(Issue::error(
+                "not-supported",
+                format!(
+                    "The profile `{profile}` was not checked: this server validates the base \
+                     structure of R4 and the required value sets."
+                ),
+            ));
         }
+    }
+    // What is not built as FHIR says need not keep what holds for what is.
+    if is_sound {
+        issues.extend(invariants::broken(&resource));
     }
     Ok(Reply::ok(Content::Resource(operation_outcome(&issues))))
 }
@@ -118,6 +132,7 @@ enum Mode {
     None,
     Create,
     Update,
+    Delete,
 }
 
 /// The `mode` of the URL or of the Parameters.
@@ -134,10 +149,7 @@ fn mode(pairs: &Pairs, parameters: Option<&Value>) -> Result<Mode, RestError> {
         None | Some("profile") => Ok(Mode::None),
         Some("create") => Ok(Mode::Create),
         Some("update") => Ok(Mode::Update),
-        Some("delete") => Err(RestError::bad_request(
-            "not-supported",
-            "mode=delete needs no resource: GET [type]/[id]/$validate?mode=delete.",
-        )),
+        Some("delete") => Ok(Mode::Delete),
         Some(_) => Err(RestError::bad_request(
             "value",
             "mode is one of create, update, delete and profile.",
@@ -155,6 +167,18 @@ pub(super) async fn sent_for(
     body: Option<Value>,
 ) -> Result<Reply, RestError> {
     read::fetch(session, type_id, id, &Vec::new()).await?;
+    let is_list = body.as_ref().is_some_and(|body| {
+        body["resourceType"] == "Parameters" && definitions().type_name(type_id) != "Parameters"
+    });
+    let parameters = body
+        .as_ref()
+        .filter(|_| is_list)
+        .map(|body| &body["parameter"]);
+    if mode(pairs, parameters)? == Mode::Delete {
+        query::only(pairs, &["mode", "profile"])?;
+        // Content is ignored (Resource-validate).
+        return Ok(deletion(session, type_id, id));
+    }
     check(type_id, Some(id), pairs, body)
 }
 
@@ -168,22 +192,23 @@ pub(super) async fn stored(
     query::only(pairs, &["mode", "profile"])?;
     let stored = read::fetch(session, type_id, id, &Vec::new()).await?;
     if query::single(pairs, "mode")? == Some("delete") {
-        // What a deletion would be refused for is the viewer's, not the resource's.
-        let action = Action::Delete {
-            type_id,
-            target: Target::Id(id.to_owned()),
-            if_match: None,
-        };
-        let issue = match action.check_access(session) {
-            Ok(()) => Issue::error("informational", "It can be deleted.").information(),
-            Err(error) => {
-                return Ok(Reply::ok(Content::Resource(operation_outcome(
-                    &error.issues(),
-                ))));
-            }
-        };
-        return Ok(Reply::ok(Content::Resource(operation_outcome(&[issue]))));
+        return Ok(deletion(session, type_id, id));
     }
     let resource: Value = serde_json::from_slice(&stored.body).map_err(|_| RestError::Internal)?;
     check(type_id, Some(id), pairs, Some(resource))
+}
+
+/// Whether a resource that the viewer sees can be deleted. What a deletion would be refused for is
+/// the viewer's, not the resource's.
+fn deletion(session: &Session, type_id: TypeId, id: &str) -> Reply {
+    let action = Action::Delete {
+        type_id,
+        target: Target::Id(id.to_owned()),
+        if_match: None,
+    };
+    let issues = match action.check_access(session) {
+        Ok(()) => vec![Issue::error("informational", "It can be deleted.").information()],
+        Err(error) => error.issues(),
+    };
+    Reply::ok(Content::Resource(operation_outcome(&issues)))
 }

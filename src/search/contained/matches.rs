@@ -159,12 +159,7 @@ impl Candidate<'_> {
     fn quantity(&self, test: &QuantityTest, low: f64, high: f64, code: i64, system: i32) -> bool {
         let canonical = Canonical::system(self.keys);
         if let Some(unit) = unit_of(test) {
-            let test = NumberTest {
-                prefix: test.number.prefix,
-                value: unit.convert(test.number.value),
-                low: unit.convert(test.number.low),
-                high: unit.convert(test.number.high),
-            };
+            let test = test.number.map(|number| unit.convert(number));
             return number(&test, low, high) && code == unit.code(self.keys) && system == canonical;
         }
         let is_written = test.unit.is_some() || test.system != SystemTest::Any;

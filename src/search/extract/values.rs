@@ -37,6 +37,9 @@ pub(super) trait Sink {
     fn quantity(&mut self, low: f64, high: f64, system: &str, code: &str);
     /// Degrees; of `near`, which is no component of a composite.
     fn position(&mut self, _latitude: f64, _longitude: f64) {}
+    /// Which ends of the quantities that come next are not part of them: in another unit they are
+    /// to be so too.
+    fn open(&mut self, _low: bool, _high: bool) {}
     fn uri(&mut self, uri: &str);
     fn reference(&mut self, target: Target<'_>);
     /// This server's base URL.
@@ -412,8 +415,11 @@ fn numbers(shape: Shape, value: &Value) -> Option<(f64, f64)> {
         _ => {
             let number = number(value.get("value"))?;
             Some(match text(value, "comparator") {
-                "<" | "<=" => (NO_LOW, number),
-                ">" | ">=" => (number, NO_HIGH),
+                // What is less than 5 is not 5.
+                "<" => (NO_LOW, number.next_down()),
+                "<=" => (NO_LOW, number),
+                ">" => (number.next_up(), NO_HIGH),
+                ">=" => (number, NO_HIGH),
                 _ => (number, number),
             })
         }
@@ -446,6 +452,11 @@ fn quantity(shape: Shape, value: &Value, sink: &mut impl Sink) {
     let Some((low, high)) = numbers(shape, value) else {
         return;
     };
+    let comparator = match shape {
+        Shape::Quantity => text(value, "comparator"),
+        _ => "",
+    };
+    sink.open(comparator == ">", comparator == "<");
     match shape {
         Shape::Money => sink.quantity(low, high, CURRENCIES, text(value, "currency")),
         Shape::Number => sink.quantity(low, high, "", ""),

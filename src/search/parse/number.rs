@@ -46,12 +46,7 @@ pub fn parse(text: &str) -> Option<NumberTest> {
         low = low.min(value - slack);
         high = high.max(value + slack);
     }
-    Some(NumberTest {
-        prefix,
-        value,
-        low,
-        high,
-    })
+    Some(NumberTest::within(prefix, value, low, high))
 }
 
 /// A decimal as mantissa and exponent of ten.
@@ -99,6 +94,33 @@ mod tests {
             parse("gt0.1").map(|test| (test.prefix, test.value)),
             Some((Prefix::Gt, 0.1))
         );
+    }
+
+    #[test]
+    fn many_digits_mean_the_number_itself() {
+        // (bits of a float, more than the digits that a float has)
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut found = 0;
+        for _ in 0..20_000 {
+            bits ^= bits << 13;
+            bits ^= bits >> 7;
+            bits ^= bits << 17;
+            let stored = f64::from_bits(bits);
+            if !stored.is_finite() || stored.abs() > 1e290 || stored.abs() < 1e-280 {
+                continue;
+            }
+            // `{:e}` is the shortest text that is this float; 17 digits always are.
+            for text in [format!("{stored:e}"), format!("{stored:.16e}")] {
+                let test = parse(&text).unwrap();
+                assert!(test.low <= stored && stored < test.high, "{text}");
+                found += 1;
+            }
+        }
+        assert!(found > 30_000, "{found}");
+        let test = parse("6.216860551611904").unwrap();
+        assert!(test.low <= 6.216860551611904 && 6.216860551611904 < test.high);
+        let test = parse("0.62168605516119041").unwrap();
+        assert!(test.low <= test.value && test.value < test.high);
     }
 
     #[test]

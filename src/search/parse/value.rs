@@ -201,8 +201,29 @@ fn token_condition(
         }
         Some(other) => return Err(Problem::modifier(&param.code, other)),
     };
-    let values = each(pieces, &param.code, TOKEN, token)?;
+    let mut values = each(pieces, &param.code, TOKEN, token)?;
+    let booleans: Vec<TokenTest> = values.iter().filter_map(boolean).collect();
+    values.extend(booleans);
     Ok(Condition::Token { param, values, not })
+}
+
+/// The system that booleans have without saying so (R4 search, 3.1.1.4.11).
+const SPECIAL_VALUES: &str = "http://hl7.org/fhir/special-values";
+
+/// The test of booleans, in the index without a system, where their implied system is asked for.
+fn boolean(test: &TokenTest) -> Option<TokenTest> {
+    match test {
+        TokenTest {
+            system: SystemTest::Is(system),
+            code: Some(CodeTest::Is(code)),
+        } if system == SPECIAL_VALUES && matches!(code.as_str(), "true" | "false") => {
+            Some(TokenTest {
+                system: SystemTest::None,
+                code: test.code.clone(),
+            })
+        }
+        _ => None,
+    }
 }
 
 /// `system|code`, `|code`, `system|` or `code`.

@@ -179,7 +179,8 @@ pub fn implied(text: &str) -> (f64, f64, f64) {
 pub fn number_fits(prefix: &str, asked: &str, stored: f64) -> bool {
     let (value, low, high) = implied(asked);
     // Decimal halves are not exact in binary; a stored value never lies on one.
-    let inside = low <= stored && stored < high;
+    // What is written with more digits than a float has means that float.
+    let inside = stored == value || low <= stored && stored < high;
     match prefix {
         "" | "eq" => inside,
         "ne" => !inside,

@@ -118,7 +118,8 @@ fn url_of(name: &str) -> String {
     url.to_string()
 }
 
-/// The migrated template, made by whoever comes first. Its name changes with the schema.
+/// The migrated template, made by whoever comes first. Its name changes with the schema, and with the
+/// number that says what the index holds: a store takes no other.
 async fn template(admin: &DatabaseConnection) -> String {
     let mut hasher = DefaultHasher::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sql");
@@ -130,6 +131,11 @@ async fn template(admin: &DatabaseConnection) -> String {
     for file in files {
         std::fs::read(file).unwrap().hash(&mut hasher);
     }
+    let connection = include_str!("../../../src/store/connection.rs");
+    let epoch = connection
+        .lines()
+        .find(|line| line.contains("const INDEX_EPOCH"));
+    epoch.unwrap().hash(&mut hasher);
     let name = format!("template_{:016x}", hasher.finish());
     admin
         .execute_unprepared(&format!("SELECT pg_advisory_lock({LOCK})"))

@@ -309,6 +309,11 @@ impl Generator {
             parts.push("category=laboratory".to_owned());
         }
         if self.chance(20) {
+            parts.push(
+                "_include=Observation:performer&_revinclude=DiagnosticReport:result".to_owned(),
+            );
+        }
+        if self.chance(20) {
             let date = self.one(&self.dates.clone()).to_owned();
             parts.push(format!("date={}{}", self.prefix(), escape(&date)));
         }
