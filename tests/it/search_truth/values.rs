@@ -61,6 +61,14 @@ pub fn fold(text: &str) -> String {
     text.nfkd()
         .filter(|c| !unicode_normalization::char::is_combining_mark(*c))
         .flat_map(char::to_lowercase)
+        .map(|c| match c {
+            // Of the letters that Unicode leaves whole, those that stand in the data.
+            'ł' => "l".to_owned(),
+            'ø' => "o".to_owned(),
+            'æ' => "ae".to_owned(),
+            'ß' => "ss".to_owned(),
+            c => c.to_string(),
+        })
         .collect()
 }
 
