@@ -332,11 +332,11 @@ pub(crate) fn examine<'a>(
         if value(task, "less-restrictive-considered").is_none_or(|words| words.trim().is_empty()) {
             gaps.push(missing_input("less-restrictive-considered"));
         }
-        documented(task, &when, REASSESS, ends, &mut gaps);
+        documented(task, &when, REASSESS, &mut gaps);
     } else if basis == "data-defect" {
         defect(task, rule, &mut gaps);
         facts(task, None, &mut gaps);
-        documented(task, &when, REASSESS_DEFECT, ends, &mut gaps);
+        documented(task, &when, REASSESS_DEFECT, &mut gaps);
     } else if basis == "litigation" && value(task, "matter").is_none_or(|it| it.trim().is_empty()) {
         gaps.push(missing_input("matter"));
     }

@@ -188,14 +188,8 @@ fn asserted(words: &str) -> String {
 }
 
 /// (f): a written policy, or a determination of this case that is looked at again, `within` the time
-/// after it and before it `ends`.
-pub(super) fn documented(
-    task: &Value,
-    when: &Moment<'_>,
-    within: Millis,
-    ends: Option<Millis>,
-    gaps: &mut Vec<Issue>,
-) {
+/// after it. One that ends before that day needs no look.
+pub(super) fn documented(task: &Value, when: &Moment<'_>, within: Millis, gaps: &mut Vec<Issue>) {
     const AT: &str = "Task.input";
     let policy = value(task, "policy").is_some_and(|policy| !policy.trim().is_empty());
     let case_by_case = inputs(task, "case-by-case")
@@ -217,8 +211,6 @@ pub(super) fn documented(
         let hours = within / 3_600_000;
         let words = format!("reassess-at: is more than {hours} hours after this was determined");
         gaps.push(wrong(AT, words));
-    } else if ends.is_some_and(|ends| first > ends) {
-        gaps.push(wrong(AT, "reassess-at: is after the expiry"));
     }
 }
 
