@@ -89,7 +89,8 @@ async fn names_keep_their_direction_to_themselves(server: Server) {
     clients::set_facts(&server.store, &registered.client_id, &told).await.unwrap();
     let user = server.add_patient().await;
     let browser = Browser::new(server);
-    let sent = App::new(server, &registered).start(ALL);
+    let app = App::new(server, &registered);
+    let sent = app.start(ALL);
     let login = browser.open(sent.url.as_str()).await.page();
     let own = format!("<bdi>{name}</bdi>");
     assert!(login.body.contains(&own), "{}", login.body);
@@ -101,7 +102,8 @@ async fn names_keep_their_direction_to_themselves(server: Server) {
     assert!(!page.body.split_once("</title>").unwrap().0.contains("bdi"));
     let mut form = page.form("/auth/consent");
     form.set("action", "allow");
-    browser.submit(&form).await.answer();
+    let answer = browser.submit(&form).await.answer();
+    app.exchange(&answer["code"], sent.verifier).await.unwrap();
     let apps = browser.open(&server.url("/apps")).await.page();
     assert!(apps.body.contains(&own), "{}", apps.body);
 }
