@@ -1,7 +1,7 @@
 //! `near`: Locations within a distance of a place. A row of `idx_number` has where it is in the plane of
 //! [`position`](crate::search::extract::position), the first coordinate in `low`, the second in `high`.
 
-use super::{Lower, Row, Source, either};
+use super::{Lower, Row, Source, either, number};
 use crate::fhir::definitions::SearchParam;
 use crate::search::query::NearTest;
 
@@ -14,13 +14,7 @@ impl Lower<'_> {
     ) -> String {
         let t = self.alias();
         let tests = self.near_tests(&t, values);
-        format!(
-            "{}.id IN (SELECT {t}.id FROM idx_number {t} WHERE {} AND {t}.param = {}{} AND {tests})",
-            row.alias,
-            row.any_type(&t),
-            param.id,
-            row.and_pin(&t)
-        )
+        number::probe(param, &t, &tests, row)
     }
 
     pub(super) fn near_source(

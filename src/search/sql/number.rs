@@ -4,6 +4,17 @@ use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
 use crate::search::query::{NumberTest, Prefix};
 
+/// Whether a row of `idx_number`, under the alias `t`, satisfies the tests.
+pub(super) fn probe(param: &SearchParam, t: &str, tests: &str, row: &Row) -> String {
+    format!(
+        "{}.id IN (SELECT {t}.id FROM idx_number {t} WHERE {} AND {t}.param = {}{} AND {tests})",
+        row.alias,
+        row.any_type(t),
+        param.id,
+        row.and_pin(t)
+    )
+}
+
 impl Lower<'_> {
     pub(super) fn number_probe(
         &mut self,
@@ -13,13 +24,7 @@ impl Lower<'_> {
     ) -> String {
         let t = self.alias();
         let tests = self.number_tests(&t, values);
-        format!(
-            "{}.id IN (SELECT {t}.id FROM idx_number {t} WHERE {} AND {t}.param = {}{} AND {tests})",
-            row.alias,
-            row.any_type(&t),
-            param.id,
-            row.and_pin(&t)
-        )
+        probe(param, &t, &tests, row)
     }
 
     pub(super) fn number_source(
