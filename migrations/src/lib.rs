@@ -55,6 +55,7 @@ impl MigratorTrait for Migrator {
             step!("0097_letters"),
             step!("0098_composite_units"),
             step!("0099_prompt"),
+            step!("0100_changed"),
         ]
     }
 }

@@ -97,6 +97,22 @@ impl Row {
         type_in(alias, self.types.as_slice())
     }
 
+    /// The type of the log.
+    pub(in crate::search) fn log() -> TypeId {
+        definitions().type_id("AuditEvent").unwrap_or(-1)
+    }
+
+    /// Of several types that the log is none of, what the index of changes says of itself: it has all but the
+    /// log, which may be most of what there is.
+    pub(in crate::search) fn beside_the_log(&self, alias: &str) -> Option<String> {
+        match &self.types {
+            Types::Many(types) if !types.contains(&Self::log()) => {
+                Some(format!("{alias}.type <> {}", Self::log()))
+            }
+            _ => None,
+        }
+    }
+
     /// The same where one patient is known. PostgreSQL may turn a probe round and begin with all that
     /// satisfies it: then with this patient's alone.
     pub(super) fn and_one_pin(&self, alias: &str) -> String {
@@ -152,7 +168,7 @@ fn all_but_the_log(types: &[TypeId]) -> Option<TypeId> {
     if types.len() < 2 {
         return None;
     }
-    let log = definitions().type_id("AuditEvent")?;
+    let log = Row::log();
     (types.len() == record_types().count() && !types.contains(&log)).then_some(log)
 }
 

@@ -7,7 +7,7 @@ use super::{Method, Narrow, Store, StoreError, packed};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
-use crate::visibility::{Access, Visibility, record_types};
+use crate::visibility::{Access, Branch, Visibility, record_types};
 
 /// Whose history.
 #[derive(Clone, Copy, Debug)]
@@ -62,11 +62,6 @@ impl Store {
         narrow: Narrow,
         query: &HistoryQuery<'_>,
     ) -> Result<HistoryPage, StoreError> {
-        // SMART App Launch 2.2, scopes: `r` opens the history of an instance, `s` that of a type.
-        let access = match query.scope {
-            HistoryScope::Instance(..) => Access::Read,
-            HistoryScope::Type(_) | HistoryScope::System => Access::Search,
-        };
         let types: Vec<TypeId> = match query.scope {
             HistoryScope::Instance(type_id, _) | HistoryScope::Type(type_id) => vec![type_id],
             HistoryScope::System => {
@@ -88,57 +83,26 @@ impl Store {
             let fhir_id = sql.bind(id);
             limits.push_str(&format!(" AND r.key = {key} AND r.fhir_id = {fhir_id}"));
         }
-        // The same predicate for every type unless scopes differ: one OR over groups of types.
-        let mut groups: Vec<(Vec<crate::visibility::Branch>, Vec<TypeId>)> = Vec::new();
-        for type_id in types {
-            let branches = visibility.branches(type_id, access);
-            match groups.iter_mut().find(|(own, _)| {
-                *own == branches && branches.iter().all(|branch| branch.narrowing.is_none())
-            }) {
-                Some((_, members)) => members.push(type_id),
-                None => groups.push((branches, vec![type_id])),
-            }
-        }
         if matches!(query.scope, HistoryScope::System) && query.types.is_empty() {
             let noted = Method::Noted.number();
             limits.push_str(&format!(" AND r.method <> {noted}"));
         }
-        let mut ways = Vec::new();
-        // Through these older versions are seen too: what a granular scope lets through says nothing
-        // of what the resource was before.
-        let mut whole = Vec::new();
-        for (branches, members) in &groups {
-            for branch in branches {
-                let list: Vec<String> = members.iter().map(ToString::to_string).collect();
-                let mut way = format!("{row}.type IN ({})", list.join(", "));
-                if let Some(patient) = Visibility::patient_predicate(branch, &mut sql, row) {
-                    way.push_str(&format!(" AND {patient}"));
-                }
-                if let (Some(narrowing), Some(type_id)) = (&branch.narrowing, members.first()) {
-                    let narrowed = narrow(self.keys(), *type_id, narrowing, &mut sql, "r")?;
-                    way.push_str(&format!(" AND ({narrowed})"));
-                }
-                let way = format!("({way})");
-                if branch.narrowing.is_none() {
-                    whole.push(way.clone());
-                }
-                ways.push(way);
-            }
-        }
+        let ways = self.ways(visibility, narrow, query.scope, &types, row, &mut sql)?;
         if ways.is_empty() {
             return Ok(HistoryPage {
                 entries: Vec::new(),
                 more: false,
             });
         }
-        let ways = ways.join(" OR ");
-        let whole = match whole.join(" OR ") {
-            none if none.is_empty() => "1 = 0".to_owned(),
-            whole => whole,
-        };
         let holds = visibility.holds_predicate(&mut sql, "r.id", None);
         let open = visibility.old_version_predicate(&mut sql, "v", "r");
         sql.text = if let Some((low, high)) = query.at {
+            let any = |ways: Vec<&[String]>| ways.concat().join(" OR ");
+            let whole = match any(ways.iter().map(|way| way.whole.as_slice()).collect()) {
+                none if none.is_empty() => "1 = 0".to_owned(),
+                whole => whole,
+            };
+            let ways = any(ways.iter().map(|way| way.now.as_slice()).collect());
             // Until the next version that exists for the viewer.
             let next = visibility.old_version_predicate(&mut sql, "n", "r");
             let until = format!(
@@ -160,30 +124,39 @@ impl Store {
                  ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}"
             )
         } else {
-            // Either half by itself, along its index of times, as far as the page reaches.
+            // Each part by itself, along its index, as far as the page reaches.
             let now = window(&mut sql, query, "r.updated", "r.id", "r.version");
             let old = window(&mut sql, query, "v.updated", "v.doc", "v.version");
             let count = sql.bind(i64::from(query.count) + 1);
-            let of_type = match query.scope {
-                HistoryScope::Type(type_id) => format!(" AND v.type = {type_id}"),
-                HistoryScope::Instance(..) | HistoryScope::System => String::new(),
-            };
-            // An instance is found first and has few versions; else the versions lead.
-            let versions = match query.scope {
-                HistoryScope::Instance(..) => "resource r CROSS JOIN history v",
-                HistoryScope::Type(_) | HistoryScope::System => "history v CROSS JOIN resource r",
-            };
+            let mut parts = Vec::new();
+            for (at, way) in ways.iter().enumerate() {
+                let (r_limit, v_limit) = way.along.limits(query.scope);
+                // What has few versions is found first and sorted; else the versions lead.
+                let (plus, versions) = match way.along {
+                    Along::Record => ("+", "resource r CROSS JOIN history v"),
+                    Along::Log | Along::Changes => ("", "history v CROSS JOIN resource r"),
+                };
+                parts.push(format!(
+                    "SELECT * FROM (SELECT r.type, r.fhir_id, r.version, r.updated, r.method, r.body, \
+                     r.id, 0 AS packed FROM resource r WHERE ({}) AND {holds}{limits}{r_limit}{now} \
+                     ORDER BY {plus}r.updated DESC, r.id DESC LIMIT {count}) c{at}",
+                    way.now.join(" OR ")
+                ));
+                if way.whole.is_empty() {
+                    continue;
+                }
+                parts.push(format!(
+                    "SELECT * FROM (SELECT r.type, r.fhir_id, v.version, v.updated, v.method, v.body, \
+                     r.id, 1 AS packed FROM {versions} WHERE v.doc = r.id AND r.rendition = 0{v_limit} \
+                     AND ({}) AND {holds} AND {open}{limits}{old} \
+                     ORDER BY {plus}v.updated DESC, v.doc DESC, v.version DESC LIMIT {count}) o{at}",
+                    way.whole.join(" OR ")
+                ));
+            }
             format!(
-                "SELECT x.type, x.fhir_id, x.version, x.updated, x.method, x.body, x.id, x.packed FROM (\
-                 SELECT * FROM (SELECT r.type, r.fhir_id, r.version, r.updated, r.method, r.body, r.id, \
-                 0 AS packed FROM resource r WHERE ({ways}) AND {holds}{limits}{now} \
-                 ORDER BY r.updated DESC, r.id DESC LIMIT {count}) c \
-                 UNION ALL \
-                 SELECT * FROM (SELECT r.type, r.fhir_id, v.version, v.updated, v.method, v.body, r.id, \
-                 1 AS packed FROM {versions} WHERE v.doc = r.id AND r.rendition = 0{of_type} \
-                 AND ({whole}) AND {holds} AND {open}{limits}{old} \
-                 ORDER BY v.updated DESC, v.doc DESC, v.version DESC LIMIT {count}) o) x \
-                 ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}"
+                "SELECT x.type, x.fhir_id, x.version, x.updated, x.method, x.body, x.id, x.packed FROM ({}) x \
+                 ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}",
+                parts.join(" UNION ALL ")
             )
         };
         let rows = self
@@ -209,6 +182,122 @@ impl Store {
         let more = entries.len() > wanted;
         entries.truncate(wanted);
         Ok(HistoryPage { entries, more })
+    }
+
+    /// What the viewer may see of these types, by the index that leads to it. `row`: what stands before the
+    /// columns of the resource.
+    fn ways(
+        &self,
+        visibility: &Visibility,
+        narrow: Narrow,
+        scope: HistoryScope<'_>,
+        types: &[TypeId],
+        row: &str,
+        sql: &mut Sql,
+    ) -> Result<Vec<Way>, StoreError> {
+        let log = definitions().type_id("AuditEvent");
+        // The same predicate for every type unless scopes differ: one OR over groups of types.
+        let mut groups: Vec<(Branch, Along, Vec<TypeId>)> = Vec::new();
+        for type_id in types {
+            let branches = visibility.branches(*type_id, access(scope));
+            // By its type, so that no resource is in two parts.
+            let along = match scope {
+                HistoryScope::Instance(..) => Along::Record,
+                _ if branches.iter().all(|branch| branch.patient.is_some()) => Along::Record,
+                HistoryScope::System if Some(*type_id) == log => Along::Log,
+                HistoryScope::System | HistoryScope::Type(_) => Along::Changes,
+            };
+            for branch in branches {
+                let same = groups.iter_mut().find(|(own, its, _)| {
+                    *own == branch && *its == along && branch.narrowing.is_none()
+                });
+                match same {
+                    Some((_, _, members)) => members.push(*type_id),
+                    None => groups.push((branch, along, vec![*type_id])),
+                }
+            }
+        }
+        let mut ways: Vec<Way> = Vec::new();
+        for (branch, along, members) in &groups {
+            let list: Vec<String> = members.iter().map(ToString::to_string).collect();
+            let mut test = format!("{row}.type IN ({})", list.join(", "));
+            if let Some(patient) = Visibility::patient_predicate(branch, sql, row) {
+                test.push_str(&format!(" AND {patient}"));
+            }
+            if let (Some(narrowing), Some(type_id)) = (&branch.narrowing, members.first()) {
+                let narrowed = narrow(self.keys(), *type_id, narrowing, sql, "r")?;
+                test.push_str(&format!(" AND ({narrowed})"));
+            }
+            let test = format!("({test})");
+            let at = match ways.iter().position(|way| way.along == *along) {
+                Some(at) => at,
+                None => {
+                    ways.push(Way::along(*along));
+                    ways.len() - 1
+                }
+            };
+            if let Some(way) = ways.get_mut(at) {
+                if branch.narrowing.is_none() {
+                    way.whole.push(test.clone());
+                }
+                way.now.push(test);
+            }
+        }
+        Ok(ways)
+    }
+}
+
+/// SMART App Launch 2.2, scopes: `r` opens the history of an instance, `s` that of a type.
+fn access(scope: HistoryScope<'_>) -> Access {
+    match scope {
+        HistoryScope::Instance(..) => Access::Read,
+        HistoryScope::Type(_) | HistoryScope::System => Access::Search,
+    }
+}
+
+/// What leads to versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Along {
+    /// One resource, or one patient's: all of them, sorted.
+    Record,
+    /// The log of accesses, which may be most of what there is.
+    Log,
+    /// The order of change: of one type, or of all but the log.
+    Changes,
+}
+
+impl Along {
+    /// What its index asks of the row of the resource, and of that of the version.
+    fn limits(self, scope: HistoryScope<'_>) -> (String, String) {
+        let log = definitions().type_id("AuditEvent").unwrap_or(-1);
+        match (self, scope) {
+            (Self::Record, _) | (_, HistoryScope::Instance(..)) => (String::new(), String::new()),
+            (_, HistoryScope::Type(type_id)) => (String::new(), format!(" AND v.type = {type_id}")),
+            (Self::Log, HistoryScope::System) => (String::new(), format!(" AND v.type = {log}")),
+            (Self::Changes, HistoryScope::System) => {
+                (format!(" AND r.type <> {log}"), String::new())
+            }
+        }
+    }
+}
+
+/// Predicates on `r`, one of which must hold.
+struct Way {
+    along: Along,
+    /// For what stands now.
+    now: Vec<String>,
+    /// Through these older versions are seen too: what a granular scope lets through says nothing of what
+    /// the resource was before.
+    whole: Vec<String>,
+}
+
+impl Way {
+    fn along(along: Along) -> Self {
+        Self {
+            along,
+            now: Vec::new(),
+            whole: Vec::new(),
+        }
     }
 }
 

@@ -136,12 +136,15 @@ impl Lower<'_> {
     /// Type and existence of a row of `resource`. `by_key`: its key or id leads to it, and the
     /// unary plus keeps SQLite from walking an index by type instead.
     fn resource_row(&self, plan: &Plan, row: &Row, by_key: bool) -> Vec<String> {
-        let mut conditions = Vec::with_capacity(2);
+        let mut conditions = Vec::with_capacity(3);
         // Several types have their list in the groups. One type has not: the narrowing of a scope need not name it (`_lastUpdated=…`, `category:not=…`).
         let is_one = matches!(plan.types, Types::One(_));
         if is_one || (plan.groups.is_empty()) {
             let types = row.any_type(&row.alias);
             conditions.push(if by_key { format!("+{types}") } else { types });
+        }
+        if matches!(plan.driver, Some(Condition::LastUpdated(_))) {
+            conditions.extend(row.beside_the_log(&row.alias));
         }
         conditions.push(format!("{}.deleted = 0", row.alias));
         conditions

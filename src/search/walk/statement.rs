@@ -216,6 +216,15 @@ impl Walk {
                 let tests: Vec<&[SpanTest]> = tests.iter().map(Vec::as_slice).collect();
                 lower.date_halves(t, &tests)
             }
+            // The log has an index for itself.
+            By::Updated { .. }
+                if matches!(row.types, Types::Many(_)) && row.beside_the_log(t).is_none() =>
+            {
+                Some(Halves {
+                    near: format!("{t}.type = {}", Row::log()),
+                    far: format!("{t}.type <> {}", Row::log()),
+                })
+            }
             // Each of the two has the order, both together do not.
             By::Coded { pair, .. } => Some(Halves {
                 near: format!("{t}.param = {}", pair.id),
@@ -248,6 +257,7 @@ impl Walk {
                     }
                     Types::Many(_) => {}
                 }
+                all.extend(row.beside_the_log(t));
                 all.push(format!("{t}.deleted = 0"));
                 for tests in tests {
                     all.push(lower.updated_tests(t, tests));
