@@ -124,21 +124,21 @@ impl Store {
                  ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}"
             )
         } else {
-            // Each part by itself, along its index, as far as the page reaches.
+            // Each part by itself, along its index, as far as the page reaches; then the bodies.
             let now = window(&mut sql, query, "r.updated", "r.id", "r.version");
             let old = window(&mut sql, query, "v.updated", "v.doc", "v.version");
             let count = sql.bind(i64::from(query.count) + 1);
             let mut parts = Vec::new();
             for (at, way) in ways.iter().enumerate() {
-                let (r_limit, v_limit) = way.along.limits(query.scope);
+                let (r_limit, v_limit) = way.along.limits();
                 // What has few versions is found first and sorted; else the versions lead.
                 let (plus, versions) = match way.along {
                     Along::Record => ("+", "resource r CROSS JOIN history v"),
-                    Along::Log | Along::Changes => ("", "history v CROSS JOIN resource r"),
+                    Along::Type(_) | Along::Changes => ("", "history v CROSS JOIN resource r"),
                 };
                 parts.push(format!(
-                    "SELECT * FROM (SELECT r.type, r.fhir_id, r.version, r.updated, r.method, r.body, \
-                     r.id, 0 AS packed FROM resource r WHERE ({}) AND {holds}{limits}{r_limit}{now} \
+                    "SELECT * FROM (SELECT r.id, r.version, r.updated, r.method, 0 AS packed \
+                     FROM resource r WHERE ({}) AND {holds}{limits}{r_limit}{now} \
                      ORDER BY {plus}r.updated DESC, r.id DESC LIMIT {count}) c{at}",
                     way.now.join(" OR ")
                 ));
@@ -146,16 +146,20 @@ impl Store {
                     continue;
                 }
                 parts.push(format!(
-                    "SELECT * FROM (SELECT r.type, r.fhir_id, v.version, v.updated, v.method, v.body, \
-                     r.id, 1 AS packed FROM {versions} WHERE v.doc = r.id AND r.rendition = 0{v_limit} \
+                    "SELECT * FROM (SELECT r.id, v.version, v.updated, v.method, 1 AS packed \
+                     FROM {versions} WHERE v.doc = r.id AND r.rendition = 0{v_limit} \
                      AND ({}) AND {holds} AND {open}{limits}{old} \
                      ORDER BY {plus}v.updated DESC, v.doc DESC, v.version DESC LIMIT {count}) o{at}",
                     way.whole.join(" OR ")
                 ));
             }
             format!(
-                "SELECT x.type, x.fhir_id, x.version, x.updated, x.method, x.body, x.id, x.packed FROM ({}) x \
-                 ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}",
+                "SELECT d.type, d.fhir_id, x.version, x.updated, x.method, \
+                 CASE x.packed WHEN 0 THEN d.body ELSE (SELECT p.body FROM history p \
+                 WHERE p.doc = x.id AND p.version = x.version) END, x.id, x.packed \
+                 FROM (SELECT * FROM ({}) y ORDER BY y.updated DESC, y.id DESC, y.version DESC LIMIT {count}) x \
+                 CROSS JOIN resource d WHERE d.id = x.id \
+                 ORDER BY x.updated DESC, x.id DESC, x.version DESC",
                 parts.join(" UNION ALL ")
             )
         };
@@ -195,25 +199,34 @@ impl Store {
         row: &str,
         sql: &mut Sql,
     ) -> Result<Vec<Way>, StoreError> {
+        let branches: Vec<(TypeId, Vec<Branch>)> = types
+            .iter()
+            .map(|type_id| (*type_id, visibility.branches(*type_id, access(scope))))
+            .collect();
+        // By its type, so that no resource is in two parts.
+        let is_record = |branches: &[Branch]| {
+            matches!(scope, HistoryScope::Instance(..))
+                || branches.iter().all(|branch| branch.patient.is_some())
+        };
+        let others = branches.iter().filter(|(_, own)| !is_record(own)).count();
         let log = definitions().type_id("AuditEvent");
         // The same predicate for every type unless scopes differ: one OR over groups of types.
         let mut groups: Vec<(Branch, Along, Vec<TypeId>)> = Vec::new();
-        for type_id in types {
-            let branches = visibility.branches(*type_id, access(scope));
-            // By its type, so that no resource is in two parts.
-            let along = match scope {
-                HistoryScope::Instance(..) => Along::Record,
-                _ if branches.iter().all(|branch| branch.patient.is_some()) => Along::Record,
-                HistoryScope::System if Some(*type_id) == log => Along::Log,
-                HistoryScope::System | HistoryScope::Type(_) => Along::Changes,
+        for (type_id, branches) in branches {
+            let along = if is_record(&branches) {
+                Along::Record
+            } else if others <= FEW_TYPES || Some(type_id) == log {
+                Along::Type(type_id)
+            } else {
+                Along::Changes
             };
             for branch in branches {
                 let same = groups.iter_mut().find(|(own, its, _)| {
                     *own == branch && *its == along && branch.narrowing.is_none()
                 });
                 match same {
-                    Some((_, _, members)) => members.push(*type_id),
-                    None => groups.push((branch, along, vec![*type_id])),
+                    Some((_, _, members)) => members.push(type_id),
+                    None => groups.push((branch, along, vec![type_id])),
                 }
             }
         }
@@ -255,26 +268,28 @@ fn access(scope: HistoryScope<'_>) -> Access {
     }
 }
 
+/// So many types are each looked through by themselves: what changed last may be of none of them.
+const FEW_TYPES: usize = 16;
+
 /// What leads to versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Along {
     /// One resource, or one patient's: all of them, sorted.
     Record,
-    /// The log of accesses, which may be most of what there is.
-    Log,
-    /// The order of change: of one type, or of all but the log.
+    /// The order of change of one type.
+    Type(TypeId),
+    /// That of all but the log of accesses, which may be most of what there is.
     Changes,
 }
 
 impl Along {
     /// What its index asks of the row of the resource, and of that of the version.
-    fn limits(self, scope: HistoryScope<'_>) -> (String, String) {
-        let log = definitions().type_id("AuditEvent").unwrap_or(-1);
-        match (self, scope) {
-            (Self::Record, _) | (_, HistoryScope::Instance(..)) => (String::new(), String::new()),
-            (_, HistoryScope::Type(type_id)) => (String::new(), format!(" AND v.type = {type_id}")),
-            (Self::Log, HistoryScope::System) => (String::new(), format!(" AND v.type = {log}")),
-            (Self::Changes, HistoryScope::System) => {
+    fn limits(self) -> (String, String) {
+        match self {
+            Self::Record => (String::new(), String::new()),
+            Self::Type(type_id) => (String::new(), format!(" AND v.type = {type_id}")),
+            Self::Changes => {
+                let log = definitions().type_id("AuditEvent").unwrap_or(-1);
                 (format!(" AND r.type <> {log}"), String::new())
             }
         }

@@ -170,6 +170,50 @@ async fn run(database: Database) {
     server.stop().await;
 }
 
+/// An address below the base is empty where the base itself is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_of_the_base_is_logged_in_words() {
+    let server = TestServer::start_with(Database::Sqlite, |config| config.fhir.audit = true).await;
+    let system = server.system_token().await;
+    let answer = server
+        .client()
+        .post(server.fhir(""))
+        .bearer_auth(&system)
+        .json(
+            &json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+            {"resource": a_patient("p"), "request": {"method": "PUT", "url": "Patient/p"}}]}),
+        )
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    let auditor = server
+        .token(
+            ViewerClass::Auditor,
+            Some("Practitioner/auditor"),
+            None,
+            "user/*.rs",
+        )
+        .await;
+    let about = "subtype=transaction";
+    let logged = events(&server, &auditor, about, 1).await;
+    let query = logged[0]["entity"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|entity| entity["query"].as_str());
+    assert_eq!(query, Some(BASE64.encode("/").as_str()), "{logged:?}");
+    let xml = server
+        .client()
+        .get(server.fhir(&format!("AuditEvent?{about}&_format=xml")))
+        .bearer_auth(&auditor)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(xml.status(), 200, "{}", xml.text().await.unwrap());
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_access_is_logged_sqlite() {
     run(Database::Sqlite).await;

@@ -73,6 +73,8 @@ pub(super) fn event(base: &str, access: &Record, patient: Option<&str>) -> Value
         }));
     }
     if let Some(query) = &access.query {
+        // What is asked of the base itself has no address below it, and no string of FHIR is empty.
+        let query = if query.is_empty() { "/" } else { query };
         entities.push(json!({
             "type": {"system": ENTITY, "code": "2", "display": "System Object"},
             "role": {"system": ROLE, "code": "24", "display": "Query"},
