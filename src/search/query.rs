@@ -137,6 +137,8 @@ pub enum Condition {
     /// The patient that the resource is about satisfies the condition ([`Chain`](Self::Chain)
     /// through the patient column).
     PatientIs(Box<Condition>),
+    /// The resource has nothing to sort by in the parameter.
+    Unsorted(Param),
     /// Not a Provenance that this server made of a write: searches over all types leave those out,
     /// as they leave out who looked at what.
     Unnoted,

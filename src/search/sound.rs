@@ -201,7 +201,7 @@ async fn depths<C: ConnectionTrait>(
         }
         let shallow = matches!(
             condition,
-            Condition::Token { not: true, .. } | Condition::Missing { .. }
+            Condition::Token { not: true, .. } | Condition::Missing { .. } | Condition::Unsorted(_)
         );
         if shallow && !driver::is_exception(&Types::One(type_id), condition) {
             depths.push(Depth::Shallow);

@@ -243,6 +243,7 @@ impl<'a> Lower<'a> {
             Condition::Near { param, values } => self.near_probe(param.0, values, row),
             Condition::Composite { param, values } => self.composite_probe(param.0, values, row),
             Condition::Missing { param, missing } => self.missing_probe(param.0, *missing, row),
+            Condition::Unsorted(param) => self.unsorted_probe(param.0, row),
             Condition::Chain { param, links } => self.chain_probe(param.0, links, row)?,
             Condition::Has {
                 source,

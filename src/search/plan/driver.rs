@@ -174,6 +174,7 @@ pub fn rank(condition: &Condition, pinned: bool) -> u32 {
         | Condition::Exists(..)
         | Condition::Unnoted
         | Condition::Missing { .. }
+        | Condition::Unsorted(_)
         | Condition::Any(_)
         | Condition::All(_)
         | Condition::Not(_)

@@ -1,4 +1,4 @@
-//! `:missing`: whether a resource has any value of a parameter.
+//! `:missing`: whether a resource has any value of a parameter; and whether it has one to sort by.
 
 use super::{Lower, Row};
 use crate::fhir::definitions::{ParamKind, SearchParam};
@@ -25,6 +25,33 @@ impl Lower<'_> {
             ParamKind::Reference => &["idx_reference", "idx_uri", "idx_token"],
             ParamKind::Composite => &["idx_composite"],
         };
+        self.rows_probe(tables, param, missing, row)
+    }
+
+    /// Whether there is nothing to sort by. A value may be there all the same, such as a Timing that names
+    /// no time.
+    pub(super) fn unsorted_probe(&mut self, param: &SearchParam, row: &Row) -> String {
+        let table = match param.kind {
+            ParamKind::String => "idx_string",
+            ParamKind::Date => "idx_date",
+            ParamKind::Quantity => "idx_quantity",
+            ParamKind::Number | ParamKind::Special => "idx_number",
+            ParamKind::Uri => "idx_uri",
+            ParamKind::Reference => "idx_reference",
+            ParamKind::Token => "idx_token",
+            ParamKind::Composite => "idx_composite",
+        };
+        self.rows_probe(&[table], param, true, row)
+    }
+
+    /// Whether one of the tables, or none, has a row of the parameter.
+    fn rows_probe(
+        &mut self,
+        tables: &[&str],
+        param: &SearchParam,
+        missing: bool,
+        row: &Row,
+    ) -> String {
         let (negation, joint) = if missing {
             ("NOT ", " AND ")
         } else {

@@ -9,7 +9,7 @@ use crate::fhir::definitions::{TypeId, definitions};
 use crate::keys::Keys;
 use crate::search::extract::{
     CompositeRow, DateRow, IndexRows, NumberRow, QuantityRow, ReferenceRow, StringRow, TokenRow,
-    UriRow, fold, is_folded, lacking, normalize, units,
+    UriRow, fold, is_folded, lacking, normalize, present, units,
 };
 use crate::search::{SearchError, SearchRequest, SearchResult, search};
 use crate::sql::Sql;
@@ -141,6 +141,17 @@ impl<'k> Rows<'k> {
             param: self.param(code),
             low,
             high,
+        });
+        self
+    }
+
+    /// A value of which nothing else is indexed.
+    pub fn present(mut self, code: &str) -> Self {
+        self.rows.tokens.push(TokenRow {
+            param: self.param(code),
+            code: present(self.keys),
+            system: 0,
+            text: String::new(),
         });
         self
     }

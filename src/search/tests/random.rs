@@ -175,6 +175,10 @@ fn world(seeds: &[Seed], keys: &Keys) -> World {
             rows = rows.token("category", "urn:x", CODES[code]);
         }
         rows = rows.required("status", seed.status.map(|at| CODES[at]));
+        // A time of which nothing can be searched or sorted: a Timing without events.
+        if seed.days.is_empty() && seed.patient == 1 {
+            rows = rows.present("date");
+        }
         for (low, width) in &seed.days {
             rows = rows.date("date", low * DAY, (low + width) * DAY);
         }

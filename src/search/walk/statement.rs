@@ -106,10 +106,7 @@ impl Walk {
         | By::Quantity { param }
         | By::Coded { param, .. } = self.by
         {
-            plan.conditions.push(Condition::Missing {
-                param,
-                missing: true,
-            });
+            plan.conditions.push(Condition::Unsorted(param));
         }
         plan.lead();
         if !self.then.is_empty() {
