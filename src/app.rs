@@ -157,6 +157,7 @@ impl App {
         config.statement_issuers.clone_from(&own.statement_issuers);
         config.sandbox_patients.clone_from(&own.sandbox_patients);
         config.time_zone = self.config.time_zone();
+        config.audit = self.config.fhir.audit;
         let mail = &self.config.mail;
         config.mail = mail.url.clone().map(|url| MailSettings {
             url,
@@ -203,6 +204,10 @@ impl App {
                 // The first is outermost.
                 ServiceBuilder::new()
                     .layer(middleware::from_fn(observe::requests::observe))
+                    .layer(middleware::from_fn_with_state(
+                        smart.clone(),
+                        guards::page_for_people,
+                    ))
                     .layer(middleware::from_fn(guards::outcome_for_errors))
                     .layer(CatchPanicLayer::custom(guards::answer_panic))
                     .layer(middleware::from_fn_with_state(

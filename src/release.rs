@@ -23,6 +23,7 @@ mod needs;
 mod policy;
 mod positive;
 mod psychotherapy;
+mod qualification;
 mod redact;
 mod research;
 mod resource;
@@ -32,13 +33,16 @@ mod third_parties;
 mod time;
 mod validity;
 pub mod vocabulary;
+mod words;
 
 #[cfg(test)]
 mod tests;
 
 pub use abuse::suspended;
 pub use case::became_final;
-pub use decision::{Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteKind, Redaction};
+pub use decision::{
+    Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteKind, Redaction, joint,
+};
 pub use directives::{app_audience, lacks_attestation};
 pub use facts::{Facts, Input, Lookup, Record, Referrer, SHOWS_TREATMENT, Withheld};
 pub use links::{attachments, references, relative};

@@ -334,22 +334,19 @@ impl Call<'_> {
         let is_read = matches!(self.parts.method, Method::GET | Method::HEAD);
         let pairs = query::pairs(self.parts.uri.query().unwrap_or(""))?;
         shape.pretty = query::pretty(&pairs);
+        let content = match self.route {
+            Route::Instance(type_id, id) => Some((type_id, id, None)),
+            Route::Version(type_id, id, version) => Some((type_id, id, Some(version))),
+            _ => None,
+        };
+        let content = content.filter(|(type_id, ..)| is_read && binary::is_binary(*type_id));
         let mut raw = None;
         match negotiate::wanted(headers, query::single(&pairs, "_format")?)? {
             Wanted::Fhir(format) => shape.format = format,
             // What has parameters is about the resource (`_summary`, `_elements`).
-            Wanted::Anything => match self.route {
-                Route::Instance(type_id, id)
-                    if is_read && pairs.is_empty() && binary::is_binary(type_id) =>
-                {
-                    raw = Some((type_id, id));
-                }
-                _ => {}
-            },
+            Wanted::Anything => raw = content.filter(|_| pairs.is_empty()),
             Wanted::Raw => match self.route {
-                Route::Instance(type_id, id) if is_read && binary::is_binary(type_id) => {
-                    raw = Some((type_id, id));
-                }
+                _ if content.is_some() => raw = content,
                 // Its answers are no resources, and in one format.
                 route if operation::graphql::is_at(route) => {}
                 _ => shape.format = negotiate::resource_format(headers)?,
@@ -392,9 +389,9 @@ impl Call<'_> {
             let sent = write::provenance::sent(&session, header)?;
             session.provenance = Some(Arc::new(sent));
         }
-        if let Some((type_id, id)) = raw {
+        if let Some((type_id, id, version)) = raw {
             let freshness = freshness(headers);
-            return Box::pin(binary::content(&session, type_id, id, &freshness)).await;
+            return Box::pin(binary::content(&session, type_id, id, version, &freshness)).await;
         }
         // A future is as large as its largest branch, and is moved as a whole: what costs more than a read
         // anyway lies in a box.
@@ -481,12 +478,22 @@ impl Call<'_> {
                 let request = operation::graphql::Request::sent(&pairs, &sent, &body)?;
                 operation::graph(session, route, request).await
             }
-            Route::SystemOperation(_) | Route::TypeOperation(..) | Route::InstanceOperation(..) => {
+            Route::SystemOperation(_)
+            | Route::TypeOperation(..)
+            | Route::InstanceOperation(..)
+            | Route::VersionOperation(..) => {
                 let body = read_body(headers, body, limit).await?;
                 let resource = if body.is_empty() {
                     None
                 } else {
-                    Some(incoming::read(body, &sent, limit).await?)
+                    match incoming::read(body.clone(), &sent, limit).await {
+                        Err(RestError::BadRequest(issues)) if sent == Sent::Fhir(Format::Xml) => {
+                            let route = self.route;
+                            return operation::post_unread(session, route, &pairs, &body, issues)
+                                .await;
+                        }
+                        read => Some(read?),
+                    }
                 };
                 operation::post(session, self.route, &pairs, resource).await
             }
@@ -643,9 +650,10 @@ fn interaction(method: &Method, route: Route<'_>) -> &'static str {
         Route::Compartment(..) | Route::CompartmentSearch(..) => "search-compartment",
         Route::Version(..) => "vread",
         Route::InstanceHistory(..) => "history-instance",
-        Route::SystemOperation(_) | Route::TypeOperation(..) | Route::InstanceOperation(..) => {
-            "operation"
-        }
+        Route::SystemOperation(_)
+        | Route::TypeOperation(..)
+        | Route::InstanceOperation(..)
+        | Route::VersionOperation(..) => "operation",
         Route::Instance(..) | Route::Type(_) => match *method {
             Method::PUT => "update",
             Method::DELETE => "delete",

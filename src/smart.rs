@@ -25,6 +25,7 @@ pub mod signing;
 pub mod upstream;
 pub mod users;
 
+mod accesses;
 mod activation;
 mod activity;
 mod agent;
@@ -88,16 +89,18 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
+use axum::response::Response;
 use axum::routing::{get, post};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use thiserror::Error;
+use tower::ServiceExt as _;
 use tower_http::cors::{Any, CorsLayer};
 use url::Url;
 
@@ -108,6 +111,7 @@ use crate::texts::{self, Texts};
 use activity::Activity;
 use jwks::{JwksError, KeyFetcher};
 use mail::Outbox;
+use pages::PageError;
 use reads::Reads;
 use signing::{SigningError, SigningKeys};
 use throttle::Throttle;
@@ -182,6 +186,8 @@ pub struct SmartConfig {
     pub kiosk_addresses: Vec<IpNet>,
     /// How letters to account holders leave; none: none are written.
     pub mail: Option<MailSettings>,
+    /// Whether it is noted who looked at what on a page of ours.
+    pub audit: bool,
 }
 
 impl SmartConfig {
@@ -219,6 +225,7 @@ impl SmartConfig {
             trusted_proxies: Vec::new(),
             kiosk_addresses: Vec::new(),
             mail: None,
+            audit: true,
         }
     }
 }
@@ -448,6 +455,27 @@ pub fn is_oauth_endpoint(path: &str) -> bool {
     .contains(&path)
 }
 
+/// The page about an error that no page of ours explained, for whoever sent the request.
+pub async fn problem_page(state: &SmartState, request: Request, status: StatusCode) -> Response {
+    let own = state.clone();
+    let page = move || async move { PageError::Unanswered(status).page(&own) };
+    let mut router = Router::new().fallback(page);
+    if status.is_client_error() {
+        // When something fails here, nothing more is asked of the database.
+        router = router.layer(from_fn_with_state(state.clone(), here::look));
+    }
+    let language = from_fn_with_state(texts::Https(state.is_https()), texts::choose);
+    match router.layer(language).oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// `GET /`: where everybody begins. Who is signed in is led on from there.
+async fn start(State(state): State<SmartState>) -> Response {
+    pages::see_other(&state.path("/login"))
+}
+
 /// Whether text is a FHIR `id`: 1 to 64 of `[A-Za-z0-9-.]`.
 fn is_fhir_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
@@ -559,6 +587,7 @@ pub fn router(state: SmartState) -> Router {
         .layer(from_fn_with_state(state.clone(), gate::pass));
     let pages = Router::new()
         .merge(own)
+        .route("/", get(start))
         .route("/auth/authorize", get(authorize::get).post(authorize::post))
         .route("/login", get(login::get).post(login::post))
         .route("/login/with/{provider}", get(upstream::start))

@@ -11,6 +11,7 @@ pub mod scope;
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::keys::Keys;
+use crate::release::joint;
 use level::Level;
 use scope::{Context, Scopes};
 
@@ -162,6 +163,18 @@ impl Visibility {
         };
         let person = viewer.person.as_deref().and_then(key_of);
         if let Some(list) = &mut audiences {
+            // A class or a person, together with a record or an app: what is denied to both at once.
+            let group = list.last().map(|number| format!("Group/{number}"));
+            let own: Vec<String> = group.into_iter().chain(viewer.person.clone()).collect();
+            let mut both = Vec::new();
+            let mut with = |kind: &str, id: &str| {
+                let other = format!("{kind}/{id}");
+                let keys_of_both = own
+                    .iter()
+                    .map(|one| keys.reference("Both", &joint(one, &other)));
+                both.extend(keys_of_both);
+                keys.reference(kind, id)
+            };
             list.extend(person);
             if let Some(patient) = viewer
                 .patient
@@ -169,16 +182,12 @@ impl Visibility {
                 .filter(|_| class.is_patient_side())
             {
                 // Whose record it is: of what is about several patients each sees their own part.
-                list.push(keys.reference("Record", patient));
+                list.push(with("Record", patient));
             }
             // A directive names an app by its client id, or by the Device that stands for it.
-            list.push(keys.reference("Device", &format!("client:{}", viewer.client_id)));
-            list.extend(
-                viewer
-                    .client_device
-                    .as_deref()
-                    .map(|id| keys.reference("Device", id)),
-            );
+            list.push(with("Device", &format!("client:{}", viewer.client_id)));
+            list.extend(viewer.client_device.as_deref().map(|id| with("Device", id)));
+            list.extend(both);
         }
         Self {
             class,

@@ -20,6 +20,7 @@ apps-remove = Remove access
 apps-keeps = Removing access does not delete what an app already has. Ask its makers.
 apps-past = Apps that could read in the last 12 months
 apps-past-removed = From { $since }. You or we removed it on { $ended }.
+apps-past-suspended = From { $since }. It can read nothing now, because you do not act for this person here any more. If you may again one day, it can read again, unless you remove access.
 apps-past-ended = From { $since }. It ended by itself on { $ended }.
 apps-change-title = What “{ $app }” can see
 apps-change-record = It reads the record of <strong>{ $record }</strong>.

@@ -20,6 +20,7 @@ apps-remove = Quitar el acceso
 apps-keeps = Quitar el acceso no borra lo que una aplicación ya tiene. Pregunte a sus fabricantes.
 apps-past = Aplicaciones que pudieron leer en los últimos 12 meses
 apps-past-removed = Desde el { $since }. Usted o nosotros la quitamos el { $ended }.
+apps-past-suspended = Desde el { $since }. Ahora no puede leer nada, porque usted ya no actúa aquí por esta persona. Si un día puede hacerlo de nuevo, la aplicación podrá leer otra vez, a menos que le quite el acceso.
 apps-past-ended = Desde el { $since }. Terminó por sí sola el { $ended }.
 apps-change-title = Lo que “{ $app }” puede ver
 apps-change-record = Lee el expediente de <strong>{ $record }</strong>.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{OriginalUri, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -12,7 +13,7 @@ use serde_json::json;
 
 use super::FHIR_PATH;
 use crate::fhir::outcome::{Issue, operation_outcome};
-use crate::smart;
+use crate::smart::{self, SmartState};
 
 /// Gives up on a request that takes too long, its body included: 503, to be tried again.
 pub async fn time_limit(State(limit): State<Duration>, request: Request, next: Next) -> Response {
@@ -40,17 +41,33 @@ pub fn answer_panic(_: Box<dyn Any + Send>) -> Response {
 pub(super) fn names_its_host(request: &Request) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next(), request.version()) {
-        (Some(_), None, _) => true,
+        (Some(host), None, _) => is_host(host.as_bytes()),
         // HTTP/2 has `:authority`.
         (None, None, version) => version != Version::HTTP_11,
         (_, Some(_), _) => false,
     }
 }
 
+/// Whether a value is `uri-host [ ":" port ]`. An empty one names no host, and http has none without
+/// (RFC 9110 section 4.2.1).
+fn is_host(value: &[u8]) -> bool {
+    let Ok(authority) = Authority::try_from(value) else {
+        return false;
+    };
+    let port = authority.as_str().strip_prefix(authority.host());
+    port.is_some_and(|port| {
+        port.is_empty()
+            || port
+                .strip_prefix(':')
+                .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    })
+}
+
 /// The answer to one that has not.
 pub(super) fn no_host(path: &str) -> Response {
-    let words = "A request of HTTP/1.1 has one Host header.";
-    let refused = StatusCode::BAD_REQUEST.into_response();
+    let words = "A request of HTTP/1.1 has one Host header, with the name of the host.";
+    let mut refused = StatusCode::BAD_REQUEST.into_response();
+    as_it_says(&mut refused);
     said(
         refused,
         Speech::at(path),
@@ -71,6 +88,47 @@ pub async fn outcome_for_errors(
     next: Next,
 ) -> Response {
     explained(next.run(request).await, Speech::at(uri.path()))
+}
+
+/// Around [`outcome_for_errors`]: a line of text becomes a page for whoever asks for pages (portal.md A11).
+pub async fn page_for_people(
+    State(smart): State<SmartState>,
+    OriginalUri(uri): OriginalUri,
+    request: Request,
+    next: Next,
+) -> Response {
+    if Speech::at(uri.path()) != Speech::Plain || !wants_a_page(request.headers()) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let asked = Request::from_parts(parts.clone(), Body::empty());
+    let response = next.run(Request::from_parts(parts, body)).await;
+    let status = response.status();
+    let is_text = has_type(response.headers(), "text/plain");
+    if !(is_text && (status.is_client_error() || status.is_server_error())) {
+        return response;
+    }
+    let mut page = smart::problem_page(&smart, asked, status).await;
+    for name in [header::ALLOW, header::RETRY_AFTER] {
+        if let Some(value) = response.headers().get(&name) {
+            page.headers_mut().insert(name, value.clone());
+        }
+    }
+    page
+}
+
+fn wants_a_page(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT);
+    accepted.is_some_and(|value| {
+        value
+            .to_str()
+            .is_ok_and(|kinds| kinds.contains("text/html"))
+    })
+}
+
+fn has_type(headers: &HeaderMap, kind: &str) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    value.is_some_and(|value| value.to_str().is_ok_and(|own| own.starts_with(kind)))
 }
 
 /// In whose words an error is said.
@@ -103,14 +161,27 @@ impl Speech {
 /// Under the FHIR base, gives every error that has no OperationOutcome yet (the router's own, an
 /// extractor's, a panic's) one, and at OAuth's endpoints a JSON object; elsewhere, a line of text to those
 /// without a body.
-pub(super) fn explained(response: Response, speech: Speech) -> Response {
+pub(super) fn explained(mut response: Response, speech: Speech) -> Response {
+    as_it_says(&mut response);
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error())
         || says_something(response.headers(), speech)
     {
         return response;
     }
-    said(response, speech, words(status), oauth_words(status))
+    let words = match speech {
+        Speech::Plain => plain_words(status),
+        Speech::Fhir | Speech::OAuth => words(status),
+    };
+    said(response, speech, words, oauth_words(status))
+}
+
+/// No browser takes an answer for something else than it says it is.
+fn as_it_says(response: &mut Response) {
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        header::HeaderValue::from_static("nosniff"),
+    );
 }
 
 /// An error with a body: an issue type and words, or an OAuth code and words.
@@ -183,6 +254,21 @@ fn oauth_words(status: StatusCode) -> (&'static str, &'static str) {
         status if status.is_client_error() => ("invalid_request", "the request cannot be read"),
         _ => ("server_error", "the server failed"),
     }
+}
+
+/// [`words`] where nobody knows of FHIR.
+fn plain_words(status: StatusCode) -> (&'static str, &'static str) {
+    let (code, fhir) = words(status);
+    let words = match status {
+        StatusCode::NOT_FOUND => "There is nothing at this URL.",
+        StatusCode::METHOD_NOT_ALLOWED => "This URL does not take this HTTP method.",
+        StatusCode::PAYLOAD_TOO_LARGE => "The request body is larger than this URL takes.",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            "The body has a form or an encoding that this URL does not take."
+        }
+        _ => fhir,
+    };
+    (code, words)
 }
 
 /// An issue type and what to do, for errors that nobody explained.

@@ -9,6 +9,7 @@ mod binding;
 #[cfg(test)]
 mod corpus;
 mod primitive;
+pub mod references;
 #[cfg(test)]
 mod tests;
 mod xhtml;

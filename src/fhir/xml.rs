@@ -2,7 +2,7 @@
 //!
 //! fhirbolt (0.4) knows R4's element order and types, and does the translation; this adapter
 //! guards it, because alone it trims blanks inside narratives, wraps integers beyond 32 bits round,
-//! wants `resourceType` first, drops unknown attributes, takes scalars for arrays, loses line breaks
+//! wants `resourceType` first, drops unknown attributes, reads ids of booleans and numbers as values, takes scalars for arrays, loses line breaks
 //! of attributes to other readers, and miscounts where a nested resource is empty.
 //!
 //! ```text
@@ -20,6 +20,7 @@ mod tree;
 
 use fhirbolt::FhirReleases;
 use fhirbolt::element::Element;
+use quick_xml::events::{BytesStart, Event};
 use serde_json::Value;
 
 use crate::fhir::json;
@@ -40,6 +41,10 @@ const XHTML_NAMESPACE: &str = "http://www.w3.org/1999/xhtml";
 /// write the characters `<div`, for it escapes `<` in all values.
 const PLACEHOLDER: &str = "<div xmlns=\"http://www.w3.org/1999/xhtml\">";
 const PLACEHOLDER_END: &str = "</div>";
+
+/// What fhirbolt carries in place of the id of a boolean or a number, whose attributes it reads as its value: a
+/// first extension whose url is this and the id. It is no character of XML, so that nobody sends it.
+const KEPT_ID: char = '\u{1}';
 
 type R4 = Element<{ FhirReleases::R4 }>;
 
@@ -71,6 +76,33 @@ pub fn from_xml_within(bytes: &[u8], max_bytes: usize) -> Result<Value, Issue> {
     let scanned = scan::scan(json::utf8(bytes)?)?;
     let element: R4 = fhirbolt::xml::from_str(&scanned.xml, None).map_err(|_| unexpected())?;
     tree::to_json(element, scanned.narratives)
+}
+
+/// Whether a body is XML at all, whatever it says.
+#[must_use]
+pub fn is_well_formed(bytes: &[u8]) -> bool {
+    let Ok(text) = json::utf8(bytes) else {
+        return false;
+    };
+    let is_sound = |tag: &BytesStart<'_>| {
+        let mut first = tag.attributes().take(narrative::MAX_ATTRIBUTES + 1);
+        first.all(|one| one.is_ok())
+    };
+    let mut reader = quick_xml::Reader::from_str(text);
+    let (mut depth, mut is_any) = (0_usize, false);
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(tag)) if is_sound(&tag) => depth += 1,
+            Ok(Event::Empty(tag)) if is_sound(&tag) => is_any = true,
+            Ok(Event::Start(_) | Event::Empty(_)) | Err(_) => return false,
+            Ok(Event::End(_)) => {
+                depth = depth.saturating_sub(1);
+                is_any = true;
+            }
+            Ok(Event::Eof) => return is_any && depth == 0,
+            Ok(_) => {}
+        }
+    }
 }
 
 /// The XML of a resource, compact, UTF-8, with an XML declaration.

@@ -126,7 +126,8 @@ impl<'a> Case<'a> {
         }
         self.note(NoteKind::Applied, rule, evidence, "");
         // Only the patient's side gets a notice: to everybody else, withheld is not there.
-        let patient_side = match audience {
+        let of = audience.told();
+        let patient_side = match of.as_ref().unwrap_or(audience) {
             Audience::PatientSide | Audience::Patient | Audience::Representatives => true,
             Audience::One(who) => who.starts_with("RelatedPerson/") || who.starts_with("Patient/"),
             _ => false,

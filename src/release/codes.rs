@@ -16,11 +16,13 @@ macro_rules! value_set {
     };
 }
 
-const EMBEDDED: [(&str, &str); 6] = [
+const EMBEDDED: [(&str, &str); 8] = [
     value_set!("mental-health-professional"),
     value_set!("pathology-malignancy"),
     value_set!("genetic-marker"),
     value_set!("hiv-test"),
+    value_set!("viral-load"),
+    value_set!("licensed-professional"),
     value_set!("hepatitis-antigen-test"),
     value_set!("drug-abuse-test"),
 ];

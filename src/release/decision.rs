@@ -24,6 +24,8 @@ pub enum Audience {
 }
 
 const RECORD: &str = "Record/";
+const BOTH: &str = "Both/";
+const DEVICE: &str = "Device/";
 
 impl Audience {
     /// The number of a group in hold rows; none for one party, whose key the store makes.
@@ -48,14 +50,69 @@ impl Audience {
         Self::One(format!("{RECORD}{id}"))
     }
 
-    /// The patient (`Patient/x`) whose record this is, see [`Audience::record`].
+    /// Who belongs to both: to a class or a person, and to a record (`Record/x`) or an app (`Device/x`).
+    #[must_use]
+    pub fn both(&self, other: &str) -> Self {
+        let one = match self {
+            Self::One(who) => who.clone(),
+            group => format!("Group/{}", group.number().unwrap_or(-1)),
+        };
+        Self::One(format!("{BOTH}{}", joint(&one, other)))
+    }
+
+    /// The two of [`Audience::both`].
+    #[must_use]
+    pub fn parts(&self) -> Option<(Self, &str)> {
+        let Self::One(who) = self else { return None };
+        let (one, other) = who.strip_prefix(BOTH)?.split_once(' ')?;
+        let one = match one.strip_prefix("Group/") {
+            Some(number) => Self::GROUPS
+                .iter()
+                .find(|group| group.number().is_some_and(|own| own.to_string() == number))?
+                .clone(),
+            None => Self::One(one.to_owned()),
+        };
+        Some((one, other))
+    }
+
+    /// The patient (`Patient/x`) in whose record alone this is, see [`Audience::record`].
     #[must_use]
     pub fn of_record(&self) -> Option<String> {
-        match self {
-            Self::One(who) => who.strip_prefix(RECORD).map(|id| format!("Patient/{id}")),
-            _ => None,
+        let who = match (self.parts(), self) {
+            (Some((_, other)), _) => other,
+            (None, Self::One(who)) => who,
+            _ => return None,
+        };
+        who.strip_prefix(RECORD).map(|id| format!("Patient/{id}"))
+    }
+
+    /// Whom the ledger names for it; none where it follows from other rows: whose part of a resource is
+    /// whose is no hold, and what somebody sees in an app follows from what the two are denied.
+    #[must_use]
+    pub fn told(&self) -> Option<Self> {
+        match (self.parts(), self) {
+            (Some((_, other)), _) if other.starts_with(DEVICE) => None,
+            (Some((one, _)), _) => Some(one),
+            (None, Self::One(who)) if who.starts_with(RECORD) => None,
+            _ => Some(self.clone()),
         }
     }
+
+    /// Whether this is an app, whoever uses it.
+    pub(crate) fn is_app(&self) -> bool {
+        matches!(self, Self::One(who) if who.starts_with(DEVICE))
+    }
+
+    /// The groups.
+    pub const GROUPS: [Self; 7] = [
+        Self::PatientSide,
+        Self::Patient,
+        Self::Representatives,
+        Self::Clinicians,
+        Self::Payers,
+        Self::Researchers,
+        Self::ThirdParties,
+    ];
 
     /// Whether a viewer of class `self` is held off by a row for `row`.
     #[must_use]
@@ -70,6 +127,12 @@ impl Audience {
                 _ => false,
             }
     }
+}
+
+/// The id of [`Audience::both`], as viewers have it among their audiences.
+#[must_use]
+pub fn joint(one: &str, other: &str) -> String {
+    format!("{one} {other}")
 }
 
 /// Parts of a resource that one rendition leaves out.

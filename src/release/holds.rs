@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::case::{Case, Claim};
-use super::decision::{Effect, NoteKind, Redaction};
+use super::decision::{Audience, Effect, NoteKind, Redaction};
 use super::derived::words;
 use super::needs::task_code;
 use super::resource::{patient_of, reference, text};
@@ -76,7 +76,7 @@ fn one<'a>(case: &mut Case<'a>, rule: &Rule, task_ref: &'a str, task: &'a Value)
                       (45 CFR 171.201(b))";
         case.note(NoteKind::Segmentation, rule, &[task_ref], detail);
     }
-    for audience in &hold.audiences {
+    for audience in within_record(case, patient_of(task), &hold.audiences) {
         let claim = Claim {
             effect: effect.clone(),
             ..Claim::withhold(ends)
@@ -85,8 +85,34 @@ fn one<'a>(case: &mut Case<'a>, rule: &Rule, task_ref: &'a str, task: &'a Value)
             .into_iter()
             .flatten()
             .collect();
-        case.claim(rule, audience, claim, &evidence);
+        case.claim(rule, &audience, claim, &evidence);
     }
+}
+
+/// Against whom on the patient's side a hold is where the resource is about others too: they have it in
+/// their own records.
+fn within_record(case: &Case<'_>, patient: Option<&str>, audiences: &[Audience]) -> Vec<Audience> {
+    let (Some(patient), true) = (patient, case.patients.len() > 1) else {
+        return audiences.to_vec();
+    };
+    let Audience::One(record) = Audience::record(patient) else {
+        return audiences.to_vec();
+    };
+    let mut found = Vec::new();
+    for audience in audiences {
+        match audience {
+            Audience::PatientSide => found.extend([
+                Audience::Patient.both(&record),
+                Audience::Representatives.both(&record),
+            ]),
+            Audience::Patient | Audience::Representatives => found.push(audience.both(&record)),
+            Audience::One(who) if who.starts_with("RelatedPerson/") => {
+                found.push(audience.both(&record));
+            }
+            _ => found.push(audience.clone()),
+        }
+    }
+    found
 }
 
 fn gap(case: &mut Case<'_>, rule: &Rule, task: &str, detail: &str) {

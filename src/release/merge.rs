@@ -23,13 +23,13 @@ pub(crate) fn merge(claims: Vec<HoldSpan>, target: &Value) -> Vec<HoldSpan> {
     }
     let mut merged = Vec::new();
     for (audience, own) in &by_audience {
-        let joint: Vec<&HoldSpan> = by_audience
-            .iter()
-            .filter(|(other, _)| may_share_a_viewer(audience, other))
-            .flat_map(|(_, claims)| claims)
-            .filter(|claim| matches!(claim.effect, Effect::Redact(_)))
-            .collect();
+        let joint = joint(&by_audience, audience);
         merged.extend(timeline(audience, own, &joint, target));
+    }
+    for (app, denied) in by_audience.iter().filter(|(one, _)| one.is_app()) {
+        for user in users(&by_audience) {
+            merged.extend(in_app(&by_audience, (app, denied), &user, target));
+        }
     }
     // Redactions that may meet in one viewer are nested (see `timeline`): the larger comes later.
     merged.sort_by_cached_key(|span| match &span.effect {
@@ -41,6 +41,69 @@ pub(crate) fn merge(claims: Vec<HoldSpan>, target: &Value) -> Vec<HoldSpan> {
         ),
     });
     merged
+}
+
+/// Redactions for others of whom a viewer of this audience may also be.
+fn joint<'c>(
+    claims: &'c BTreeMap<Audience, Vec<HoldSpan>>,
+    audience: &Audience,
+) -> Vec<&'c HoldSpan> {
+    claims
+        .iter()
+        .filter(|(other, _)| may_share_a_viewer(audience, other))
+        .flat_map(|(_, claims)| claims)
+        .filter(|claim| matches!(claim.effect, Effect::Redact(_)))
+        .collect()
+}
+
+/// Classes and persons who are shown a rendition of their own.
+fn users(claims: &BTreeMap<Audience, Vec<HoldSpan>>) -> BTreeSet<Audience> {
+    let mut users = BTreeSet::new();
+    for audience in claims.keys() {
+        match audience {
+            Audience::PatientSide => {
+                users.extend([Audience::Patient, Audience::Representatives]);
+            }
+            Audience::One(who) if !is_person(who) => {}
+            _ => {
+                users.insert(audience.clone());
+            }
+        }
+    }
+    users
+}
+
+/// What a user is shown in an app where parts are denied to either: neither has these. An app serves many,
+/// and what is denied to one of its users is not denied to the others, nor to the same user elsewhere.
+fn in_app(
+    claims: &BTreeMap<Audience, Vec<HoldSpan>>,
+    (app, denied): (&Audience, &[HoldSpan]),
+    user: &Audience,
+    target: &Value,
+) -> Vec<HoldSpan> {
+    let Audience::One(name) = app else {
+        return Vec::new();
+    };
+    let none = Vec::new();
+    let own = claims.get(user).unwrap_or(&none).iter();
+    let own: Vec<&HoldSpan> = own.chain(joint(claims, user)).collect();
+    let runs = |span: &HoldSpan, from: i64| span.starts <= from && from < span.ends;
+    let both = user.both(name);
+    let all: Vec<HoldSpan> = denied.iter().chain(own.iter().copied()).cloned().collect();
+    timeline(&both, &all, &[], target)
+        .into_iter()
+        .filter(|span| {
+            denied.iter().any(|one| runs(one, span.starts))
+                && own.iter().any(|one| runs(one, span.starts))
+        })
+        .collect()
+}
+
+/// Whether this names a person or an organisation, not an app, a record, or two at once.
+fn is_person(who: &str) -> bool {
+    !["Device/", "Record/", "Both/"]
+        .iter()
+        .any(|prefix| who.starts_with(prefix))
 }
 
 /// The spans of one audience. `joint` are redactions for other audiences of which a viewer of this
@@ -121,23 +184,36 @@ fn same(a: &HoldSpan, b: &HoldSpan) -> bool {
     a.exempt == b.exempt && a.effect == b.effect && a.mode == b.mode && a.rules == b.rules
 }
 
-/// Whether one viewer may belong to both audiences, `other` being a group or another kind of party.
+/// Whether one viewer may belong to both audiences, `other` being a group or another kind of party. Who
+/// uses an app has a rendition for the two together (see [`in_app`]).
 fn may_share_a_viewer(one: &Audience, other: &Audience) -> bool {
     use Audience::{
         Clinicians, One, Patient, PatientSide, Payers, Representatives, Researchers, ThirdParties,
     };
     let kind = |who: &str| who.split('/').next().unwrap_or_default().to_owned();
+    if let Some((of, record)) = one.parts() {
+        return of == *other
+            || other.is_app()
+            || matches!(other, One(who) if who == record)
+            || may_share_a_viewer(&of, other);
+    }
     match (one, other) {
         (Patient | Representatives, PatientSide) => true,
-        (One(a), One(b)) => kind(a) != kind(b),
+        // A viewer is one person, and looks at one record.
+        (One(a), One(b)) => {
+            let meets =
+                |who: &str| matches!(kind(who).as_str(), "Patient" | "RelatedPerson" | "Device");
+            (kind(a) == "Record" && meets(b))
+                || (kind(b) == "Record" && meets(a))
+                || (kind(a) == "Device" && other.of_record().is_some())
+        }
         (One(who), group) => match kind(who).as_str() {
             "RelatedPerson" => matches!(group, PatientSide | Representatives),
             "Patient" => matches!(group, PatientSide | Patient),
             "Record" => matches!(group, PatientSide | Patient | Representatives),
             "Practitioner" | "PractitionerRole" => matches!(group, Clinicians),
             "Organization" => matches!(group, Clinicians | Payers | Researchers | ThirdParties),
-            // An app serves any of them.
-            _ => true,
+            _ => false,
         },
         _ => false,
     }

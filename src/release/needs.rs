@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::links;
 use super::policy::PolicyContext;
 use super::resource::{
-    codings, each, extension, labels, local, patient_of, reference, references, text, type_of,
+    codings, copies, each, extension, labels, local, patient_of, reference, references, text,
+    type_of,
 };
 use super::vocabulary::{
     CONSENT_SCOPE, HOLD_INPUT, MINOR_CONSENTED_SERVICE, PSYCHOTHERAPY_ATTESTATION, RELEASE_TASK,
@@ -69,10 +70,9 @@ pub fn needs(target: &Value, context: &PolicyContext) -> Needs {
             needs.referrers = Links::No;
         }
     }
-    if target.get("contained").is_some() {
-        let authors = each(target, "contained").filter_map(attested_author);
-        needs.references.extend(authors.map(str::to_owned));
-    }
+    let authors = copies(target).into_iter();
+    let authors = authors.filter_map(|(_, copy)| attested_author(copy));
+    needs.references.extend(authors.map(str::to_owned));
     if target.get("extension").is_some() {
         needs.references.extend(studies(target).map(str::to_owned));
     }

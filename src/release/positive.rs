@@ -2,13 +2,22 @@
 
 use serde_json::Value;
 
+use super::codes;
 use super::resource::{codings, each, plain, text};
 
 const SNOMED: &str = "http://snomed.info/sct";
 const LOINC: &str = "http://loinc.org";
+const ICD: &str = "http://hl7.org/fhir/sid/icd-10-cm";
 
-/// Answers that mean positive, detected or reactive.
-const ANSWERS: [(&str, &str); 9] = [
+/// Answers that mean positive, detected or reactive, or name the infection.
+const ANSWERS: [(&str, &str); 16] = [
+    (SNOMED, "52101004"),
+    (SNOMED, "91947003"),
+    (SNOMED, "62479008"),
+    (LOINC, "LA9633-4"),
+    (ICD, "B20"),
+    (ICD, "Z21"),
+    (ICD, "R75"),
     (SNOMED, "10828004"),
     (SNOMED, "260373001"),
     (SNOMED, "11214006"),
@@ -23,8 +32,8 @@ const ANSWERS: [(&str, &str); 9] = [
 /// Interpretations that do, of a test whose normal result is negative: v3 and v2-0078 share them.
 const INTERPRETATIONS: [&str; 6] = ["POS", "DET", "RR", "WR", "A", "AA"];
 
-/// Tests that count copies of a genome: any number of them is a finding.
-const COUNTS: [&str; 1] = ["25835-0"];
+/// The same, as laboratories write them in place of words.
+const SIGNS: [&str; 8] = ["POS", "P", "R", "RR", "WR", "DET", "D", "+"];
 
 /// Whether a result or a report says positive, detected or reactive: as its value, its interpretation,
 /// its conclusion, or in one of its components.
@@ -47,29 +56,43 @@ fn says_so(element: &Value) -> bool {
             system.ends_with("/v3-ObservationInterpretation") || system.ends_with("/v2-0078");
         known && INTERPRETATIONS.contains(&code)
     });
-    let told = CONCEPTS
-        .iter()
-        .flat_map(|key| each(element, key))
-        .flat_map(|concept| {
-            let displays = each(concept, "coding").filter_map(|coding| text(coding, "display"));
-            text(concept, "text").into_iter().chain(displays)
-        })
-        .chain(text(element, "valueString"))
-        .chain(text(element, "conclusion"))
-        .any(affirms);
+    let told = element.get("valueBoolean") == Some(&Value::Bool(true));
+    let told = told
+        || CONCEPTS
+            .iter()
+            .flat_map(|key| each(element, key))
+            .flat_map(|concept| {
+                let displays = each(concept, "coding").filter_map(|coding| text(coding, "display"));
+                text(concept, "text").into_iter().chain(displays)
+            })
+            .chain(text(element, "valueString"))
+            .chain(text(element, "conclusion"))
+            .any(affirms);
     coded || interpreted || told
 }
 
 /// Whether words say positive, phrase by phrase: "Positive. No prior result" denies nothing.
 fn affirms(words: &str) -> bool {
-    const YES: [&str; 4] = ["positive", "seropositive", "detected", "reactive"];
+    const YES: [&str; 6] = [
+        "positive",
+        "seropositive",
+        "pos",
+        "detected",
+        "reactive",
+        "present",
+    ];
+    let sign = words.trim().trim_matches(['(', ')']).to_uppercase();
+    if SIGNS.contains(&sign.as_str()) || (!sign.is_empty() && sign.chars().all(|one| one == '+')) {
+        return true;
+    }
     const NO: [&str; 8] = [
         "no", "not", "non", "without", "neither", "nor", "false", "none",
     ];
     words
         .split(['.', ',', ';', ':', '\n', '\r', '(', ')'])
         .any(|phrase| {
-            let phrase = plain(phrase);
+            // "At present" is a time.
+            let phrase = plain(phrase).replace(" at present ", " ");
             // What denies stands before what is denied.
             let before = |word: &&str| !NO.contains(word);
             phrase
@@ -79,12 +102,25 @@ fn affirms(words: &str) -> bool {
         })
 }
 
+/// Whether a test counts copies or units of a genome, or their logarithm: any number is a finding.
 fn is_count(element: &Value) -> bool {
-    codings(element, "code").any(|(system, code)| system == LOINC && COUNTS.contains(&code))
+    codes::contains("viral-load", codings(element, "code"))
 }
 
 /// Whether a number of copies was found. Below what can be measured (`<`) is none.
 fn counts(element: &Value, counted: bool) -> bool {
+    if let Some(written) = text(element, "valueString") {
+        let of_copies = written.to_lowercase().contains("copies");
+        // "48,000 copies/mL", ">10000000".
+        let number: String = written
+            .trim_start_matches(['>', '=', ' '])
+            .chars()
+            .filter(|one| *one != ',')
+            .take_while(|one| one.is_ascii_digit() || *one == '.')
+            .collect();
+        let found = number.parse::<f64>().is_ok_and(|number| number > 0.0);
+        return (counted || of_copies) && found;
+    }
     let Some(quantity) = element.get("valueQuantity") else {
         return false;
     };

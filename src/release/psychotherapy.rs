@@ -9,14 +9,12 @@
 use serde_json::Value;
 
 use super::case::{Case, Claim};
-use super::codes;
 use super::decision::{Audience, Effect, NoteKind, Redaction};
-use super::resource::{
-    codings, each, extension, labels, local, mentions, reference, text, type_of, words_of,
-};
-use super::rules::{Qualification, Rule};
+use super::resource::{copies, each, extension, labels, local, reference, text, type_of, words_of};
+use super::rules::Rule;
 use super::time::Edge;
 use super::vocabulary::{ACT_CODE, PSYCHOTHERAPY_ATTESTATION};
+use super::words::mentions;
 use crate::clock::{FOREVER, Millis};
 
 /// The author of a complete attestation, as far as it is known.
@@ -31,9 +29,9 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
         note(case, rule, target, None);
     }
     // A copy inside another resource tells what the note tells (release-policy.md 4.4).
-    for (place, inside) in each(target, "contained").enumerate() {
+    for (place, inside) in copies(target) {
         if rule.types.iter().any(|one| one == type_of(inside)) {
-            note(case, rule, inside, Some(format!("/contained/{place}")));
+            note(case, rule, inside, Some(place));
         }
     }
 }
@@ -69,7 +67,7 @@ fn note(case: &mut Case<'_>, rule: &Rule, target: &Value, place: Option<String>)
     let evidence: Vec<&str> = person.as_deref().into_iter().collect();
     for audience in &rule.audiences {
         let mut claim = Claim::withhold(FOREVER);
-        if let Some(place) = &place {
+        if let Some(place) = place.as_ref().filter(|place| !place.is_empty()) {
             claim.effect = Effect::Redact(Redaction {
                 pointers: std::iter::once(place.clone()).collect(),
                 ..Redaction::default()
@@ -127,18 +125,18 @@ fn claim(
         return Ok(Author::Unknown { person });
     };
     match type_of(resource) {
-        "Practitioner" if qualified(resource, &rule.qualification, Some(at), case) => {
+        "Practitioner" if qualified(resource, rule, Some(at), case) => {
             Ok(Author::Professional { person })
         }
         "PractitionerRole" => {
             let practitioner = reference(resource, "practitioner");
             let person = practitioner.map(str::to_owned);
-            if role_of(resource, &rule.qualification) {
+            if role_of(resource, rule) {
                 return Ok(Author::Professional { person });
             }
             match practitioner.map(|one| case.resolve(resource, one)) {
                 Some(None) => Ok(Author::Unknown { person }),
-                Some(Some(one)) if qualified(one, &rule.qualification, Some(at), case) => {
+                Some(Some(one)) if qualified(one, rule, Some(at), case) => {
                     Ok(Author::Professional { person })
                 }
                 _ => Err(vec![
@@ -153,30 +151,25 @@ fn claim(
 }
 
 /// Whether a Practitioner holds a qualification of the kind, in force at `at`.
-fn qualified(
-    practitioner: &Value,
-    kind: &Qualification,
-    at: Option<Millis>,
-    case: &Case<'_>,
-) -> bool {
+fn qualified(practitioner: &Value, rule: &Rule, at: Option<Millis>, case: &Case<'_>) -> bool {
     each(practitioner, "qualification").any(|qualification| {
         let period = qualification.get("period").unwrap_or(&Value::Null);
         let from = case.time(text(period, "start"), Edge::Start);
         let to = case.time(text(period, "end"), Edge::End);
         let in_force =
             at.is_none_or(|at| from.is_none_or(|from| from <= at) && to.is_none_or(|to| at < to));
-        in_force && is_of(qualification, "code", kind)
+        in_force
+            && rule
+                .qualification
+                .is_in(qualification, "code", &rule.words.unlicensed)
     })
 }
 
-/// Whether a PractitionerRole is of the kind by its specialty or code.
-fn role_of(role: &Value, kind: &Qualification) -> bool {
-    is_of(role, "specialty", kind) || is_of(role, "code", kind)
-}
-
-fn is_of(element: &Value, key: &str, kind: &Qualification) -> bool {
-    kind.value_set
-        .as_deref()
-        .is_some_and(|set| codes::contains(set, codings(element, key)))
-        || mentions(&words_of(element, key), &kind.words)
+/// Whether a PractitionerRole is of the kind by its specialty or code. A clerk in psychiatry is none.
+fn role_of(role: &Value, rule: &Rule) -> bool {
+    let denied = &rule.words.unlicensed;
+    !mentions(&words_of(role, "code"), denied, &[])
+        && ["specialty", "code"]
+            .iter()
+            .any(|key| rule.qualification.is_in(role, key, denied))
 }

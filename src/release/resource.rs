@@ -22,6 +22,47 @@ pub(crate) fn each<'a>(element: &'a Value, key: &str) -> impl Iterator<Item = &'
     many.iter().chain(one)
 }
 
+/// Resources that a resource repeats, each with the JSON pointer of the element that would have to go with
+/// it: contained ones, entries of a Bundle, values of Parameters. The pointer is empty where the whole
+/// would have to go: a document is what its first entry says.
+pub(crate) fn copies(resource: &Value) -> Vec<(String, &Value)> {
+    let mut found = Vec::new();
+    let mut open = vec![(String::new(), resource)];
+    while let Some((at, one)) = open.pop() {
+        for (key, within) in [
+            ("contained", ""),
+            ("entry", "resource"),
+            ("parameter", "resource"),
+            ("part", "resource"),
+        ] {
+            for (place, element) in each(one, key).enumerate() {
+                let pointer = format!("{at}/{key}/{place}");
+                let copy = match within {
+                    "" => Some(element),
+                    name => element.get(name),
+                };
+                if let Some(copy) = copy.filter(|copy| copy.get("resourceType").is_some()) {
+                    let is_document = text(one, "type") == Some("document");
+                    let goes = if key == "entry" && place == 0 && is_document {
+                        at.clone()
+                    } else {
+                        pointer.clone()
+                    };
+                    found.push((goes, copy));
+                    let inside = match within {
+                        "" => pointer.clone(),
+                        name => format!("{pointer}/{name}"),
+                    };
+                    open.push((inside, copy));
+                } else if matches!(key, "parameter" | "part") {
+                    open.push((pointer, element));
+                }
+            }
+        }
+    }
+    found
+}
+
 /// `(system, code)` of an element that holds Coding or CodeableConcept, once or repeated.
 pub(crate) fn codings<'a>(
     element: &'a Value,
@@ -204,13 +245,6 @@ pub fn is_settled(resource: &Value) -> bool {
     }
 }
 
-/// Whether `words` holds one of `patterns`: whole words, lower case, `*` at the end for a prefix,
-/// several words for a phrase.
-pub(crate) fn mentions(words: &str, patterns: &[String]) -> bool {
-    let plain = plain(words);
-    patterns.iter().any(|pattern| finds(&plain, pattern))
-}
-
 /// Lower-case words between single spaces, with a space at both ends.
 pub(crate) fn plain(words: &str) -> String {
     let mut plain = String::with_capacity(words.len() + 2);
@@ -223,11 +257,4 @@ pub(crate) fn plain(words: &str) -> String {
     }
     plain.push(' ');
     plain
-}
-
-fn finds(plain: &str, pattern: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => plain.contains(&format!(" {prefix}")),
-        None => plain.contains(&format!(" {pattern} ")),
-    }
 }

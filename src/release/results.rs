@@ -11,11 +11,12 @@ use super::links::attachments;
 use super::needs::{is_result, orders, task_code};
 use super::positive::is_positive;
 use super::resource::{
-    codings, each, extensions, has_code, local, reference, references, text, type_of, words_of,
+    codings, each, extensions, has_code, local, patients_of, reference, references, text, type_of,
+    words_of,
 };
 use super::rules::{Condition, Predicate, Rule};
 use super::time::{Edge, millis};
-use super::validity::SKEW;
+use super::validity::{SKEW, license_gaps};
 use super::vocabulary::{RELEASE_FLAG, RELEASE_FLAG_SYSTEM};
 use crate::clock::{FOREVER, Millis};
 
@@ -27,7 +28,7 @@ struct Source<'a> {
 }
 
 pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
-    if !is_result(case.type_name) {
+    if !may_be_delayed(case.type_name) {
         return;
     }
     let facts = case.facts;
@@ -42,7 +43,7 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
     let triggered = if listed {
         triggers(case, rule, own.resource)
     } else {
-        rule.related && ordered(case, &rule.any_of, own.resource)
+        rule.related && ordered(case, &rule.any_of, own.resource, own.resource)
     };
     if triggered {
         delay(case, rule, &own);
@@ -58,6 +59,10 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
             first_final: whole.first_final,
         };
         case.depend(whole.reference);
+        // What is in another patient's report is not related: the law speaks of one record.
+        if !is_of_same(case, whole.resource) {
+            continue;
+        }
         if triggers(case, rule, whole.resource) {
             delay(case, rule, &whole);
             delayed = true;
@@ -68,6 +73,17 @@ pub(crate) fn apply(case: &mut Case<'_>, rule: &Rule) {
             case.pass_on(part);
         }
     }
+}
+
+/// Types that these laws delay: results, and reports written as a Composition, which no order leads to.
+fn may_be_delayed(type_name: &str) -> bool {
+    is_result(type_name) || type_name == "Composition"
+}
+
+/// Whether something is about a patient whom the target is about; what names none may be.
+fn is_of_same(case: &Case<'_>, other: &Value) -> bool {
+    let about = patients_of(other);
+    about.is_empty() || case.patients.is_empty() || about.iter().any(|one| case.is_about(Some(one)))
 }
 
 /// The reports and panels that the target is part of, those of which its panels are part included.
@@ -89,7 +105,7 @@ fn wholes<'a>(case: &Case<'a>) -> Vec<Referrer<'a>> {
 /// Without a jurisdiction nothing is delayed, but somebody must hear of it.
 pub(crate) fn alert_without_jurisdiction(case: &mut Case<'_>) {
     let context = case.facts.context;
-    if !is_result(case.type_name) {
+    if !may_be_delayed(case.type_name) {
         return;
     }
     if context.jurisdiction().is_some() {
@@ -162,35 +178,79 @@ pub fn is_made_of(whole: &Value, part: &str) -> bool {
             .any(|one| local(one) == Some(part))
 }
 
-/// Whether the law speaks of this resource: a flag on it or its order, or its codes.
+/// Whether the law speaks of this resource: a flag on it or its order, or its codes; or of a result that it
+/// contains.
 fn triggers<'a>(case: &mut Case<'a>, rule: &Rule, resource: &'a Value) -> bool {
     triggered(case, &rule.any_of, resource)
 }
 
 fn triggered<'a>(case: &mut Case<'a>, any_of: &[Condition], resource: &'a Value) -> bool {
-    let found = any_of.iter().any(|condition| {
-        if let Some(flag) = &condition.flag {
-            return flagged(resource, flag);
-        }
-        let codes = ["category", "code", "type"]
-            .into_iter()
-            .flat_map(|key| codings(resource, key));
-        condition
-            .value_set
-            .as_deref()
-            .is_some_and(|set| codes::contains(set, codes))
-            && (!condition.positive || is_positive(resource))
-    });
-    // Orders are looked at in any case, so that a flag set later is noticed.
-    ordered(case, any_of, resource) || found
+    let mut found = false;
+    for one in std::iter::once(resource).chain(contained_parts(resource)) {
+        found |= any_of.iter().any(|condition| is_met(condition, one));
+        // Orders are looked at in any case, so that a flag set later is noticed.
+        found |= ordered(case, any_of, one, resource);
+    }
+    found
 }
 
-/// Whether the order of a resource has a flag that starts a rule.
-fn ordered<'a>(case: &mut Case<'a>, any_of: &[Condition], resource: &'a Value) -> bool {
+fn is_met(condition: &Condition, resource: &Value) -> bool {
+    if let Some(flag) = &condition.flag {
+        return flagged(resource, flag);
+    }
+    let codes = ["category", "code", "type"]
+        .into_iter()
+        .flat_map(|key| codings(resource, key));
+    condition
+        .value_set
+        .as_deref()
+        .is_some_and(|set| codes::contains(set, codes))
+        && (!condition.positive || is_positive(resource))
+}
+
+/// The results of a report, and the members of a panel, that it contains.
+fn contained_parts(whole: &Value) -> Vec<&Value> {
+    let mut found: Vec<&Value> = Vec::new();
+    if whole.get("contained").is_none() {
+        return found;
+    }
+    let mut open = vec![whole];
+    while let Some(one) = open.pop() {
+        let named: Vec<&str> = ["result", "hasMember"]
+            .iter()
+            .flat_map(|key| each(one, key))
+            .filter_map(|part| text(part, "reference")?.strip_prefix('#'))
+            .collect();
+        for part in each(whole, "contained") {
+            let is_named = text(part, "id").is_some_and(|id| named.contains(&id));
+            if is_named && !found.iter().any(|known| std::ptr::eq(*known, part)) {
+                found.push(part);
+                open.push(part);
+            }
+        }
+    }
+    found
+}
+
+/// Whether the order of a resource has a flag that starts a rule. `container`: where `#` refers into.
+fn ordered<'a>(
+    case: &mut Case<'a>,
+    any_of: &[Condition],
+    resource: &'a Value,
+    container: &'a Value,
+) -> bool {
     let mut found = false;
-    let orders: Vec<&str> = orders(resource).collect();
+    let context = resource.get("context").unwrap_or(&Value::Null);
+    let contained = each(resource, "basedOn")
+        .chain(each(context, "related"))
+        .filter_map(|one| text(one, "reference"))
+        .filter(|order| order.starts_with('#'));
+    let orders: Vec<&str> = orders(resource).chain(contained).collect();
     for order in orders {
-        if let Some(order) = case.resolve(resource, order) {
+        let order = case
+            .resolve(container, order)
+            .filter(|order| type_of(order) == "ServiceRequest");
+        if let Some(order) = order.filter(|order| is_of_same(case, order)) {
             let mut flags = any_of.iter().filter_map(|one| one.flag.as_deref());
             found |= flags.any(|flag| flagged(order, flag));
         }
@@ -255,6 +315,8 @@ fn discussed(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<Mi
             "the patient has not asked for it: patient-requested"
         } else if !by.starts_with("Practitioner") || !is_theirs(case, task, by) {
             "a treating or ordering Practitioner discusses it: requester"
+        } else if !is_licensed(case, task, by, written.unwrap_or(input.stored_at)) {
+            "a licensed health care professional discusses it: requester"
         } else {
             ""
         };
@@ -319,14 +381,17 @@ fn overridden(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<M
             .iter()
             .any(|who| who.ends_with("_provider"));
         let own = rule.ends_at_the_patients_wish() && case.is_about(Some(by));
+        let written = case.time(text(task, "authoredOn"), Edge::Start);
         if !allowed && !own {
             let detail = "the law gives no early release";
             case.note(NoteKind::OverrideRefused, rule, &[input.reference], detail);
         } else if !own && (!by.starts_with("Practitioner") || !is_theirs(case, task, by)) {
             let detail = "early release needs a treating or ordering Practitioner as requester";
             case.note(NoteKind::OverrideRefused, rule, &[input.reference], detail);
+        } else if !own && !is_licensed(case, task, by, written.unwrap_or(input.stored_at)) {
+            let detail = "early release needs a licensed health care professional as requester";
+            case.note(NoteKind::OverrideRefused, rule, &[input.reference], detail);
         } else {
-            let written = case.time(text(task, "authoredOn"), Edge::Start);
             let at = written.map_or(input.stored_at, |at| at.max(input.stored_at));
             case.note(
                 NoteKind::Overridden,
@@ -338,6 +403,14 @@ fn overridden(case: &mut Case<'_>, rule: &Rule, source: &Source<'_>) -> Option<M
         }
     }
     earliest
+}
+
+/// Whether somebody was a licensed health care professional at that instant: who takes part in a visit may
+/// be a clerk.
+fn is_licensed<'a>(case: &mut Case<'a>, task: &'a Value, by: &'a str, at: Millis) -> bool {
+    let context = case.facts.context;
+    let mut resolve = |one: &str| case.resolve(task, one);
+    license_gaps(by, "Task.requester", context, at, &mut resolve).is_empty()
 }
 
 /// Whether the record shows that a clinician treats the patient or ordered for them.

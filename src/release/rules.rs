@@ -235,16 +235,18 @@ impl RuleSet {
                 fault: error.to_string(),
             })?;
             let mut rules = Vec::new();
-            for text in pack.rules {
+            for mut text in pack.rules {
+                let id = text.id.clone();
                 let fail = |fault: String| PolicyError::Rule {
                     file: (*file).to_owned(),
-                    rule: text.id.clone(),
+                    rule: id.clone(),
                     fault,
                 };
                 if !seen.insert(text.id.clone()) {
                     return Err(fail("the id is used twice".to_owned()));
                 }
-                let rule = reject::compile(&text).map_err(fail)?;
+                text.fill(&pack.tables).map_err(&fail)?;
+                let rule = reject::compile(&text).map_err(&fail)?;
                 rules.push(Listed { text, rule });
             }
             packs.push(ListedPack {

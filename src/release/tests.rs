@@ -1,5 +1,7 @@
 //! Tables over the engine; the numbers in the names are those of the release cases.
 
+mod copies;
+mod delays;
 mod directives;
 mod holds;
 mod kit;
@@ -11,3 +13,4 @@ mod psychotherapy;
 mod redaction;
 mod research;
 mod shipped;
+mod words;

@@ -1,12 +1,14 @@
 //! R14 and R15: what third parties may not have without more. Both fail closed, against them alone:
 //! the patient's own access needs no consent (42 CFR 2.23).
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::case::{Case, Claim};
-use super::decision::{Audience, NoteKind};
+use super::decision::{Audience, Effect, NoteKind, Redaction};
 use super::directives::{Denial, audiences, denials, is_directive, is_within};
-use super::resource::{codings, each, labels, text};
+use super::resource::{codings, copies, each, labels, text};
 use super::rules::Rule;
 use super::time::Edge;
 use crate::clock::FOREVER;
@@ -64,9 +66,22 @@ struct Permit<'a> {
 
 /// R15: records of a Part 2 program go to third parties with a consent that is about them.
 pub(crate) fn part2(case: &mut Case<'_>, rule: &Rule) {
-    if !labels(case.facts.target).any(|(_, code)| code == PART2) {
+    let is_one = |resource| labels(resource).any(|(_, code)| code == PART2);
+    let copies = copies(case.facts.target).into_iter();
+    let copies: BTreeSet<String> = copies
+        .filter(|(_, copy)| is_one(copy))
+        .map(|(place, _)| place)
+        .collect();
+    let effect = if is_one(case.facts.target) || copies.contains("") {
+        Effect::Withhold
+    } else if copies.is_empty() {
         return;
-    }
+    } else {
+        Effect::Redact(Redaction {
+            pointers: copies,
+            ..Redaction::default()
+        })
+    };
     let permits = permits(case);
     let general: Vec<&Permit<'_>> = permits.iter().filter(|one| one.who.is_none()).collect();
     for permit in &permits {
@@ -83,6 +98,7 @@ pub(crate) fn part2(case: &mut Case<'_>, rule: &Rule) {
                 let mut claim = Claim::withhold(ends);
                 claim.starts = starts;
                 claim.exempt = exempt;
+                claim.effect.clone_from(&effect);
                 case.claim(rule, audience, claim, &[]);
             }
         }

@@ -203,16 +203,29 @@ pub(crate) fn review_gaps<'a>(
     if let Some(hold) = hold {
         gaps.extend(own_decision(hold, owner, resolve));
     }
-    let mut rules = context.active().iter();
-    // Any rule that a professional's determination stands on says who is none.
-    let licensing =
-        rules.find(|rule| rule.predicate == Predicate::Hold && !rule.words.unlicensed.is_empty());
+    gaps.extend(license_gaps(owner, AT, context, written, resolve));
+    gaps
+}
+
+/// What somebody lacks to be a licensed health care professional at that instant.
+pub(crate) fn license_gaps<'a>(
+    who: &'a str,
+    at: &str,
+    context: &PolicyContext,
+    instant: Millis,
+    resolve: Resolve<'_, 'a>,
+) -> Vec<Issue> {
+    let mut gaps = Vec::new();
+    // Any rule that a professional's determination stands on says who is one, in force or not.
+    let licensing = context
+        .implemented()
+        .find(|rule| rule.predicate == Predicate::Hold && !rule.qualification.words.is_empty());
     if let Some(rule) = licensing {
         let when = Moment {
-            at: written,
+            at: instant,
             zone: context.zone(),
         };
-        professional(Some(owner), AT, rule, &when, resolve, &mut gaps);
+        professional(Some(who), at, rule, &when, resolve, &mut gaps);
     }
     gaps
 }

@@ -344,24 +344,31 @@ async fn try_append(store: &Store, accesses: &[Access]) -> Result<(), StoreError
     store.append_journal(rows.collect::<Result<_, _>>()?).await
 }
 
-/// [`AuditLog::settle`] where a request may look at AuditEvents, which its address and parameters tell.
+/// Whether a text names what is made before it is looked for.
+pub(super) fn names_events(text: &str) -> bool {
+    text.contains("AuditEvent")
+}
+
+/// [`settle_events`] where a request may look at AuditEvents, which its address and parameters tell.
+///
+/// # Errors
+/// As [`settle_events`].
+pub(super) async fn settle(session: &Session, path: &str, pairs: &Pairs) -> Result<(), RestError> {
+    let mut texts = pairs.iter().flat_map(|(name, value)| [name, value]);
+    if !names_events(path) && !texts.any(|text| names_events(text)) {
+        return Ok(());
+    }
+    settle_events(session).await
+}
+
+/// [`AuditLog::settle`] for whoever may look at AuditEvents.
 ///
 /// # Errors
 /// [`RestError::EventsNotYet`] where there are more than one can wait for; when the database fails.
-pub(super) async fn settle(session: &Session, path: &str, pairs: &Pairs) -> Result<(), RestError> {
+pub(super) async fn settle_events(session: &Session) -> Result<(), RestError> {
     let Some(log) = &session.audit else {
         return Ok(());
     };
-    let names = |text: &str| text.contains("AuditEvent");
-    let path = path.trim_matches('/');
-    let concerned = names(path)
-        || path.ends_with("$graphql")
-        || pairs
-            .iter()
-            .any(|(name, value)| names(name) || names(value));
-    if !concerned {
-        return Ok(());
-    }
     let may = |access| {
         definitions()
             .type_id("AuditEvent")
@@ -382,6 +389,7 @@ pub(super) fn what(route: Route<'_>) -> Option<String> {
         | Route::Version(type_id, id, _)
         | Route::InstanceHistory(type_id, id)
         | Route::InstanceOperation(type_id, id, _)
+        | Route::VersionOperation(type_id, id, ..)
             if super::route::is_id(id) =>
         {
             Some(format!("{}/{id}", definitions().type_name(type_id)))

@@ -17,15 +17,19 @@ pub(super) fn is_binary(type_id: TypeId) -> bool {
     definitions().type_name(type_id) == "Binary"
 }
 
-/// The content of a Binary. Who may not see the resource gets what an unknown id gets.
+/// The content of a Binary, or of a version of it. Who may not see the resource gets what an unknown id gets.
 pub(super) async fn content(
     session: &Session,
     type_id: TypeId,
     id: &str,
+    version: Option<&str>,
     freshness: &Freshness,
 ) -> Result<Reply, RestError> {
     let nothing = Vec::new();
-    let mut reply = read::read(session, type_id, id, &nothing, freshness).await?;
+    let mut reply = match version {
+        None => read::read(session, type_id, id, &nothing, freshness).await?,
+        Some(version) => read::vread(session, type_id, id, version, &nothing, freshness).await?,
+    };
     if reply.status == StatusCode::NOT_MODIFIED {
         return Ok(reply);
     }

@@ -45,6 +45,9 @@ pub enum RestError {
     /// 412: a condition of the request does not hold.
     #[error("precondition failed: {0}")]
     PreconditionFailed(String),
+    /// 412: a conditional interaction is about one resource, and its criteria match several.
+    #[error("the criteria match several resources")]
+    MultipleMatches,
     /// 413: the body is larger than this server takes.
     #[error("the body is larger than {limit} bytes")]
     TooLarge { limit: usize },
@@ -113,7 +116,7 @@ impl RestError {
             Self::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Gone => StatusCode::GONE,
-            Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
+            Self::PreconditionFailed(_) | Self::MultipleMatches => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Refused { status, .. } => *status,
@@ -155,6 +158,10 @@ impl RestError {
             ),
             Self::Gone => one("deleted", "The resource was deleted."),
             Self::PreconditionFailed(text) => one("conflict", text),
+            Self::MultipleMatches => one(
+                "multiple-matches",
+                "The criteria match more than one resource.",
+            ),
             Self::TooLarge { limit } => one(
                 "too-long",
                 &format!("The body is larger than this server takes ({limit} bytes)."),
@@ -254,9 +261,7 @@ impl From<StoreError> for RestError {
             StoreError::VersionConflict => Self::PreconditionFailed(
                 "The resource has another version than the one named in If-Match.".to_owned(),
             ),
-            StoreError::MultipleMatches => {
-                Self::PreconditionFailed("The criteria match more than one resource.".to_owned())
-            }
+            StoreError::MultipleMatches => Self::MultipleMatches,
             StoreError::Race => Self::Conflict,
             StoreError::About { error, .. } => (*error).into(),
             StoreError::Refused { status, issues } => {

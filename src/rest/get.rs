@@ -77,9 +77,10 @@ pub(super) async fn get(session: &Session, request: &GetRequest) -> Result<Reply
         Route::System => searched(None, None).await,
         Route::Type(type_id) => searched(Some(type_id), None).await,
         Route::Compartment(type_id, id, wanted) => searched(wanted, Some((type_id, id))).await,
-        Route::SystemOperation(_) | Route::TypeOperation(..) | Route::InstanceOperation(..) => {
-            Box::pin(operation::get(session, route, pairs)).await
-        }
+        Route::SystemOperation(_)
+        | Route::TypeOperation(..)
+        | Route::InstanceOperation(..)
+        | Route::VersionOperation(..) => Box::pin(operation::get(session, route, pairs)).await,
         Route::SystemSearch | Route::TypeSearch(_) | Route::CompartmentSearch(..) => {
             Err(post_only(route))
         }

@@ -121,7 +121,7 @@ pub(super) async fn history(
         let address = format!("{}/{}", definitions().type_name(entry.type_id), entry.id);
         let status = match entry.method {
             Method::Delete => "204 No Content",
-            _ if entry.version == 1 => "201 Created",
+            _ if entry.version == 1 || entry.follows_deletion => "201 Created",
             _ => "200 OK",
         };
         let url = match entry.method {

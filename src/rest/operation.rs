@@ -21,8 +21,10 @@ use super::reply::{Content, Reply};
 use super::route::Route;
 use super::session::Session;
 use super::write::Action;
-use super::{RestError, create, get};
+use super::{RestError, audit, create, get};
 use crate::fhir::definitions::{TypeId, definitions};
+use crate::fhir::outcome::Issue;
+use crate::fhir::xml;
 use crate::store::{EverythingOf, Store};
 
 /// Where an operation is called.
@@ -198,7 +200,10 @@ pub(super) async fn get(
             validate::stored(session, type_id, id, pairs).await
         }
         Route::InstanceOperation(type_id, id, "$meta") => {
-            meta::get(session, type_id, id, pairs).await
+            meta::get(session, type_id, id, None, pairs).await
+        }
+        Route::VersionOperation(type_id, id, version, "$meta") => {
+            meta::get(session, type_id, id, Some(version), pairs).await
         }
         Route::SystemOperation("$meta") => meta::all(session, None, pairs).await,
         Route::TypeOperation(type_id, "$meta") => meta::all(session, Some(type_id), pairs).await,
@@ -293,7 +298,11 @@ pub(super) async fn post(
         }
         Route::InstanceOperation(type_id, id, "$meta") => {
             let pairs = inputs::pairs(pairs, resource.as_ref())?;
-            meta::get(session, type_id, id, &pairs).await
+            meta::get(session, type_id, id, None, &pairs).await
+        }
+        Route::VersionOperation(type_id, id, version, "$meta") => {
+            let pairs = inputs::pairs(pairs, resource.as_ref())?;
+            meta::get(session, type_id, id, Some(version), &pairs).await
         }
         route => {
             // Whether there is such an operation comes before what was sent to it.
@@ -314,6 +323,29 @@ pub(super) async fn post(
     }
 }
 
+/// `POST …/$name` with XML that could not be read. What is well-formed and breaks FHIR's rules is what `$validate`
+/// is asked about.
+pub(super) async fn post_unread(
+    session: &Session,
+    route: Route<'_>,
+    pairs: &Pairs,
+    body: &[u8],
+    issues: Vec<Issue>,
+) -> Result<Reply, RestError> {
+    let of = match route {
+        Route::TypeOperation(type_id, "$validate") => Some((type_id, None)),
+        Route::InstanceOperation(type_id, id, "$validate") => Some((type_id, Some(id))),
+        _ => None,
+    };
+    let is_broken_rule = |issue: &Issue| matches!(issue.code, "structure" | "value");
+    match of {
+        Some(of) if issues.iter().all(is_broken_rule) && xml::is_well_formed(body) => {
+            validate::unread(session, of, pairs, &issues).await
+        }
+        _ => Err(RestError::BadRequest(issues)),
+    }
+}
+
 /// `$graphql` with what was asked.
 pub(super) async fn graph(
     session: &Session,
@@ -324,6 +356,9 @@ pub(super) async fn graph(
         Route::InstanceOperation(type_id, id, _) => Some((type_id, id)),
         _ => None,
     };
+    if request.names_events() {
+        audit::settle_events(session).await?;
+    }
     graphql::answer(session, on, request).await
 }
 
@@ -381,9 +416,18 @@ fn unknown(route: Route<'_>) -> RestError {
     let name = match route {
         Route::SystemOperation(name)
         | Route::TypeOperation(_, name)
-        | Route::InstanceOperation(_, _, name) => name,
+        | Route::InstanceOperation(_, _, name)
+        | Route::VersionOperation(_, _, _, name) => name,
         _ => return get::unknown(route),
     };
+    if let Route::VersionOperation(_, _, _, "$meta-add" | "$meta-delete") = route {
+        return RestError::MethodNotAllowed {
+            allow: "OPTIONS",
+            text: "A version stays as it was written. Change the labels of the resource, [type]/[id]/$meta-add or \
+                   $meta-delete, which makes a new version."
+                .to_owned(),
+        };
+    }
     if FHIR.contains(&name) {
         return RestError::NotImplemented(
             "FHIR defines this operation; this server does not have it. GET metadata lists those \

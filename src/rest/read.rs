@@ -74,6 +74,18 @@ pub(super) async fn vread(
     pairs: &Pairs,
     freshness: &Freshness,
 ) -> Result<Reply, RestError> {
+    let stored = fetch_version(session, type_id, id, version, pairs).await?;
+    answer(session, stored, pairs, freshness)
+}
+
+/// The resource behind a vread.
+pub(super) async fn fetch_version(
+    session: &Session,
+    type_id: TypeId,
+    id: &str,
+    version: &str,
+    pairs: &Pairs,
+) -> Result<Stored, RestError> {
     session.require(type_id, Access::Read)?;
     query::only(pairs, &[])?;
     let version = version.parse::<i32>().ok().filter(|number| *number > 0);
@@ -85,7 +97,7 @@ pub(super) async fn vread(
         .vread(&session.visibility, search::NARROW, type_id, id, version)
         .await?;
     session.touch([(type_id, id)]);
-    answer(session, stored, pairs, freshness)
+    Ok(stored)
 }
 
 fn answer(

@@ -274,13 +274,16 @@ fn http_date(at: Millis) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-/// The instant in an HTTP date; None when it is none.
+/// The instant in an HTTP date, of the two obsolete forms too (RFC 9110 section 5.6.7); None when it is none.
 #[must_use]
 pub fn parse_http_date(text: &str) -> Option<Millis> {
-    DateTimeParser::new()
-        .parse_timestamp(text.trim())
-        .ok()
-        .map(Timestamp::as_millisecond)
+    let text = text.trim();
+    if let Ok(at) = DateTimeParser::new().parse_timestamp(text) {
+        return Some(at.as_millisecond());
+    }
+    let at = httpdate::parse_http_date(text).ok()?;
+    let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Millis::try_from(since.as_millis()).ok()
 }
 
 #[cfg(test)]
@@ -305,5 +308,12 @@ mod tests {
         let text = http_date(at).and_then(|date| date.to_str().ok().map(str::to_owned));
         assert_eq!(text.as_deref(), Some("Tue, 10 Nov 2026 15:00:00 GMT"));
         assert_eq!(text.and_then(|text| parse_http_date(&text)), Some(at));
+        for old in [
+            "Tuesday, 10-Nov-26 15:00:00 GMT",
+            "Tue Nov 10 15:00:00 2026",
+        ] {
+            assert_eq!(parse_http_date(old), Some(at), "{old}");
+        }
+        assert_eq!(parse_http_date("yesterday"), None);
     }
 }

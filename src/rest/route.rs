@@ -21,6 +21,8 @@ pub(super) enum Route<'p> {
     InstanceHistory(TypeId, &'p str),
     Version(TypeId, &'p str, &'p str),
     InstanceOperation(TypeId, &'p str, &'p str),
+    /// Type, id, version, name.
+    VersionOperation(TypeId, &'p str, &'p str, &'p str),
     /// `Patient/1/Observation`; None for `Patient/1/*`.
     Compartment(TypeId, &'p str, Option<TypeId>),
     CompartmentSearch(TypeId, &'p str, Option<TypeId>),
@@ -68,6 +70,9 @@ impl<'p> Route<'p> {
             [Some(id), Some("_history"), None, _] => Self::InstanceHistory(type_id, id),
             [Some(id), Some("_history"), Some(version), None] => {
                 Self::Version(type_id, id, version)
+            }
+            [Some(id), Some("_history"), Some(version), Some(name)] if name.starts_with('$') => {
+                Self::VersionOperation(type_id, id, version, name)
             }
             [Some(id), Some(name), None, _] if name.starts_with('$') => {
                 Self::InstanceOperation(type_id, id, name)
@@ -120,6 +125,8 @@ impl<'p> Route<'p> {
                 }
                 _ => "GET, HEAD, POST, OPTIONS",
             },
+            Self::VersionOperation(_, _, _, "$meta-add" | "$meta-delete") => "OPTIONS",
+            Self::VersionOperation(..) => "GET, HEAD, POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -172,6 +179,10 @@ mod tests {
             (
                 "/Patient/1/$everything",
                 Route::InstanceOperation(patient, "1", "$everything"),
+            ),
+            (
+                "/Patient/1/_history/2/$meta",
+                Route::VersionOperation(patient, "1", "2", "$meta"),
             ),
             ("/Pateint/1", Route::UnknownType),
             ("/Patient/1/Nothing", Route::UnknownType),

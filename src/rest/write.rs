@@ -251,13 +251,18 @@ pub(super) async fn execute<'s>(
         .iter()
         .map(|(_, op)| op.method == Method::Patch && session.patches_blindly(op.type_id))
         .collect();
+    let new: HashSet<(TypeId, String)> = ops
+        .iter()
+        .filter(|(_, op)| op.must_be_new && op.if_match.is_none())
+        .map(|(_, op)| (op.type_id, op.id.clone()))
+        .collect();
     let indexer = session.store.indexer();
     let ops = indexer.prepare(ops.into_iter().map(|(_, op)| op));
     let mut writer = door.enter().await?;
     let outcomes = writer.apply_indexed(ops).await.map_err(|error| {
         match overtaken(&error, &touched, &pinned) {
             true => RestError::Conflict,
-            false => blame(error, &addresses, is_bundle),
+            false => blame(error, &addresses, &new, is_bundle),
         }
     })?;
     for (slot, type_id, id, method) in touched {
@@ -313,19 +318,27 @@ fn overtaken(
     touched: &[(usize, TypeId, String, Method)],
     pinned: &HashSet<(TypeId, String)>,
 ) -> bool {
-    let StoreError::About {
-        type_name,
-        id,
-        error,
-    } = error
-    else {
-        return false;
-    };
-    matches!(**error, StoreError::VersionConflict)
-        && touched.iter().any(|(_, type_id, own, method)| {
-            let is_ours = *method == Method::Patch || pinned.contains(&(*type_id, own.clone()));
-            is_ours && own == id && definitions().type_name(*type_id) == type_name
+    conflicting(error).is_some_and(|about| {
+        touched.iter().any(|(_, type_id, own, method)| {
+            let one = (*type_id, own.clone());
+            let is_ours = *method == Method::Patch || pinned.contains(&one);
+            is_ours && one == about
         })
+    })
+}
+
+/// Whose version is not what was asked for.
+fn conflicting(error: &StoreError) -> Option<(TypeId, String)> {
+    match error {
+        StoreError::About {
+            type_name,
+            id,
+            error,
+        } if matches!(**error, StoreError::VersionConflict) => {
+            Some((definitions().type_id(type_name)?, id.clone()))
+        }
+        _ => None,
+    }
 }
 
 /// Puts an error into its entry of the bundle.
@@ -353,7 +366,12 @@ async fn execute_once(session: &Session, action: Action) -> Result<Done, RestErr
 }
 
 /// Names the entry of the bundle that an error of the store is about.
-fn blame(error: StoreError, addresses: &Addresses, is_bundle: bool) -> RestError {
+fn blame(
+    error: StoreError,
+    addresses: &Addresses,
+    new: &HashSet<(TypeId, String)>,
+    is_bundle: bool,
+) -> RestError {
     let place = match &error {
         StoreError::About { type_name, id, .. } if is_bundle => {
             let address = format!("{type_name}/{id}");
@@ -364,8 +382,16 @@ fn blame(error: StoreError, addresses: &Addresses, is_bundle: bool) -> RestError
         }
         _ => None,
     };
+    let is_there = conflicting(&error).is_some_and(|about| new.contains(&about));
+    let error = match is_there {
+        true => RestError::PreconditionFailed(
+            "A resource with this id exists already, and the request asks that there be none (If-None-Match: *)."
+                .to_owned(),
+        ),
+        false => error.into(),
+    };
     match place {
-        Some(place) => RestError::from(error).in_entry(place),
-        None => error.into(),
+        Some(place) => error.in_entry(place),
+        None => error,
     }
 }

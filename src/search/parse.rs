@@ -171,6 +171,9 @@ pub fn parse(
             Err(Problem::Refused(issue)) => errors.push(issue),
         }
     }
+    if let Err(problem) = result::check_elements(&query, &types) {
+        errors.push(problem_issue(problem));
+    }
     query.uses_custom = reader.uses_custom.get();
     if errors.is_empty() {
         Ok((types, query))

@@ -19,7 +19,9 @@ use super::params::Params;
 use super::scopes::{ScopeList, catalogue};
 use super::sessions::Session;
 use super::users::Role;
-use super::{DAY, SmartState, grants, logo, names, reads, sessions, staff_launch, users};
+use super::{
+    DAY, SmartState, grants, logo, names, reads, representative, sessions, staff_launch, users,
+};
 use crate::clock::Millis;
 use crate::texts::Texts;
 
@@ -56,6 +58,8 @@ struct AppView {
 }
 
 struct PastView {
+    /// Empty where there is nothing left to turn off.
+    grant: String,
     name: String,
     record: String,
     what: String,
@@ -70,6 +74,8 @@ struct Shown {
     logo: String,
     facts: Facts,
     record: String,
+    /// Whether whoever gave it may not act for the patient any more: it opens nothing until they may.
+    is_suspended: bool,
 }
 
 pub(super) async fn get(
@@ -117,6 +123,7 @@ async fn list(
     let reader = state.store().reader();
     let now = state.now();
     let records = users::records(reader, &session.account.id).await?;
+    let open = representative::records(state, &session.account.id).await?;
     let found = grant::Entity::find()
         .filter(grant::Column::Account.eq(&session.account.id))
         .filter(grant::Column::Used.is_not_null())
@@ -131,17 +138,30 @@ async fn list(
         if ended + REMEMBERED <= now {
             continue;
         }
-        let Some(shown) = shown(state, session, &records, &grant).await? else {
+        let Some(shown) = shown(state, session, &records, &open, &grant).await? else {
             continue;
         };
         if ended <= now {
             past.push(PastView {
+                grant: String::new(),
                 name: shown.name,
                 record: shown.record,
                 what: groups(&grant.scopes()),
                 since: state.day(grant.created),
                 ended: state.day(ended),
                 was_removed: grant.revoked.is_some_and(|at| at <= ends),
+            });
+            continue;
+        }
+        if shown.is_suspended {
+            past.push(PastView {
+                what: groups(&grant.scopes()),
+                since: state.day(grant.created),
+                ended: String::new(),
+                was_removed: false,
+                grant: grant.id,
+                name: shown.name,
+                record: shown.record,
             });
             continue;
         }
@@ -172,19 +192,22 @@ async fn list(
     Ok(page(state, StatusCode::OK, Forms::Own, &template))
 }
 
-/// What is said of a grant; none for a record that may not be opened any more: the app reads nothing.
+/// What is said of a grant; none for a record that is not the account's any more. `open`: those of its
+/// `records` that it may open now. What the others are called today is not read.
 async fn shown(
     state: &SmartState,
     session: &Session,
     records: &[record::Model],
+    open: &[record::Model],
     grant: &grant::Model,
 ) -> Result<Option<Shown>, PageError> {
-    let record = records
-        .iter()
-        .find(|record| grant.patient.as_ref() == Some(&record.patient));
+    let of_grant = |record: &&record::Model| grant.patient.as_ref() == Some(&record.patient);
+    let record = records.iter().find(of_grant);
+    let is_suspended = record.is_some() && !open.iter().any(|record| of_grant(&record));
     let is_patient_side =
         Role::from_name(&session.account.role).is_some_and(|role| role.class().is_patient_side());
     let record = match record {
+        Some(record) if is_suspended => record.name.clone(),
         Some(record) => names::of_record(state, &session.account, record).await,
         None if grant.patient.is_some() && is_patient_side => return Ok(None),
         None => String::new(),
@@ -205,6 +228,7 @@ async fn shown(
         logo,
         facts,
         record,
+        is_suspended,
     }))
 }
 

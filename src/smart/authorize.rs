@@ -30,12 +30,14 @@ const REQUEST_LIFE: i64 = 10 * MINUTE;
 /// Whoever answers later than that, but within this, is led back to the app.
 pub(super) const LATE: i64 = 60 * MINUTE;
 /// Long-term access is granted by somebody whose password was typed this recently.
-const STEP_UP: i64 = 5 * MINUTE;
+pub(super) const STEP_UP: i64 = 5 * MINUTE;
 /// Apps keep their whole state in `state` sometimes; more than this is abuse: every request is a row.
 const MOST_STATE_BYTES: usize = 2048;
 /// It comes back in the id_token, and is as good as any other at the length of a hash.
 const MOST_NONCE_BYTES: usize = 512;
 const MOST_SCOPE_BYTES: usize = 8192;
+/// Of a form that is sent on as an address: proxies take no more.
+const MOST_QUERY_BYTES: usize = 4096;
 const MOST_HINT_BYTES: usize = 100;
 /// What an app is told that somebody opened at a shared terminal.
 pub(super) const NOT_HERE: &str = "apps are not connected at a shared terminal";
@@ -83,7 +85,7 @@ impl Reply {
     }
 
     /// Where that redirect goes.
-    fn address(&self, issuer: &str, parameters: &[(&str, &str)]) -> String {
+    pub(super) fn address(&self, issuer: &str, parameters: &[(&str, &str)]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(parameters);
         if let Some(state) = &self.state {
@@ -154,6 +156,13 @@ pub(super) async fn post(
     body: Bytes,
 ) -> Response {
     match Params::from_form(&parts.headers, &body) {
+        // A form of another site brings no cookie of ours (SameSite=Lax); a redirect to here does.
+        Ok(params) if here::session().is_none() && body.len() <= MOST_QUERY_BYTES => {
+            let query = url::form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(params.pairs())
+                .finish();
+            see_other(&state.path(&format!("/auth/authorize?{query}")))
+        }
         Ok(params) => answer(&state, &params, &jar, &parts).await,
         Err(_) => PageError::Parameter("client_id").page(&state),
     }
@@ -481,6 +490,19 @@ pub(super) async fn find(
         },
         _ => PageError::RequestGone,
     })
+}
+
+/// Has whoever answers a request sign in anew before they do.
+pub(super) async fn ask_again(
+    state: &SmartState,
+    request: &request::Model,
+) -> Result<(), StoreError> {
+    let mut row = request.clone().into_active_model();
+    row.fresh_after = Set(state.now());
+    let tx = state.store().begin().await?;
+    request::Entity::update(row).exec(tx.connection()).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Notes who answers a request, and about whom.

@@ -18,10 +18,10 @@ use sea_orm::{ActiveModelTrait as _, IntoActiveModel as _};
 use url::Url;
 use uuid::Uuid;
 
-use super::authorize::Reply;
+use super::authorize::{self, Reply, STEP_UP};
 use super::entities::{account, client, grant, record as record_entity, request};
 use super::events::{self, Event};
-use super::pages::{Forms, Frame, Leave, PageError, page};
+use super::pages::{Forms, Frame, Leave, PageError, leave, page, see_other};
 use super::params::Params;
 use super::record::{self, Answerer};
 use super::scopes::catalogue;
@@ -415,7 +415,15 @@ async fn answer(
         filled.problem = "consent-tick-one";
         return show(state, &question, &filled).await;
     }
-    grant(state, &question, scope.to_string(), filled.long, None).await
+    if scope.has("offline_access") && question.session.signed_in < state.now() - STEP_UP {
+        // It was fresh enough when the app asked, and is not any more (portal.md 4.7).
+        authorize::ask_again(state, &question.request).await?;
+        let path = format!("/login?request={}", question.request.id);
+        return Ok(see_other(&state.path(&path)));
+    }
+    let code = grant(state, &question, scope.to_string(), filled.long, None).await?;
+    let name = &question.client.name;
+    Ok(question.reply().finish(state, name, &[("code", &code)]))
 }
 
 /// Ends a request. It must be there still: a form posted twice counts once.
@@ -446,16 +454,20 @@ async fn approve(state: &SmartState, question: &Question) -> Result<Response, Pa
         Some(patient) => event.about(patient),
         None => event,
     };
-    grant(state, question, scope, long, Some(&event)).await
+    let code = grant(state, question, scope, long, Some(&event)).await?;
+    // Before this there may have been a form of ours (sign-in, second factor, new password).
+    let address = question.reply().address(state.issuer(), &[("code", &code)]);
+    Ok(leave(state, Leave::Opened, &question.client.name, &address))
 }
 
+/// Ends a request with a grant; the code for the app.
 async fn grant(
     state: &SmartState,
     question: &Question,
     scope: String,
     long: Long,
     event: Option<&Event<'_>>,
-) -> Result<Response, PageError> {
+) -> Result<String, PageError> {
     let now = state.now();
     let account = &question.session.account;
     let (class, person) = speaker(account, question.record.as_ref());
@@ -504,8 +516,7 @@ async fn grant(
         grant = id,
         "access granted"
     );
-    let name = &question.client.name;
-    Ok(question.reply().finish(state, name, &[("code", &code)]))
+    Ok(code)
 }
 
 /// The viewer class and FHIR reference of an account holder who opens a record.

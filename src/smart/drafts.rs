@@ -182,7 +182,8 @@ pub(super) async fn get(State(state): State<SmartState>, jar: CookieJar) -> Resp
                 .collect(),
             fields: draft.fields,
         };
-        Ok(page(&state, StatusCode::OK, Forms::Own, &template))
+        // What is sent late may be a form whose answer leads to an app.
+        Ok(page(&state, StatusCode::OK, Forms::LeadAway, &template))
     };
     shown
         .await

@@ -187,7 +187,7 @@ async fn find(state: &SmartState, presented: &str) -> Result<Option<Found>, Rout
     let Some(grant) = grant::Entity::find_by_id(token.grant_id)
         .one(reader)
         .await?
-        .filter(|grant| grant.revoked.is_none())
+        .filter(|grant| grant.revoked.is_none() && !grant.is_over(state.now()))
     else {
         return Ok(None);
     };
@@ -197,13 +197,15 @@ async fn find(state: &SmartState, presented: &str) -> Result<Option<Found>, Rout
     let gives = is_client_in
         && grants::find_giver(reader, &grant).await?.is_some()
         && representative::may_give(state, reader, &grant).await?;
+    // A person may have made it less since the token was issued.
+    let scope = ScopeList::parse(&token.scope).within(&grant.scopes());
     Ok(gives.then(|| Found {
         launch: grant.launch(),
         client_id: grant.client_id,
         account: grant.account,
         person: grant.person,
         patient: grant.patient,
-        scope: token.scope,
+        scope: scope.to_string(),
         created: token.created,
         expires: token.expires,
         kind: "refresh_token",

@@ -385,6 +385,9 @@ fn fhir_context(value: Option<&Value>) -> Result<Vec<Value>, RouteError> {
             return invalid("must be a list of at most 20 objects");
         };
         let role = object.get("role").and_then(Value::as_str);
+        if role.is_none() && object.contains_key("role") {
+            return invalid("has a role that is no text");
+        }
         let reference = object.get("reference").and_then(Value::as_str);
         let has_other = object.get("canonical").is_some_and(Value::is_string)
             || object.get("identifier").is_some_and(Value::is_object);
@@ -427,6 +430,7 @@ mod tests {
             json!([{}]),
             json!([{"reference": "Patient/2"}]),
             json!([{"reference": "Encounter/2", "role": "launch"}]),
+            json!([{"reference": "ImagingStudy/1", "role": 7}]),
             json!([{"reference": "https://x.example/ImagingStudy/1"}]),
             json!([{"reference": "Nothing/1"}]),
         ] {

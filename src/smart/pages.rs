@@ -173,7 +173,7 @@ pub(super) fn version(file: &str) -> String {
 pub(super) enum Forms {
     /// Forms that end on a page of ours.
     Own,
-    /// The consent page: its answer is a redirect to the app, which `form-action` would stop.
+    /// Pages whose answer is a redirect to the app, which `form-action` would stop.
     LeadAway,
 }
 
@@ -278,6 +278,8 @@ pub(super) enum Leave {
     NoRecord,
     /// The answer, to an app on the device.
     Done,
+    /// That the app opens, which asked nobody.
+    Opened,
     /// That the ten minutes are over.
     Late,
     /// That the launch from a chart is over.
@@ -293,6 +295,7 @@ pub(super) fn leave(state: &SmartState, leave: Leave, app: &str, address: &str) 
     let (status, title, words) = match leave {
         Leave::AtOnce => (StatusCode::OK, "leave-title", "leave-words"),
         Leave::Done => (StatusCode::OK, "leave-done", "leave-done-words"),
+        Leave::Opened => (StatusCode::OK, "leave-title", "leave-opened-words"),
         Leave::Late => (StatusCode::BAD_REQUEST, "leave-late", "leave-late-words"),
         Leave::Chart => (StatusCode::BAD_REQUEST, "leave-chart", "leave-chart-words"),
         Leave::Kiosk => (StatusCode::FORBIDDEN, "leave-kiosk", "leave-kiosk-words"),
@@ -308,7 +311,7 @@ pub(super) fn leave(state: &SmartState, leave: Leave, app: &str, address: &str) 
         words,
         app,
         address,
-        is_automatic: matches!(leave, Leave::AtOnce | Leave::Done),
+        is_automatic: matches!(leave, Leave::AtOnce | Leave::Done | Leave::Opened),
         is_last: leave == Leave::Done,
     };
     page(state, status, Forms::Own, &template)

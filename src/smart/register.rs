@@ -280,7 +280,7 @@ fn only(asked: &Map<String, Value>, name: &'static str, known: &[&str]) -> Resul
 
 fn keys(asked: &Map<String, Value>) -> Result<Option<ClientKeys>, RouteError> {
     let uri = text(asked, "jwks_uri")?;
-    match (asked.get("jwks"), uri) {
+    match (asked.get("jwks").filter(|set| !set.is_null()), uri) {
         (Some(_), Some(_)) => Err(refused("give a jwks or a jwks_uri, not both")),
         (Some(set), None) => Ok(Some(ClientKeys::Value(set.to_string()))),
         (None, Some(uri)) => Ok(Some(ClientKeys::Url(uri.to_owned()))),

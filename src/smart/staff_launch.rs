@@ -18,7 +18,7 @@ use super::names::human_name;
 use super::pages::{Forms, Frame, PageError, page, see_other};
 use super::sessions::Session;
 use super::users::Role;
-use super::{SmartState, gate, is_fhir_id, sessions};
+use super::{SmartState, accesses, gate, is_fhir_id, sessions};
 use crate::fhir::definitions::definitions;
 use crate::search::{SearchError, SearchRequest, search};
 use crate::texts::Texts;
@@ -134,7 +134,10 @@ async fn answer(
     body: &[u8],
 ) -> Result<Response, PageError> {
     let params = session.form(headers, body)?;
-    let viewer = viewer(session);
+    let reader = Reader {
+        session,
+        viewer: viewer(session),
+    };
     let Some(patient) = params.first("patient").filter(|id| is_fhir_id(id)) else {
         let query = params.first("query").unwrap_or_default().trim();
         if query.is_empty() {
@@ -147,7 +150,7 @@ async fn answer(
                 "staff-say-who",
             ));
         }
-        let found = find(state, &viewer, query).await?;
+        let found = find(state, &reader, query).await?;
         return Ok(show(
             state,
             session,
@@ -159,7 +162,7 @@ async fn answer(
     };
     // As the person sees it: a patient who is not for them does not exist.
     let pairs = [("_id", patient.to_owned())];
-    let Some(view) = patients(state, &viewer, &pairs).await?.pop() else {
+    let Some(view) = patients(state, &reader, &pairs).await?.pop() else {
         return Ok(show(
             state,
             session,
@@ -170,7 +173,7 @@ async fn answer(
         ));
     };
     let chosen = Chosen {
-        encounters: encounters(state, &viewer, patient).await?,
+        encounters: encounters(state, &reader, patient).await?,
         apps: apps(state).await?,
         patient: view,
     };
@@ -224,6 +227,12 @@ async fn answer(
     )))
 }
 
+/// Who looks.
+struct Reader<'a> {
+    session: &'a Session,
+    viewer: Viewer,
+}
+
 /// The person as a reader of charts.
 fn viewer(session: &Session) -> Viewer {
     let account = &session.account;
@@ -245,7 +254,7 @@ fn viewer(session: &Session) -> Viewer {
 /// The bodies that a search finds for a viewer, a page of them.
 async fn bodies(
     state: &SmartState,
-    viewer: &Viewer,
+    reader: &Reader<'_>,
     type_name: &str,
     pairs: &[(&str, String)],
 ) -> Result<Vec<Value>, PageError> {
@@ -260,12 +269,19 @@ async fn bodies(
         compartment: None,
         strict: false,
     };
-    match search(state.store(), viewer, &request).await {
-        Ok(found) => Ok(found
-            .entries
-            .iter()
-            .filter_map(|entry| serde_json::from_slice(&entry.body).ok())
-            .collect()),
+    match search(state.store(), &reader.viewer, &request).await {
+        Ok(found) => {
+            let bodies: Vec<Value> = found
+                .entries
+                .iter()
+                .filter_map(|entry| serde_json::from_slice(&entry.body).ok())
+                .collect();
+            let names = owned.iter().map(|(name, _)| name.as_str());
+            let Reader { session, viewer } = reader;
+            let of = ("/staff/launch", type_name);
+            accesses::note(state, session, viewer, of, names, &bodies).await?;
+            Ok(bodies)
+        }
         Err(SearchError::Store(error)) => Err(error.into()),
         // What was typed is nothing that could be searched for.
         Err(_) => Ok(Vec::new()),
@@ -274,10 +290,10 @@ async fn bodies(
 
 async fn patients(
     state: &SmartState,
-    viewer: &Viewer,
+    reader: &Reader<'_>,
     pairs: &[(&str, String)],
 ) -> Result<Vec<PatientView>, PageError> {
-    let found = bodies(state, viewer, "Patient", pairs).await?;
+    let found = bodies(state, reader, "Patient", pairs).await?;
     Ok(found.iter().filter_map(patient_view).collect())
 }
 
@@ -306,7 +322,7 @@ fn written(date: &str) -> String {
 /// Patients with this name, or with this record number.
 async fn find(
     state: &SmartState,
-    viewer: &Viewer,
+    reader: &Reader<'_>,
     query: &str,
 ) -> Result<Vec<PatientView>, PageError> {
     let words = query.split_whitespace().take(MOST_WORDS);
@@ -321,9 +337,9 @@ async fn find(
         out
     };
     let named: Vec<(&str, String)> = words.map(|word| ("name", escaped(word))).collect();
-    let mut found = patients(state, viewer, &named).await?;
+    let mut found = patients(state, reader, &named).await?;
     let number = [("identifier", escaped(query))];
-    for patient in patients(state, viewer, &number).await? {
+    for patient in patients(state, reader, &number).await? {
         if !found.iter().any(|own| own.id == patient.id) {
             found.push(patient);
         }
@@ -333,14 +349,14 @@ async fn find(
 
 async fn encounters(
     state: &SmartState,
-    viewer: &Viewer,
+    reader: &Reader<'_>,
     patient: &str,
 ) -> Result<Vec<(String, String)>, PageError> {
     let pairs = [
         ("patient", format!("Patient/{patient}")),
         ("_sort", "-date".to_owned()),
     ];
-    let found = bodies(state, viewer, "Encounter", &pairs).await?;
+    let found = bodies(state, reader, "Encounter", &pairs).await?;
     let words = |encounter: &Value| {
         let id = encounter.get("id")?.as_str()?.to_owned();
         let text = |pointer: &str| encounter.pointer(pointer).and_then(Value::as_str);

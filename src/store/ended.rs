@@ -94,8 +94,8 @@ impl Store {
                 let still: BTreeSet<String> = standing
                     .iter()
                     .filter(|row| row.doc == doc && row.starts <= ends && row.ends > ends)
-                    .filter(|row| row.audience.of_record().is_none())
-                    .map(|row| audience_name(&row.audience))
+                    .filter_map(|row| row.audience.told())
+                    .map(|audience| audience_name(&audience))
                     .collect();
                 over.audiences.retain(|one| !still.contains(one));
                 if over.audiences.is_empty() {

@@ -42,6 +42,8 @@ pub struct HistoryEntry {
     pub version: i32,
     pub updated: Millis,
     pub method: Method,
+    /// Whether the version before is a deletion.
+    pub follows_deletion: bool,
     /// None for a deletion.
     pub body: Option<Bytes>,
     pub doc: i64,
@@ -96,6 +98,13 @@ impl Store {
         }
         let holds = visibility.holds_predicate(&mut sql, "r.id", None);
         let open = visibility.old_version_predicate(&mut sql, "v", "r");
+        // For whom that deletion does not exist this is no new beginning either.
+        let deletion = visibility.old_version_predicate(&mut sql, "b", "d");
+        let deletion = format!(
+            "CASE WHEN EXISTS (SELECT 1 FROM history b WHERE b.doc = x.id AND b.version = x.version - 1 \
+             AND b.method = {} AND {deletion}) THEN 1 ELSE 0 END",
+            Method::Delete.number()
+        );
         sql.text = if let Some((low, high)) = query.at {
             let any = |ways: Vec<&[String]>| ways.concat().join(" OR ");
             let whole = match any(ways.iter().map(|way| way.whole.as_slice()).collect()) {
@@ -113,14 +122,14 @@ impl Store {
             let window = window(&mut sql, query, "x.updated", "x.id", "x.version");
             let count = sql.bind(i64::from(query.count) + 1);
             format!(
-                "SELECT x.type, x.fhir_id, x.version, x.updated, x.method, x.body, x.id, x.packed FROM (\
+                "SELECT x.type, x.fhir_id, x.version, x.updated, x.method, x.body, x.id, x.packed, {deletion} FROM (\
                  SELECT r.type, r.fhir_id, r.version, r.updated, r.method, r.body, r.id, 0 AS packed, \
                  CAST(NULL AS BIGINT) AS until FROM resource r WHERE ({ways}) AND {holds}{limits} \
                  UNION ALL \
                  SELECT r.type, r.fhir_id, v.version, v.updated, v.method, v.body, r.id, 1 AS packed, \
                  CAST({until} AS BIGINT) AS until FROM resource r JOIN history v ON v.doc = r.id \
                  WHERE r.rendition = 0 AND ({whole}) AND {holds} AND {open}{limits}) x \
-                 WHERE x.updated < {high} AND (x.until IS NULL OR x.until > {low}){window} \
+                 JOIN resource d ON d.id = x.id WHERE x.updated < {high} AND (x.until IS NULL OR x.until > {low}){window} \
                  ORDER BY x.updated DESC, x.id DESC, x.version DESC LIMIT {count}"
             )
         } else {
@@ -156,7 +165,7 @@ impl Store {
             format!(
                 "SELECT d.type, d.fhir_id, x.version, x.updated, x.method, \
                  CASE x.packed WHEN 0 THEN d.body ELSE (SELECT p.body FROM history p \
-                 WHERE p.doc = x.id AND p.version = x.version) END, x.id, x.packed \
+                 WHERE p.doc = x.id AND p.version = x.version) END, x.id, x.packed, {deletion} \
                  FROM (SELECT * FROM ({}) y ORDER BY y.updated DESC, y.id DESC, y.version DESC LIMIT {count}) x \
                  CROSS JOIN resource d WHERE d.id = x.id \
                  ORDER BY x.updated DESC, x.id DESC, x.version DESC",
@@ -348,12 +357,14 @@ fn entry(row: &QueryResult) -> Result<HistoryEntry, StoreError> {
         packed::column(row, 5)?.map(Bytes::from)
     };
     let method: i16 = row.try_get_by_index(4)?;
+    let follows_deletion: i32 = row.try_get_by_index(8)?;
     Ok(HistoryEntry {
         type_id: row.try_get_by_index(0)?,
         id: row.try_get_by_index(1)?,
         version: row.try_get_by_index(2)?,
         updated: row.try_get_by_index(3)?,
         method: Method::from_number(method),
+        follows_deletion: follows_deletion == 1,
         body,
         doc: row.try_get_by_index(6)?,
     })

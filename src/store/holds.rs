@@ -34,16 +34,6 @@ pub(super) struct HoldRow {
     pub(super) key: i64,
 }
 
-const GROUPS: [Audience; 7] = [
-    Audience::PatientSide,
-    Audience::Patient,
-    Audience::Representatives,
-    Audience::Clinicians,
-    Audience::Payers,
-    Audience::Researchers,
-    Audience::ThirdParties,
-];
-
 /// All hold rows of these patients' resources, and of these resources (surrogate ids, and keys), which
 /// may be about nobody.
 pub(super) async fn load(
@@ -78,8 +68,9 @@ pub(super) async fn load(
 
 /// The audience of a row: a group by its number, one person as the detail says.
 pub(super) fn audience(number: i64, detail: &Value) -> Result<Audience, StoreError> {
-    if let Some(group) = GROUPS.iter().find(|group| group.number() == Some(number)) {
-        return Ok(group.clone());
+    let mut groups = Audience::GROUPS.into_iter();
+    if let Some(group) = groups.find(|group| group.number() == Some(number)) {
+        return Ok(group);
     }
     let one = detail.get("audience").and_then(Value::as_str);
     let one = one.ok_or(StoreError::Corrupt("hold.detail"))?;
@@ -162,9 +153,13 @@ pub(super) fn outcome(
                 Some(number) => *number,
                 None => {
                     let body = redact(target, redaction);
-                    let known = renditions
-                        .iter()
-                        .position(|own| Some(&own.body) == body.as_ref() && own.record == record);
+                    // Two audiences together are shown what comes after what either is shown.
+                    let known = match span.audience.parts() {
+                        Some(_) => None,
+                        None => renditions.iter().position(|own| {
+                            Some(&own.body) == body.as_ref() && own.record == record
+                        }),
+                    };
                     let number = match (known, body) {
                         (Some(at), _) => at + 1,
                         // Nothing valid is left, or there are more different renditions than

@@ -20,7 +20,7 @@ use crate::visibility::Visibility;
 
 /// Raised when the engine decides otherwise than before under the same policy: then everything is decided
 /// again at the next start.
-const ENGINE: u32 = 3;
+const ENGINE: u32 = 4;
 
 /// `[release]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,8 +192,10 @@ impl Store {
         let current = found.get(&key).ok_or(StoreError::NotFound)?;
         let value = current.value()?.ok_or(StoreError::Gone)?;
         let mut rows = holds::load(tx.connection(), &[], &[current.doc], &[]).await?;
-        // Whose part of the resource is whose is no hold.
-        rows.retain(|row| row.audience.of_record().is_none());
+        rows.retain_mut(|row| {
+            let told = row.audience.told();
+            told.map(|audience| row.audience = audience).is_some()
+        });
         let decision = Decider::new(self, tx.connection(), Origin::Feed, now)
             .look(current, &value, &reference)
             .await?;

@@ -16,11 +16,10 @@ pub(super) fn ledger_body(
     let holds: Vec<Value> = decision
         .holds
         .iter()
-        // Whose part of the resource is whose is no hold.
-        .filter(|span| span.audience.of_record().is_none())
-        .map(|span| {
+        .filter_map(|span| Some((span.audience.told()?, span)))
+        .map(|(audience, span)| {
             let mut row = json!({
-                "audience": audience_name(&span.audience),
+                "audience": audience_name(&audience),
                 "effect": match span.effect {
                     release::Effect::Withhold => "withhold",
                     release::Effect::Redact(_) => "redact",

@@ -113,6 +113,73 @@ async fn oauth_endpoints_refuse_in_json() {
     server.stop().await;
 }
 
+/// portal.md A11.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_who_went_astray_find_a_page_and_help() {
+    let server = TestServer::start(Database::Sqlite).await;
+    let large = "x".repeat(70_000);
+    for (method, path, status, words) in [
+        ("GET", "/nowhere", 404, "No hay ninguna página"),
+        ("GET", "/logout", 405, "no se puede abrir así"),
+        ("POST", "/login", 413, "demasiado a la vez"),
+    ] {
+        let ask = |accept: &str| {
+            let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+            let mut request = server.client().request(method, server.url(path));
+            request = request
+                .header("accept", accept)
+                .header("accept-language", "es");
+            if status == 413 {
+                request = request.body(large.clone());
+            }
+            request.send()
+        };
+        let page = ask("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
+            .await
+            .unwrap();
+        assert_eq!(page.status(), status, "{path}");
+        assert_eq!(page.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+        assert_eq!(
+            page.headers().contains_key("allow"),
+            status == 405,
+            "{path}"
+        );
+        let body = page.text().await.unwrap();
+        for part in ["<html lang=\"es\"", words, "href=\"/\"", "id=\"help\""] {
+            assert!(body.contains(part), "{path}: {part}: {body}");
+        }
+        // Programs get a line.
+        let line = ask("*/*").await.unwrap();
+        assert_eq!(line.status(), status, "{path}");
+        assert_eq!(line.headers()["x-content-type-options"], "nosniff");
+        let body = line.text().await.unwrap();
+        assert!(
+            !body.contains('<') && !body.contains("CapabilityStatement"),
+            "{body}"
+        );
+    }
+    // Those who read FHIR are answered in FHIR.
+    let request = server
+        .client()
+        .get(server.fhir("nowhere"))
+        .header("accept", "text/html");
+    let answer = request.send().await.unwrap();
+    assert!(
+        answer.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .contains("fhir")
+    );
+    assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    // Everybody begins at the front door.
+    let start = server.client().get(server.url("/")).send().await.unwrap();
+    let (status, way) = (start.status(), start.headers().get("location").cloned());
+    let is_led_on = status == 303 && way.is_some_and(|way| way == "/login");
+    assert!(is_led_on || start.url().path() == "/login", "{status}");
+    server.stop().await;
+}
+
 /// RFC 9112 section 3.2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_names_its_host_once() {
@@ -131,6 +198,12 @@ async fn a_request_names_its_host_once() {
             ("1.1", &format!("{one}{one}"), true),
             ("1.1", &format!("{one}host: evil.example\r\n"), true),
             ("1.0", &format!("{one}{one}"), true),
+            ("1.1", "Host: localhost:\r\n", false),
+            ("1.1", "Host: [::1]:8080\r\n", false),
+            ("1.1", "Host: a b<>\r\n", true),
+            ("1.1", "Host: user@localhost\r\n", true),
+            ("1.1", "Host: localhost:80a\r\n", true),
+            ("1.1", "Host: \r\n", true),
         ] {
             let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
             let head = format!("GET {path} HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");

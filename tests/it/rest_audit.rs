@@ -291,6 +291,79 @@ async fn no_access_is_lost_when_the_server_stops() {
     server.stop().await.unwrap();
 }
 
+/// Rows of a table about AuditEvents that were made.
+async fn rows(server: &TestServer, table: &str) -> i64 {
+    use sea_orm::ConnectionTrait as _;
+    let store = &server.app().store;
+    let type_id = candor::fhir::definitions::definitions()
+        .type_id("AuditEvent")
+        .unwrap();
+    let sql = format!("SELECT COUNT(*) FROM {table} WHERE type = {type_id}");
+    let statement = sea_orm::Statement::from_string(store.backend(), sql);
+    let row = store
+        .reader()
+        .query_one_raw(statement)
+        .await
+        .unwrap()
+        .unwrap();
+    row.try_get_by_index::<i64>(0).unwrap()
+}
+
+/// A query makes AuditEvents of accesses where it may ask for them, and waits for them only then.
+#[tokio::test]
+async fn a_graphql_query_waits_for_the_events_that_it_names() {
+    let server = TestServer::start_with(Database::Sqlite, |config| config.fhir.audit = true).await;
+    let system = server.system_token().await;
+    put(&server, &system, &a_patient("p")).await;
+    let post = async |path: &str, kind: &str, body: String| {
+        let request = server.client().post(server.fhir(path));
+        let request = request.bearer_auth(&system).header("content-type", kind);
+        let answer = request.body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.json::<Value>().await.unwrap()
+    };
+    let query = "{ name { family } birthDate }";
+    let (status, answer) = server
+        .get(
+            &system,
+            "Patient/p/$graphql?query=%7Bname%7Bfamily%7D%20birthDate%7D",
+        )
+        .await;
+    assert_eq!(
+        (status, &answer["data"]["name"][0]["family"]),
+        (200, &json!("Ruiz"))
+    );
+    post(
+        "Patient/p/$graphql",
+        "application/graphql",
+        query.to_owned(),
+    )
+    .await;
+    let body = json!({"query": query}).to_string();
+    post("Patient/p/$graphql", "application/json", body).await;
+    assert_eq!(rows(&server, "resource").await, 0);
+    let mut before = 0;
+    let named = "{ AuditEventList(_count: 100) { id } }";
+    let bundle = json!({"resourceType": "Bundle", "type": "batch", "entry": [{
+        "request": {"method": "POST", "url": "$graphql"},
+        "resource": {"resourceType": "Parameters", "parameter": [{"name": "query", "valueString": named}]}}]});
+    for (path, kind, body) in [
+        ("$graphql", "application/graphql", named.to_owned()),
+        (
+            "$graphql",
+            "application/json",
+            json!({"query": named}).to_string(),
+        ),
+        ("", "application/fhir+json", bundle.to_string()),
+    ] {
+        post(path, kind, body).await;
+        let now = rows(&server, "resource").await;
+        assert!(now > before, "{path} {kind}: {now}");
+        before = now;
+    }
+    server.stop().await;
+}
+
 /// Accesses through one server are told of by the other, each once, however many ask at a time; and
 /// what is older than is kept goes, with its index.
 async fn journal(database: Database) {
@@ -343,21 +416,7 @@ async fn journal(database: Database) {
     assert_eq!(count(here).await, 32);
 
     let store = &server.app().store;
-    let rows = async |table: &str| {
-        use sea_orm::ConnectionTrait as _;
-        let type_id = candor::fhir::definitions::definitions()
-            .type_id("AuditEvent")
-            .unwrap();
-        let sql = format!("SELECT COUNT(*) FROM {table} WHERE type = {type_id}");
-        let statement = sea_orm::Statement::from_string(store.backend(), sql);
-        let row = store
-            .reader()
-            .query_one_raw(statement)
-            .await
-            .unwrap()
-            .unwrap();
-        row.try_get_by_index::<i64>(0).unwrap()
-    };
+    let rows = |table: &'static str| rows(&server, table);
     assert!(rows("resource").await > 30 && rows("idx_token").await > 100);
     let now = server.clock().now();
     assert!(!store.forget_accesses(now - 1000).await.unwrap());

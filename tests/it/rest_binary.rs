@@ -38,6 +38,18 @@ each_api! {
             assert_eq!(raw.header("content-disposition"), Some("attachment"));
             assert!(raw.header("content-security-policy").unwrap().contains("sandbox"));
         }
+        // A version as the resource.
+        let version = format!("{path}/_history/1");
+        for accept in ["application/pdf", "*/*"] {
+            let old = api.call(SYSTEM, "GET", &version).header("accept", accept).send().await.is(200);
+            assert_eq!(&old.body[..], pdf, "{accept}");
+            assert_eq!(old.header("content-type"), Some("application/pdf"));
+            assert_eq!(old.header("content-disposition"), Some("attachment"));
+        }
+        let old = api.call(SYSTEM, "GET", &version).header("accept", "application/fhir+json").send().await;
+        assert_eq!(old.is(200).json()["resourceType"], "Binary");
+        api.call(SYSTEM, "GET", &format!("{path}/_history/2"))
+            .header("accept", "application/pdf").send().await.issue(404);
         let summary = api.get(SYSTEM, &format!("{path}?_summary=true")).await.is(200).json();
         assert_eq!(summary["resourceType"], "Binary");
         for accept in ["application/fhir+json", "application/json"] {
@@ -79,6 +91,10 @@ each_api! {
             api.call(&token, "GET", &path).header("accept", "image/*").send()
         };
         as_image(patient("a")).await.is(200);
+        let version = format!("{path}/_history/1");
+        let old = |token: String| api.call(&token, "GET", &version).header("accept", "image/*").send();
+        old(patient("a")).await.is(200);
+        old(patient("b")).await.issue(404);
         let foreign = as_image(patient("b")).await;
         foreign.issue(404);
         let unknown = api

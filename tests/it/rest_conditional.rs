@@ -26,7 +26,8 @@ each_api! {
         assert_eq!(again.id(), first.id());
         assert_eq!(again.header("etag"), Some("W/\"1\""));
         create("1", "?identifier=urn:mrn|2").await.is(201);
-        let (_, words, _) = create("1", "identifier=urn:mrn|1").await.issue(412);
+        let (code, words, _) = create("1", "identifier=urn:mrn|1").await.issue(412);
+        assert_eq!(code, "multiple-matches");
         assert!(words.contains("more than one"));
         for nothing in ["", "identifier=", "_format=json", "nonsense=1"] {
             let answer = create("9", nothing).await;
@@ -56,6 +57,43 @@ each_api! {
         assert_eq!(named.id(), "other");
         update(with_number("1"), "identifier=urn:mrn|1").await.issue(412);
         update(with_number("1"), "").await.issue(412);
+    }
+
+    async fn an_update_that_finds_nothing_overwrites_nothing(api: &Api) {
+        api.put(SYSTEM, &a_patient("other")).await.is(201);
+        let mut body = with_number("7");
+        body["id"] = "other".into();
+        let url = "Patient?identifier=urn:mrn|7";
+        let (code, words, at) = api.call(SYSTEM, "PUT", url).json(&body).send().await.issue(409);
+        assert_eq!((code.as_str(), at.as_str()), ("conflict", "Patient.id"), "{words}");
+        for kind in ["transaction", "batch"] {
+            let bundle = json!({"resourceType": "Bundle", "type": kind, "entry": [
+                {"request": {"method": "PUT", "url": url}, "resource": body}]});
+            let answer = api.post(SYSTEM, "", &bundle).await;
+            if kind == "transaction" {
+                let (_, _, at) = answer.issue(409);
+                assert_eq!(at, "Bundle.entry[0].resource.id");
+            } else {
+                let status = answer.is(200).json()["entry"][0]["response"]["status"].clone();
+                assert_eq!(status, "409 Conflict");
+            }
+        }
+        // Whoever sees only part of the record gets what an unknown id gets, as ever.
+        let narrow = "system;;system/Patient.cruds?gender=male";
+        let hidden = api.call(narrow, "PUT", url).json(&body).send().await;
+        body["id"] = "nobody".into();
+        let unknown = api.call(narrow, "PUT", url).json(&body).send().await;
+        assert_eq!((hidden.status, &hidden.body), (unknown.status, &unknown.body));
+        unknown.issue(405);
+        let read = api.get(SYSTEM, "Patient/other").await.is(200);
+        assert_eq!(read.header("etag"), Some("W/\"1\""));
+        // What matched nothing has no version.
+        api.call(SYSTEM, "PUT", url).header("if-match", "W/\"1\"").json(&body).send().await.issue(412);
+        api.get(SYSTEM, "Patient/nobody").await.is(404);
+        // What was deleted is no other resource.
+        api.call(SYSTEM, "DELETE", "Patient/other").send().await.is(204);
+        body["id"] = "other".into();
+        api.call(SYSTEM, "PUT", url).json(&body).send().await.is(201);
     }
 
     async fn a_delete_finds_one_or_none(api: &Api) {

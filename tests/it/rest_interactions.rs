@@ -134,6 +134,9 @@ each_api! {
         read("if-modified-since", "Tue, 10 Nov 2026 14:59:59 GMT")
             .await
             .is(200);
+        for old in ["Tuesday, 10-Nov-26 15:00:00 GMT", "Tue Nov 10 15:00:00 2026"] {
+            read("if-modified-since", old).await.is(304);
+        }
         // A date that is none is no condition (RFC 9110 section 13.1.3).
         read("if-modified-since", "yesterday").await.is(200);
     }
@@ -171,12 +174,14 @@ each_api! {
             .send()
             .await
             .is(201);
-        api.call(SYSTEM, "PUT", "Patient/only-new")
+        let taken = api
+            .call(SYSTEM, "PUT", "Patient/only-new")
             .header("if-none-match", "*")
             .json(&a_patient("only-new"))
             .send()
-            .await
-            .issue(412);
+            .await;
+        let (_, words, _) = taken.issue(412);
+        assert!(words.contains("If-None-Match") && !words.contains("If-Match"), "{words}");
     }
 
     async fn if_match_of_anything_asks_that_it_exists(api: &Api) {
@@ -222,6 +227,34 @@ each_api! {
         let unknown = api.get(&patient("x"), &format!("Patient/q/_history?{late}")).await;
         assert_eq!((foreign.status, &foreign.body), (unknown.status, &unknown.body));
         foreign.issue(404);
+    }
+
+    async fn history_tells_a_new_beginning_as_the_write_did(api: &Api) {
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        api.put(SYSTEM, &a_patient("p")).await.is(200);
+        api.call(SYSTEM, "DELETE", "Patient/p").send().await.is(204);
+        api.put(SYSTEM, &a_patient("p")).await.is(201);
+        api.put(SYSTEM, &a_patient("p")).await.is(200);
+        let told = ["200 OK", "201 Created", "204 No Content", "200 OK", "201 Created"];
+        for path in ["Patient/p/_history", "Patient/_history", "_history", "_history?_at=2026"] {
+            let mut statuses = Vec::new();
+            let mut next = format!("{path}{}_count=2", if path.contains('?') { "&" } else { "?" });
+            loop {
+                let page = api.get(SYSTEM, &next).await.is(200).json();
+                for entry in page["entry"].as_array().unwrap() {
+                    statuses.push(entry["response"]["status"].as_str().unwrap().to_owned());
+                }
+                let mut links = page["link"].as_array().unwrap().iter();
+                match links.find(|link| link["relation"] == "next") {
+                    None => break,
+                    Some(link) => {
+                        let url = link["url"].as_str().unwrap();
+                        url[crate::rest_support::BASE.len()..].clone_into(&mut next);
+                    }
+                }
+            }
+            assert_eq!(statuses, told, "{path}");
+        }
     }
 
     async fn prefer_chooses_what_a_write_answers(api: &Api) {

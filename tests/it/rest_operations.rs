@@ -199,6 +199,59 @@ each_api! {
         api.put(SYSTEM, &a_patient("p")).await.is(201);
         api.get(SYSTEM, "Patient/p/$validate").await.is(200);
     }
+
+    async fn validation_looks_at_references_and_claims(api: &Api) {
+        let issues = async |body: &Value| {
+            let outcome = api.post(SYSTEM, "Patient/$validate", body).await.is(200).json();
+            let all = outcome["issue"].as_array().unwrap().iter();
+            // What R4 thinks of resources without a narrative is not the question.
+            let all = all.filter(|issue| !issue["diagnostics"].as_str().unwrap().starts_with("dom-6"));
+            all.map(|issue| (
+                issue["severity"].as_str().unwrap().to_owned(),
+                issue["expression"][0].as_str().unwrap_or_default().to_owned(),
+                issue["diagnostics"].as_str().unwrap().to_owned(),
+            )).collect::<Vec<_>>()
+        };
+        let mut patient = a_patient("p");
+        patient["managingOrganization"] = json!({"reference": "Patient/1"});
+        let [(severity, at, words)] = &issues(&patient).await[..] else { panic!() };
+        assert_eq!((severity.as_str(), at.as_str()), ("error", "Patient.managingOrganization"));
+        assert!(words.contains("Organization, not to Patient"), "{words}");
+        patient["managingOrganization"] = json!({"reference": "Organization/1", "type": "Patient"});
+        let [(severity, at, _)] = &issues(&patient).await[..] else { panic!() };
+        assert_eq!((severity.as_str(), at.as_str()), ("error", "Patient.managingOrganization.type"));
+        // No write is refused for it.
+        api.put(SYSTEM, &patient).await.is(201);
+        patient["managingOrganization"] = json!({"reference": "Organization/1"});
+        patient["meta"] = json!({"profile": ["http://hl7.org/fhir/StructureDefinition/Patient",
+            "http://example.org/p|1.0"]});
+        let [(severity, at, words)] = &issues(&patient).await[..] else { panic!() };
+        assert_eq!((severity.as_str(), at.as_str()), ("warning", "Patient.meta.profile[1]"));
+        assert!(words.contains("`http://example.org/p|1.0`"), "{words}");
+    }
+
+    async fn xml_is_validated_as_json_is(api: &Api) {
+        let validate = |path: &'static str, inner: &'static str| {
+            let xml = format!("<Patient xmlns=\"http://hl7.org/fhir\">{inner}</Patient>");
+            api.call(SYSTEM, "POST", path).body("application/fhir+xml", xml.into_bytes()).send()
+        };
+        for (inner, at) in [
+            ("<colour value=\"red\"/>", "Patient"),
+            ("<active value=\"perhaps\"/>", "Patient.active"),
+            ("<gender value=\"purple\"/>", "Patient.gender"),
+        ] {
+            let outcome = validate("Patient/$validate", inner).await.is(200).json();
+            assert_eq!(outcome["issue"][0]["severity"], "error", "{inner}");
+            assert_eq!(outcome["issue"][0]["expression"][0], at, "{inner}");
+        }
+        // What is no XML is no resource that is wrong.
+        validate("Patient/$validate", "<active>").await.issue(400);
+        validate("Patient/$validate", "<active value=\"true\" value=\"true\"/>").await.issue(400);
+        validate("Patient/$validate?mode=brew&x=1", "<colour value=\"red\"/>").await.issue(400);
+        validate("Patient/unknown/$validate", "<colour value=\"red\"/>").await.issue(404);
+        validate("$convert", "<colour value=\"red\"/>").await.issue(400);
+        validate("Patient", "<colour value=\"red\"/>").await.issue(400);
+    }
 }
 
 fn parameter_url(page: &Value) -> Option<String> {

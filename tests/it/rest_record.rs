@@ -490,6 +490,23 @@ each_api! {
         for bad in [a_patient("p"), json!({"resourceType": "Parameters"})] {
             api.post(SYSTEM, "Observation/o1/$meta-add", &bad).await.issue(400);
         }
+        // A version has labels that can be asked for and not changed.
+        for answer in [
+            api.get(SYSTEM, "Observation/o1/_history/2/$meta").await,
+            api.call(SYSTEM, "POST", "Observation/o1/_history/2/$meta").send().await,
+        ] {
+            let meta = answer.is(200).json()["parameter"][0]["valueMeta"].clone();
+            assert_eq!((&meta["versionId"], &meta["tag"]), (&json!("2"), &json!([tag])));
+        }
+        for name in ["$meta-add", "$meta-delete"] {
+            let path = format!("Observation/o1/_history/2/{name}");
+            let (code, words, _) = api.post(SYSTEM, &path, &labels).await.issue(405);
+            assert_eq!(code, "not-supported");
+            assert!(words.contains("version"), "{words}");
+        }
+        api.get(&patient("q"), "Observation/o1/_history/2/$meta").await.issue(404);
+        api.get(SYSTEM, "Observation/o1/_history/9/$meta").await.issue(404);
+        api.get(SYSTEM, "Observation/o1/_history/2/$nonsense").await.issue(404);
         let answer = api.get(SYSTEM, "Observation/o1/$meta-add").await.is(405);
         assert_eq!(answer.header("allow"), Some("POST, OPTIONS"));
         api.get(&patient("p"), "DocumentReference/psy-note/$meta").await.issue(404);

@@ -87,5 +87,16 @@ each_api! {
         let named = api.get(SYSTEM, "Patient?_elements=Patient.name").await.is(200).json();
         assert_eq!(named["entry"][0]["resource"]["name"], patient["name"]);
         api.get(SYSTEM, "Patient?_elements=Observation.code").await.issue(400);
+        let mut observation = an_observation("o", "p");
+        observation["note"] = json!([{"text": "n"}]);
+        api.put(SYSTEM, &observation).await.is(201);
+        let both = "Observation?_elements=Observation.note,Patient.name&_include=Observation:patient";
+        let both = api.get(SYSTEM, both).await.is(200).json();
+        let keys = |at: usize| -> Vec<String> {
+            let resource = both["entry"][at]["resource"].as_object().unwrap();
+            resource.keys().cloned().collect()
+        };
+        assert_eq!(keys(0), ["resourceType", "id", "meta", "status", "code", "note"]);
+        assert_eq!(keys(1), ["resourceType", "id", "meta", "name"]);
     }
 }

@@ -126,6 +126,23 @@ each_api! {
         ]).await;
     }
 
+    async fn ids_are_never_missing_and_can_be_left_out(api: &Api) {
+        put_all(api, &[a_patient("a"), a_patient("b"), an_observation("o", "a")]).await;
+        expect(api, &[
+            ("Patient?_id:missing=true", ""),
+            ("Patient?_id:missing=false", "a b"),
+            ("Patient?_lastUpdated:missing=true", ""),
+            ("Patient?_lastUpdated:missing=false", "a b"),
+            ("Patient?_id:not=a", "b"),
+            ("Patient?_id:not=a,b", ""),
+            ("Patient?_id:not=unknown", "a b"),
+            ("Observation?subject:Patient._id:not=b", "o"),
+            ("Observation?subject:Patient._id:not=a", ""),
+        ]).await;
+        api.get(SYSTEM, "Patient?_id:missing=perhaps").await.issue(400);
+        api.get(SYSTEM, "Patient?_id:text=a").await.issue(400);
+    }
+
     async fn current_lists_need_no_list(api: &Api) {
         let status = |system: &str, code: &str| json!({"coding": [{
             "system": format!("http://terminology.hl7.org/CodeSystem/{system}"), "code": code}]});

@@ -8,6 +8,7 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use oauth2::TokenResponse as _;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::smart_support::{App, Browser, End, PASSWORD, Server, SmartTokens, each_smart_database};
 
@@ -440,6 +441,17 @@ async fn authorize_takes_a_form_and_a_second_app_needs_no_second_password(server
         )
         .await
         .page();
+    assert_eq!(page.url.path(), "/auth/consent");
+    // From another site's form no cookie comes along: with the address that it leads to one does.
+    let sent = app.start("patient/Goal.rs");
+    let fields: Vec<(String, String)> = sent.url.query_pairs().into_owned().collect();
+    let form = server.http.post(server.url("/auth/authorize")).form(&fields);
+    let answer = form.send().await.unwrap();
+    assert_eq!(answer.status(), 303);
+    let address = answer.headers()["location"].to_str().unwrap();
+    let same = Url::parse(&server.url(address)).unwrap();
+    assert_eq!(same.query_pairs().into_owned().collect::<Vec<_>>(), fields);
+    let page = browser.open(same.as_str()).await.page();
     assert_eq!(page.url.path(), "/auth/consent");
     // Long-term access, or prompt=login, needs one that was typed a moment ago.
     server.advance(6 * 60_000);

@@ -10,7 +10,7 @@ use oauth2::TokenResponse as _;
 use serde_json::json;
 
 use crate::smart_backend::{ask, backend, claims, key, sign};
-use crate::smart_support::{App, Browser, PASSWORD, each_smart_database};
+use crate::smart_support::{App, Browser, PASSWORD, Sent, each_smart_database};
 
 const ALL: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
 const DAY: i64 = 86_400_000;
@@ -159,6 +159,41 @@ async fn long_term_access_is_a_choice_of_its_own_and_a_year_is_a_year(server: Se
     assert!(authenticate(&server.state, access).await.is_err());
     let over = app.refresh(next.refresh_token().unwrap(), "").await;
     assert!(over.unwrap_err().contains("invalid_grant"));
+}
+
+/// portal.md 4.7.
+async fn long_term_access_is_allowed_by_whoever_signed_in_just_now(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Public, ALL).await);
+    let user = server.add_patient().await;
+    let browser = Browser::new(server);
+    let login = browser.open(&server.url("/login")).await.page();
+    browser.sign_in(&login, &user.username, PASSWORD).await.page();
+    server.advance(4 * 60_000);
+    let consent = async |sent: &Sent| {
+        let page = browser.open(sent.url.as_str()).await.page();
+        let mut form = page.form("/auth/consent");
+        form.set("action", "allow");
+        form
+    };
+    let sent = app.start(ALL);
+    let mut form = consent(&sent).await;
+    // They read for a while; for an hour of access that does not matter.
+    let short = app.start(ALL);
+    let brief = consent(&short).await;
+    server.advance(60_001);
+    assert!(browser.submit(&brief).await.answer().contains_key("code"));
+    form.set("long", "yes");
+    let login = browser.submit(&form).await.page();
+    assert_eq!(login.url.path(), "/login");
+    assert!(login.body.contains("type your password again"), "{}", login.body);
+    let page = browser.sign_in(&login, &user.username, PASSWORD).await.page();
+    let mut form = page.form("/auth/consent");
+    form.set("long", "yes");
+    form.set("action", "allow");
+    server.advance(5 * 60_000);
+    let answer = browser.submit(&form).await.answer();
+    let tokens = app.exchange(&answer["code"], sent.verifier).await.unwrap();
+    assert!(tokens.refresh_token().is_some());
 }
 
 async fn asked_again_the_difference_stands_first(server: Server) {

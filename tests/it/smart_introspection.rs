@@ -7,7 +7,7 @@ use oauth2::TokenResponse as _;
 use serde_json::{Value, json};
 
 use crate::smart_backend::{Key, ask, backend, claims, key, sign};
-use crate::smart_support::{App, Server, each_smart_database};
+use crate::smart_support::{App, Browser, PASSWORD, Server, each_smart_database};
 
 const PATIENT: &str = "openid fhirUser launch/patient offline_access patient/*.rs";
 
@@ -122,6 +122,34 @@ async fn a_resource_server_that_people_use_sees_all_by_its_secret_alone(server: 
     clients::set_disabled(&server.store, &gateway.client_id, true).await.unwrap();
     assert_eq!(introspect(server, By::Basic(&gateway), access).await.0, 401);
     assert_eq!(introspect(server, By::Bearer(bearer), access).await.0, 401);
+}
+
+async fn what_was_made_less_is_told_of_both_tokens(server: Server) {
+    let patient = server.add_patient().await;
+    let registered = server.add_client(ClientKind::Confidential, PATIENT).await;
+    let tokens = App::new(server, &registered)
+        .connect(server, &patient, PATIENT, |form| form.set("long", "yes"))
+        .await;
+    let browser = Browser::new(server);
+    let login = browser.open(&server.url("/login")).await.page();
+    let apps = browser.sign_in(&login, &patient.username, PASSWORD).await.page();
+    let (_, grant) = apps.body.split_once("/apps/change?grant=").unwrap();
+    let change = format!("/apps/change?grant={}", grant.split('"').next().unwrap());
+    let mut form = browser.open(&server.url(&change)).await.page().form("/apps/change");
+    form.only(&["Goal"]);
+    form.fields.retain(|(name, _)| name != "identity");
+    browser.submit(&form).await.page();
+    let refresh = tokens.refresh_token().unwrap().secret();
+    for token in [tokens.access_token().secret(), refresh] {
+        let (_, told) = introspect(server, By::Basic(&registered), token).await;
+        assert_eq!(told["active"], true);
+        let scope = told["scope"].as_str().unwrap();
+        assert!(scope.contains("patient/Goal.rs") && scope.contains("offline_access"), "{scope}");
+        for gone in ["openid", "fhirUser", "Condition", "*"] {
+            assert!(!scope.contains(gone), "{scope}");
+        }
+        assert_eq!(told.get("fhirUser"), None, "{told}");
+    }
 }
 
 async fn who_proves_nothing_introspects_nothing(server: Server) {

@@ -235,6 +235,32 @@ async fn an_approved_app_asks_nobody_for_consent(server: Server) {
     assert!(!consent.form("/auth/consent").action.is_empty());
 }
 
+/// Chromium stops what comes of a form by redirects alone and leads elsewhere (`form-action`).
+async fn an_approved_app_opens_from_a_page_and_not_from_the_sign_in_form(server: Server) {
+    let world = World::new(server).await;
+    let id = &world.registered.client_id;
+    assert!(candor::smart::clients::set_approved(server.state.store(), id, true).await.unwrap());
+    let sent = world.start(&world.launch(json!({})).await, SCOPE);
+    let browser = Browser::new(server);
+    let login = browser.open(sent.url.as_str()).await.page();
+    let policy = login.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("form-action 'self'"), "{policy}");
+    let mut form = login.form("/login");
+    form.set("username", &world.clinician.username);
+    form.set("password", PASSWORD);
+    let request = browser.http.post(server.url("/login")).header("sec-fetch-site", "same-origin");
+    let mut answer = request.form(&form.fields).send().await.unwrap();
+    while let Some(location) = answer.headers().get("location") {
+        let location = location.to_str().unwrap();
+        assert!(location.starts_with("/auth/"), "{location}");
+        answer = browser.http.get(server.url(location)).send().await.unwrap();
+    }
+    assert_eq!(answer.status(), 200);
+    let body = answer.text().await.unwrap();
+    assert!(body.contains("content=\"0;url=https://app.example/"), "{body}");
+    assert!(body.contains("code=") && !body.contains("Nothing was shared"), "{body}");
+}
+
 async fn an_approved_app_that_wants_to_be_asked_about_is(server: Server) {
     let world = World::new(server).await;
     let store = server.state.store();

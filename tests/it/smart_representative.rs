@@ -60,6 +60,14 @@ async fn authority_that_ended_opens_nothing(server: Server) {
     for ended in [
         json!({"active": false}),
         json!({"period": {"end": "2020"}}),
+        // Suspended with its evidence: nothing could be read (R19-ABUSE), so there is nothing to give.
+        json!({"extension": [{
+            "url": "https://candor.example/fhir/StructureDefinition/representative-suspended",
+            "extension": [
+                {"url": "decider", "valueReference": {"reference": "Practitioner/dr-lee"}},
+                {"url": "belief", "valueString": "abuse is suspected"},
+                {"url": "decidedAt", "valueDateTime": "2026-01-01T09:00:00Z"},
+            ]}]}),
         // The same person, about somebody else now.
         json!({"patient": {"reference": "Patient/ben"}}),
     ] {
@@ -72,6 +80,50 @@ async fn authority_that_ended_opens_nothing(server: Server) {
     server.load(related(json!({}))).await;
     assert_eq!(alive(server, &app, &tokens).await, [true; 4]);
     app.refresh(tokens.refresh_token().unwrap(), "").await.unwrap();
+}
+
+async fn whose_authority_ended_learns_nothing_new_and_can_turn_the_app_off(server: Server) {
+    let app = App::new(server, &server.add_client(ClientKind::Confidential, ALL).await);
+    let user = server
+        .add_user(Role::Representative, None, &[("maya", Some("for-maya"), "")])
+        .await;
+    let named = async |family: &str| {
+        let name = json!([{"family": family, "given": ["Maya"]}]);
+        server.load(json!({"resourceType": "Patient", "id": "maya", "name": name})).await;
+    };
+    named("Ruiz").await;
+    server.load_related("for-maya", "maya").await;
+    let tokens = app
+        .connect(server, &user, ALL, |form| form.set("long", "yes"))
+        .await;
+    let browser = Browser::new(server);
+    let login = browser.open(&server.url("/login")).await.page();
+    let before = browser.sign_in(&login, &user.username, PASSWORD).await.page();
+    assert!(before.body.contains("Maya Ruiz") && before.body.contains("Until you turn it off"));
+    let (_, grant) = before.body.split_once("/apps/change?grant=").unwrap();
+    let change = format!("/apps/change?grant={}", grant.split('"').next().unwrap());
+    let page = browser.open(&server.url(&change)).await.page();
+    assert!(page.body.contains("Maya Ruiz"));
+    let narrow = page.form("/apps/change");
+
+    // The family moves away from them.
+    server
+        .load(json!({"resourceType": "RelatedPerson", "id": "for-maya", "active": false,
+            "patient": {"reference": "Patient/maya"}}))
+        .await;
+    named("Hidden").await;
+    let apps = browser.open(&server.url("/apps")).await.page();
+    assert!(apps.body.contains("do not act for this person"), "{}", apps.body);
+    for gone in ["Maya", "Hidden", "Until you turn it off", "/apps/change"] {
+        assert!(!apps.body.contains(gone), "{gone}: {}", apps.body);
+    }
+    let away = browser.open(&server.url(&change)).await.page();
+    assert_eq!(away.url.path(), "/apps");
+    assert!(!away.body.contains("Hidden"));
+    assert_eq!(browser.submit(&narrow).await.page().url.query(), None);
+    browser.submit(&apps.form("/apps")).await.page();
+    server.load_related("for-maya", "maya").await;
+    assert_eq!(alive(server, &app, &tokens).await, [false; 4]);
 }
 
 async fn only_records_that_may_be_opened_now_are_offered(server: Server) {

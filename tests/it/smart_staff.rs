@@ -1,13 +1,17 @@
 //! Staff open an app about a patient, where no EHR does it for them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use candor::config::SecondFactor;
 use candor::smart::authenticate;
 use candor::smart::clients::{self, ClientKind, ClientOptions, NewClient};
-use candor::smart::users::Role;
+use candor::smart::users::{self, NewUser, Role};
 use candor::visibility::ViewerClass;
 use oauth2::TokenResponse as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::smart_support::{App, Browser, End, PASSWORD, REDIRECT, each_smart_database};
+use crate::support::{Database, TestServer};
 
 const SCOPE: &str = "openid fhirUser launch user/*.rs patient/Patient.rs";
 
@@ -128,4 +132,119 @@ async fn a_clinician_opens_an_app_about_a_patient(server: Server) {
     form.set("patient", "ana");
     assert_eq!(browser.submit(&form).await.page().status, 403);
 }
+}
+
+/// 45 CFR 164.312(b): the same events as of an app that reads.
+async fn what_staff_looked_up_is_noted(database: Database) {
+    let server = TestServer::start_with(database, |config| {
+        config.fhir.audit = true;
+        config.smart.second_factor = SecondFactor::Optional;
+    })
+    .await;
+    let token = server.system_token().await;
+    for (path, resource) in [
+        (
+            "Patient/ana",
+            json!({"resourceType": "Patient", "id": "ana", "name": [{"family": "Ruiz"}]}),
+        ),
+        (
+            "Patient/ben",
+            json!({"resourceType": "Patient", "id": "ben", "name": [{"family": "Otis"}]}),
+        ),
+        (
+            "Practitioner/dr-lee",
+            json!({"resourceType": "Practitioner", "id": "dr-lee"}),
+        ),
+        (
+            "Encounter/visit",
+            json!({"resourceType": "Encounter", "id": "visit", "status": "finished",
+            "class": {"code": "AMB"}, "subject": {"reference": "Patient/ana"}}),
+        ),
+    ] {
+        let request = server.client().put(server.fhir(path)).bearer_auth(&token);
+        let answer = request.json(&resource).send().await.unwrap();
+        assert!(
+            answer.status().is_success(),
+            "{}",
+            answer.text().await.unwrap()
+        );
+    }
+    let store = &server.app().store;
+    let add = async |role, practitioner: Option<&str>, username: &str| {
+        let new = NewUser {
+            username: username.to_owned(),
+            name: String::new(),
+            role,
+            password: PASSWORD.to_owned(),
+            practitioner: practitioner.map(str::to_owned),
+            records: vec![],
+        };
+        users::add(store, new).await.unwrap()
+    };
+    add(Role::Clinician, Some("dr-lee"), "dr.lee").await;
+    let desk = add(Role::Staff, None, "front.desk").await;
+    let found = async |query: String| {
+        let (status, bundle) = server.get(&token, &format!("AuditEvent?{query}")).await;
+        assert_eq!(status, 200, "{bundle}");
+        bundle["entry"].as_array().cloned().unwrap_or_default()
+    };
+    for (username, who) in [
+        ("dr.lee", "agent=Practitioner/dr-lee".to_owned()),
+        (
+            "front.desk",
+            format!("agent:identifier=%2Fstaff%2Flaunch%3Faccount%3D{}", desk.id),
+        ),
+    ] {
+        let browser = Browser::at(&server.url(""));
+        let login = browser
+            .open(&server.url("/login?next=/staff/launch"))
+            .await
+            .page();
+        let page = browser.sign_in(&login, username, PASSWORD).await.page();
+        assert!(found(format!("{who}&type=rest")).await.is_empty());
+        let mut form = page.form("/staff/launch");
+        form.set("query", "Ruiz");
+        assert!(
+            browser
+                .submit(&form)
+                .await
+                .page()
+                .body
+                .contains("value=\"ana\"")
+        );
+        // By name, and by number, which found nobody.
+        let all = found(format!("{who}&type=rest")).await;
+        assert_eq!(all.len(), 2, "{all:?}");
+        let of_ana = found(format!("{who}&patient=Patient/ana")).await;
+        assert_eq!(of_ana.len(), 1);
+        let event = &of_ana[0]["resource"];
+        let is_query = |one: &&Value| one["role"]["code"] == "24";
+        let query = event["entity"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(is_query)
+            .unwrap();
+        let query = BASE64.decode(query["query"].as_str().unwrap()).unwrap();
+        assert_eq!(String::from_utf8(query).unwrap(), "Patient?name=&_count=");
+        let mut form = page.form("/staff/launch");
+        form.set("patient", "ana");
+        browser.submit(&form).await.page();
+        // The patient, and the visits.
+        assert_eq!(found(format!("{who}&patient=Patient/ana")).await.len(), 3);
+        assert!(found(format!("{who}&patient=Patient/ben")).await.is_empty());
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_staff_looked_up_is_noted_sqlite() {
+    what_staff_looked_up_is_noted(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_staff_looked_up_is_noted_postgres() {
+    if Database::Postgres.is_there() {
+        what_staff_looked_up_is_noted(Database::Postgres).await;
+    }
 }

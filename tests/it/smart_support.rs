@@ -565,13 +565,18 @@ pub struct Browser {
 
 impl Browser {
     pub fn new(server: &Server) -> Self {
+        Self::at(&server.public)
+    }
+
+    /// For the pages of whatever server is there.
+    pub fn at(public: &str) -> Self {
         Self {
             http: reqwest::Client::builder()
                 .cookie_store(true)
                 .redirect(Policy::none())
                 .build()
                 .unwrap(),
-            public: server.public.as_str().into(),
+            public: public.into(),
         }
     }
 

@@ -161,6 +161,30 @@ fn faults() -> Vec<Fault<'static>> {
             ),
         ),
         (
+            "a clinician who wants to discuss it first",
+            &["facts", "danger"],
+            input(
+                "facts",
+                Some((
+                    "valueString",
+                    json!(
+                        "I would like to discuss this result with the patient before it is seen."
+                    ),
+                )),
+            ),
+        ),
+        (
+            "a danger that is denied",
+            &["facts", "harm"],
+            input(
+                "facts",
+                Some((
+                    "valueString",
+                    json!("Patient will be upset. There is no risk of suicide or self-harm."),
+                )),
+            ),
+        ),
+        (
             "nothing less restrictive considered",
             &["less-restrictive"],
             input("less-restrictive-considered", None),

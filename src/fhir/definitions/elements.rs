@@ -87,6 +87,8 @@ pub struct Element {
     pub binding: Option<u16>,
     pub is_summary: bool,
     pub is_modifier: bool,
+    /// The types that a Reference may lead to, with commas; empty: any.
+    targets: &'static str,
 }
 
 impl Element {
@@ -94,6 +96,11 @@ impl Element {
     #[must_use]
     pub fn is_array(&self) -> bool {
         self.max != Some(1)
+    }
+
+    /// The types that a Reference may lead to; none: any.
+    pub fn targets(&self) -> impl Iterator<Item = &'static str> {
+        self.targets.split(',').filter(|name| !name.is_empty())
     }
 }
 
@@ -302,6 +309,7 @@ impl Elements {
             binding,
             is_summary: flags.contains('s'),
             is_modifier: flags.contains('m'),
+            targets: column(row, 5),
         });
     }
 }

@@ -12,8 +12,8 @@ use quick_xml::reader::NsReader;
 
 use super::narrative::{self, MAX_ATTRIBUTES};
 use super::{
-    FHIR_NAMESPACE, MAX_DEPTH, MAX_ELEMENTS, PLACEHOLDER, PLACEHOLDER_END, XHTML_NAMESPACE,
-    integer, is_decimal, is_xml_char,
+    FHIR_NAMESPACE, KEPT_ID, MAX_DEPTH, MAX_ELEMENTS, PLACEHOLDER, PLACEHOLDER_END,
+    XHTML_NAMESPACE, integer, is_decimal, is_xml_char,
 };
 use crate::fhir::json::line_and_column;
 use crate::fhir::outcome::Issue;
@@ -56,6 +56,8 @@ struct Scan<'t> {
     /// FHIRPath steps of the open elements; empty for a nested resource's own element.
     place: Vec<String>,
     elements: usize,
+    /// The id of the element that is being opened, where fhirbolt would take it for a value ([`KEPT_ID`]).
+    kept_id: Option<String>,
     out: Scanned,
 }
 
@@ -71,6 +73,7 @@ pub(super) fn scan(text: &str) -> Result<Scanned, Issue> {
         frames: Vec::new(),
         place: Vec::new(),
         elements: 0,
+        kept_id: None,
         out: Scanned {
             xml: String::with_capacity(text.len()),
             narratives: Vec::new(),
@@ -168,6 +171,10 @@ impl<'t> Scan<'t> {
         }
         let filled = self.attributes(reader, start, kind, at)?;
         self.out.xml.push('>');
+        if let Some(id) = self.kept_id.take() {
+            let kept = format!("<extension url=\"{KEPT_ID}{id}\"></extension>");
+            self.out.xml.push_str(&kept);
+        }
         self.frames.push(Frame {
             name: name.to_owned(),
             kind,
@@ -319,14 +326,29 @@ impl<'t> Scan<'t> {
             } else {
                 &value
             };
+            filled = true;
+            let escaped = quick_xml::escape::escape(value);
+            if local.as_ref() == "id" && kind == Kind::Primitive && self.is_unquoted() {
+                self.kept_id = Some(escaped.into_owned());
+                continue;
+            }
             self.out.xml.push(' ');
             self.out.xml.push_str(local.as_ref());
             self.out.xml.push_str("=\"");
-            self.out.xml.push_str(&quick_xml::escape::escape(value));
+            self.out.xml.push_str(&escaped);
             self.out.xml.push('"');
-            filled = true;
         }
         Ok(filled)
+    }
+
+    /// Whether JSON writes the primitive that the path is on without quotes.
+    fn is_unquoted(&self) -> bool {
+        let path = &self.path;
+        path.current_element_is_boolean()
+            || path.current_element_is_decimal()
+            || path.current_element_is_integer()
+            || path.current_element_is_positive_integer()
+            || path.current_element_is_unsigned_integer()
     }
 
     /// The value of the primitive that the path is on, if it has the form of its type.

@@ -91,6 +91,49 @@ fn a_resource_survives_in_the_order_of_the_specification() {
 }
 
 #[test]
+fn primitives_without_quotes_have_ids_and_extensions() {
+    let extension = json!({"extension": [{"url": "http://e.org/x", "_valueBoolean": {"id": "v"}, "valueBoolean": true}]});
+    let mut both = extension.clone();
+    both["id"] = "i<\"&".into();
+    for (name, value) in [
+        ("valueBoolean", json!(true)),
+        ("valueInteger", json!(-3)),
+        ("valueDecimal", "1.50".parse().unwrap()),
+        ("valuePositiveInt", json!(7)),
+        ("valueUnsignedInt", json!(0)),
+    ] {
+        for extra in [json!({"id": "i"}), extension.clone(), both.clone()] {
+            let mut parameter = json!({"name": "p"});
+            parameter[format!("_{name}")] = extra;
+            survives(&json!({"resourceType": "Parameters", "parameter": [parameter]}));
+            parameter[name] = value.clone();
+            survives(&json!({"resourceType": "Parameters", "parameter": [parameter]}));
+        }
+    }
+    // In arrays, beside nothing and alone.
+    for extra in [json!({"id": "i"}), extension, both] {
+        survives(&json!({"resourceType": "Claim", "item": [{
+            "sequence": 1, "_sequence": extra,
+            "careTeamSequence": [1, null, 3], "_careTeamSequence": [null, extra, extra],
+        }]}));
+        survives(
+            &json!({"resourceType": "MolecularSequence", "quality": [{"roc": {
+                "score": [1, 2], "_score": [extra, null],
+                "precision": [0.5, 1], "_precision": [extra, extra],
+            }}]}),
+        );
+    }
+    // What takes the place of an id inside is nothing that can be sent.
+    let url = "<active value=\"true\"><extension url=\"&#1;x\"/></active>";
+    assert_eq!(refused(&patient(url)).code, "value");
+    let id = read(&patient("<active value=\"true\" id=\"i\"/>"));
+    assert_eq!(
+        id,
+        json!({"resourceType": "Patient", "active": true, "_active": {"id": "i"}})
+    );
+}
+
+#[test]
 fn numbers_keep_their_digits() {
     for text in [
         "1.50",

@@ -10,8 +10,8 @@ use fhirbolt_shared::path::ElementPath;
 use serde_json::{Map, Number, Value};
 
 use super::{
-    MAX_DEPTH, PLACEHOLDER, PLACEHOLDER_END, R4, integer, is_decimal, is_xml_char, narrative,
-    unexpected,
+    KEPT_ID, MAX_DEPTH, PLACEHOLDER, PLACEHOLDER_END, R4, integer, is_decimal, is_xml_char,
+    narrative, unexpected,
 };
 use crate::fhir::json;
 use crate::fhir::outcome::Issue;
@@ -145,6 +145,9 @@ impl Writer {
             Some(Node::Primitive(primitive)) => Some(scalar(primitive)?),
             Some(_) => return Err(unexpected()),
         };
+        if let Some(id) = kept_id(&mut element) {
+            element.insert("id".to_owned(), string(&id));
+        }
         let extra = if element.is_empty() {
             None
         } else {
@@ -175,6 +178,22 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Takes the id out of the extension that it was put into ([`KEPT_ID`]).
+fn kept_id(element: &mut R4) -> Option<String> {
+    let Some(Node::Sequence(extensions)) = element.get_mut("extension") else {
+        return None;
+    };
+    let Some(Node::Primitive(Primitive::String(url))) = extensions.first()?.get("url") else {
+        return None;
+    };
+    let id = url.strip_prefix(KEPT_ID)?.to_owned();
+    extensions.remove(0);
+    if extensions.is_empty() {
+        element.remove("extension");
+    }
+    Some(id)
 }
 
 fn scalar(primitive: Primitive) -> Result<Value, Issue> {

@@ -14,6 +14,9 @@ pub(crate) struct Pack {
     pub(crate) jurisdiction: String,
     /// Whether it is in force where the jurisdiction is configured, unless switched off.
     pub(crate) on_by_default: bool,
+    /// Lists of words that rules share: `@danger` in a list stands for the table `danger`.
+    #[serde(default)]
+    pub(crate) tables: BTreeMap<String, Vec<String>>,
     pub(crate) rules: Vec<RuleText>,
 }
 
@@ -148,9 +151,15 @@ pub(crate) struct PatientMatch {
 pub(crate) struct Qualification {
     #[serde(default)]
     pub(crate) value_set: Option<String>,
+    /// Beginnings of codes of the NUCC provider taxonomy: `207` is every physician from there on.
+    #[serde(default)]
+    pub(crate) nucc: Vec<String>,
     /// Words in a qualification's text, see `mentions`.
     #[serde(default)]
     pub(crate) words: Vec<String>,
+    /// Phrases that hold one of the words and mean something else.
+    #[serde(default)]
+    pub(crate) except: Vec<String>,
 }
 
 /// Word lists for reading a hold's facts.
@@ -163,6 +172,15 @@ pub(crate) struct WordLists {
     /// Danger that meets the rule's harm standard.
     #[serde(default)]
     pub(crate) danger: Vec<String>,
+    /// Phrases that hold a word of danger and mean none.
+    #[serde(default)]
+    pub(crate) except: Vec<String>,
+    /// Whether facts must name a danger; else only those that speak of distress or of no ground.
+    #[serde(default)]
+    pub(crate) danger_required: bool,
+    /// What the law names as no ground: a clinician first, a policy, fear of a lawsuit.
+    #[serde(default)]
+    pub(crate) no_ground: Vec<String>,
     /// Qualifications that are none of a licensed health care professional.
     #[serde(default)]
     pub(crate) unlicensed: Vec<String>,
@@ -178,4 +196,42 @@ pub(crate) struct UntilText {
     pub(crate) calc: Option<String>,
     #[serde(default)]
     pub(crate) condition: Option<String>,
+}
+
+impl RuleText {
+    /// Puts the words of the tables in place of their names.
+    ///
+    /// # Errors
+    /// A name that is no table's.
+    pub(crate) fn fill(&mut self, tables: &BTreeMap<String, Vec<String>>) -> Result<(), String> {
+        let Match {
+            qualification,
+            words,
+            ..
+        } = &mut self.matches;
+        for list in [
+            &mut qualification.nucc,
+            &mut qualification.words,
+            &mut qualification.except,
+            &mut words.emotional,
+            &mut words.danger,
+            &mut words.except,
+            &mut words.no_ground,
+            &mut words.unlicensed,
+            &mut words.misidentified,
+        ] {
+            let mut filled = Vec::with_capacity(list.len());
+            for word in list.drain(..) {
+                match word.strip_prefix('@') {
+                    None => filled.push(word),
+                    Some(name) => match tables.get(name) {
+                        Some(table) => filled.extend(table.iter().cloned()),
+                        None => return Err(format!("table `{name}` is not known")),
+                    },
+                }
+            }
+            *list = filled;
+        }
+        Ok(())
+    }
 }

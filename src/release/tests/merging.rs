@@ -133,3 +133,60 @@ fn a_redaction_that_leaves_nothing_valid_withholds() {
     );
     assert_eq!(merged[0].effect, Effect::Withhold);
 }
+
+/// What somebody is shown who belongs to all of these: the last of the renditions that they meet.
+fn shown(merged: &[HoldSpan], audiences: &[Audience]) -> Vec<String> {
+    let mut met = merged
+        .iter()
+        .filter(|span| audiences.contains(&span.audience));
+    match met.next_back().map(|span| &span.effect) {
+        Some(Effect::Redact(parts)) => parts.pointers.iter().cloned().collect(),
+        Some(Effect::Withhold) => vec![String::new()],
+        None => Vec::new(),
+    }
+}
+
+#[test]
+fn what_is_denied_to_a_person_and_to_an_app_is_denied_to_nobody_else() {
+    let (mom, app) = ("RelatedPerson/mom", "Device/client:app");
+    let one = |who: &str| Audience::One(who.to_owned());
+    let merged = merge(
+        vec![
+            span(one(mom), 0, 10, cut("/note"), "A"),
+            span(one(app), 0, 10, cut("/issued"), "B"),
+        ],
+        &observation("o"),
+    );
+    let hers = [Audience::PatientSide, Audience::Representatives, one(mom)];
+    let own = [Audience::PatientSide, Audience::Patient, one("Patient/p")];
+    let in_app = |audiences: &[Audience]| {
+        let mut all = audiences.to_vec();
+        all.extend(audiences.iter().map(|audience| audience.both(app)));
+        all.push(one(app));
+        shown(&merged, &all)
+    };
+    assert_eq!(shown(&merged, &hers), ["/note"]);
+    assert_eq!(shown(&merged, &own), [""; 0]);
+    assert_eq!(in_app(&own), ["/issued"]);
+    assert_eq!(in_app(&hers), ["/issued", "/note"]);
+    // A ground against a person is none against the patient.
+    let merged = merge(
+        vec![
+            span(one(mom), 0, 10, cut("/note"), "A"),
+            span(one("Patient/p"), 0, 10, cut("/issued"), "B"),
+        ],
+        &observation("o"),
+    );
+    assert_eq!(shown(&merged, &own), ["/issued"]);
+    assert_eq!(shown(&merged, &hers), ["/note"]);
+}
+
+#[test]
+fn what_two_are_denied_together_is_told_once() {
+    let both = Audience::Representatives.both("Record/p");
+    assert_eq!(both.parts(), Some((Audience::Representatives, "Record/p")));
+    assert_eq!(both.told(), Some(Audience::Representatives));
+    assert_eq!(both.of_record().as_deref(), Some("Patient/p"));
+    assert_eq!(Audience::Patient.both("Device/client:x").told(), None);
+    assert_eq!(Audience::record("Patient/p").told(), None);
+}

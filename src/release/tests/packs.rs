@@ -1,6 +1,8 @@
 use serde_json::json;
 
-use super::kit::{HOUR, T0, World, at, has_note, observation, policy, ref_of, report, task};
+use super::kit::{
+    HOUR, T0, World, at, has_note, observation, policy, practitioner, ref_of, report, task,
+};
 use crate::clock::FOREVER;
 use crate::release::{Audience, Mode, NoteKind, PackSwitch, PolicyContext, check_input};
 
@@ -42,7 +44,9 @@ fn case_15_the_ordering_provider_directs_the_release() {
     early["authoredOn"] = json!("2026-11-11T01:00:00Z");
     let order = json!({"resourceType": "ServiceRequest", "id": "order",
         "subject": {"reference": "Patient/p"}, "requester": {"reference": "Practitioner/dr"}});
-    let mut world = kentucky(report("rad", &["malignancy-likely"])).link(order);
+    let mut world = kentucky(report("rad", &["malignancy-likely"]))
+        .link(order)
+        .link(practitioner("dr", "MD"));
     world.inputs.push((early, T0 + 10 * HOUR, false));
     assert!(world.hidden(&Audience::Patient, T0 + 10 * HOUR - 1));
     assert!(world.sees(&Audience::Patient, T0 + 10 * HOUR));
@@ -263,6 +267,30 @@ fn montana_hears_positive_however_it_is_said() {
             "75622-1",
             json!({"conclusion": "HIV-1 antibodies POSITIVE"}),
         ),
+        ("75666-8", json!({"valueString": "POS"})),
+        ("75666-8", json!({"valueString": " r "})),
+        ("75666-8", json!({"valueString": "(+)"})),
+        ("75666-8", json!({"valueString": "++"})),
+        ("75666-8", json!({"valueString": "HIV antibodies present"})),
+        ("75666-8", json!({"valueBoolean": true})),
+        (
+            "75666-8",
+            json!({"valueCodeableConcept": answer(sct, "52101004", "")}),
+        ),
+        (
+            "75666-8",
+            json!({"valueCodeableConcept": answer(sct, "91947003", "")}),
+        ),
+        (
+            "75666-8",
+            json!({"valueCodeableConcept": answer("http://loinc.org", "LA9633-4", "")}),
+        ),
+        (
+            "29539-4",
+            json!({"valueQuantity": {"value": 4.2, "unit": "log"}}),
+        ),
+        ("20447-9", json!({"valueString": "48,000 copies/mL"})),
+        ("20447-9", json!({"valueString": ">10000000"})),
     ] {
         assert!(delayed(loinc, with.clone()), "{loinc} {with}");
     }
@@ -304,6 +332,19 @@ fn montana_hears_positive_however_it_is_said() {
             "75622-1",
             json!({"conclusion": "HIV-1 antibodies not detected"}),
         ),
+        ("75666-8", json!({"valueString": "NEG"})),
+        ("75666-8", json!({"valueString": "NR"})),
+        ("75666-8", json!({"valueString": "-"})),
+        (
+            "75666-8",
+            json!({"valueString": "HIV antibodies not present"}),
+        ),
+        (
+            "75666-8",
+            json!({"valueString": "Negative at present, repeat in 6 weeks"}),
+        ),
+        ("75666-8", json!({"valueBoolean": false})),
+        ("20447-9", json!({"valueString": "<20 copies/mL"})),
     ] {
         assert!(!delayed(loinc, with.clone()), "{loinc} {with}");
     }
@@ -317,7 +358,9 @@ fn california_hears_of_the_conversation_from_who_treats_and_when_it_was_had() {
     let visit = json!({"resourceType": "Encounter", "id": "v", "status": "finished",
         "subject": {"reference": "Patient/p"},
         "participant": [{"individual": {"reference": "Practitioner/dr"}}]});
-    let world = World::new(california, report("hiv", &["hiv"])).link(visit);
+    let world = World::new(california, report("hiv", &["hiv"]))
+        .link(visit)
+        .link(practitioner("dr", "MD"));
     assert!(
         world
             .clone()

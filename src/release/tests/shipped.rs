@@ -22,6 +22,8 @@ fn the_shipped_rules_load_and_their_tables_are_there() {
         "pathology-malignancy",
         "genetic-marker",
         "hiv-test",
+        "viral-load",
+        "licensed-professional",
         "hepatitis-antigen-test",
     ] {
         assert!(!value_set(id).unwrap().is_empty(), "{id}");

@@ -1,6 +1,8 @@
 //! The conditions of 45 CFR 171.201, one function each: who determined, on what relationship, by
 //! which standard of harm, on what facts, and how it is documented.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::{
@@ -8,14 +10,14 @@ use super::{
 };
 use crate::clock::Millis;
 use crate::fhir::outcome::Issue;
-use crate::release::resource::{
-    codings, each, mentions, patient_of, plain, reference, text, type_of, words_of,
-};
+use crate::release::resource::{each, patient_of, reference, text, type_of, words_of};
 use crate::release::rules::Rule;
 use crate::release::time::{Edge, millis};
+use crate::release::words::{asserts, mentions};
 
-/// Fewer characters do not state facts.
+/// Fewer characters do not state facts, nor do fewer different ones ("aaaa", "bad news, bad news").
 const SHORTEST_FACTS: usize = 40;
+const FEWEST_LETTERS: usize = 10;
 
 /// (c)(1): a licensed health care professional.
 pub(super) fn professional<'a>(
@@ -32,9 +34,10 @@ pub(super) fn professional<'a>(
     };
     let qualified = |resource: &Value| {
         each(resource, "qualification").any(|one| {
-            let words = words_of(one, "code");
-            let coded = codings(one, "code").next().is_some() || !words.trim().is_empty();
-            coded && !mentions(&words, &rule.words.unlicensed) && when.is_within(one.get("period"))
+            when.is_within(one.get("period"))
+                && rule
+                    .qualification
+                    .is_in(one, "code", &rule.words.unlicensed)
         })
     };
     let is_idle = |one: &Value| one.get("active") == Some(&Value::Bool(false));
@@ -43,7 +46,7 @@ pub(super) fn professional<'a>(
     }
     let practitioner = match type_of(resource) {
         "PractitionerRole" => {
-            if mentions(&words_of(resource, "code"), &rule.words.unlicensed) {
+            if mentions(&words_of(resource, "code"), &rule.words.unlicensed, &[]) {
                 return gaps.push(wrong(at, "this role is not a licensed professional's"));
             }
             if !when.is_within(resource.get("period")) {
@@ -159,32 +162,28 @@ pub(super) fn facts(task: &Value, rule: Option<&Rule>, gaps: &mut Vec<Issue>) {
         let words = format!("facts: states none in fewer than {SHORTEST_FACTS} characters");
         gaps.push(wrong("Task.input", words));
     }
+    let letters = facts.chars().filter(|one| one.is_alphanumeric());
+    let letters: HashSet<char> = letters.flat_map(char::to_lowercase).collect();
+    if letters.len() < FEWEST_LETTERS {
+        gaps.push(wrong("Task.input", "facts: repeats itself and states none"));
+    }
     let Some(rule) = rule else { return };
-    let asserted = asserted(facts);
-    if mentions(facts, &rule.words.emotional) && !mentions(&asserted, &rule.words.danger) {
+    if asserts(facts, &rule.words.danger, &rule.words.except) {
+        return;
+    }
+    if mentions(facts, &rule.words.emotional, &[]) {
         gaps.push(wrong(
             "Task.input",
             "facts: emotional distress alone is no ground to withhold \
              (harm standard, 45 CFR 164.524(a)(3))",
         ));
+    } else if rule.words.danger_required || mentions(facts, &rule.words.no_ground, &[]) {
+        gaps.push(wrong(
+            "Task.input",
+            "facts: name no danger of the kind the harm standard asks for; that a clinician or a \
+             policy wants to go first is no ground (45 CFR 171.201(d), 85 FR 25842)",
+        ));
     }
-}
-
-/// The words of a text without those that follow a negation closely ("no suicidal thoughts").
-fn asserted(words: &str) -> String {
-    const NEGATIONS: [&str; 6] = ["no", "not", "without", "denies", "never", "nor"];
-    let plain = plain(words);
-    let mut silent = 0;
-    let kept = plain.split_whitespace().filter(|word| {
-        if NEGATIONS.contains(word) {
-            silent = 3;
-            return false;
-        }
-        let heard = silent == 0;
-        silent = i32::max(silent - 1, 0);
-        heard
-    });
-    kept.collect::<Vec<_>>().join(" ")
 }
 
 /// (f): a written policy, or a determination of this case that is looked at again, `within` the time
@@ -227,7 +226,7 @@ pub(super) fn defect(task: &Value, rule: Option<&Rule>, gaps: &mut Vec<Issue>) {
         input_text(kind).unwrap_or_default(),
         words_of(kind, "valueCodeableConcept")
     );
-    let mistaken = rule.is_some_and(|rule| mentions(&described, &rule.words.misidentified));
+    let mistaken = rule.is_some_and(|rule| mentions(&described, &rule.words.misidentified, &[]));
     match value(task, "harm-standard") {
         None if mistaken => {}
         Some("life-or-physical-safety") => {}

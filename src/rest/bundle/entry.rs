@@ -142,15 +142,17 @@ impl Entry {
                 }
                 Route::SystemOperation(_)
                 | Route::TypeOperation(..)
-                | Route::InstanceOperation(..) => match operation::write(route, resource.as_ref())?
-                {
-                    Some(action) => Request::Write(action),
-                    None => Request::Read(Read::Operation {
-                        path: path.to_owned(),
-                        pairs: query::pairs(criteria)?,
-                        resource,
-                    }),
-                },
+                | Route::InstanceOperation(..)
+                | Route::VersionOperation(..) => {
+                    match operation::write(route, resource.as_ref())? {
+                        Some(action) => Request::Write(action),
+                        None => Request::Read(Read::Operation {
+                            path: path.to_owned(),
+                            pairs: query::pairs(criteria)?,
+                            resource,
+                        }),
+                    }
+                }
                 Route::SystemSearch | Route::TypeSearch(_) | Route::CompartmentSearch(..) => {
                     if resource.is_some() {
                         return Err(wrong(

@@ -172,7 +172,7 @@ async fn resolve(
         .require(type_id, crate::visibility::Access::Search)?;
     let mut matches: HashSet<String> = match lookup.find(type_id, criteria).await {
         Ok(found) => found.into_iter().collect(),
-        Err(RestError::PreconditionFailed(_)) => return Err(several()),
+        Err(RestError::MultipleMatches | RestError::PreconditionFailed(_)) => return Err(several()),
         Err(error) => return Err(error),
     };
     if let Some((system, value)) = identifier_of(criteria)? {

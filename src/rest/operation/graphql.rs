@@ -28,6 +28,7 @@ use self::run::Run;
 use crate::fhir::definitions::TypeId;
 use crate::fhir::json;
 use crate::rest::RestError;
+use crate::rest::audit::names_events;
 use crate::rest::negotiate::{Format, Sent};
 use crate::rest::query::{self, Pairs};
 use crate::rest::reply::{Content, Reply};
@@ -73,6 +74,11 @@ impl Request {
                 .map(str::to_owned),
             variables,
         })
+    }
+
+    /// Whether it may look at AuditEvents: no type's resources are found without its name.
+    pub(super) fn names_events(&self) -> bool {
+        names_events(&self.query) || names_events(&self.variables.to_string())
     }
 
     /// The body of a POST: GraphQL, JSON with `query`, or Parameters.

@@ -20,14 +20,19 @@ use crate::visibility::{Access, record_types};
 /// Different labels of one kind that `$meta` of a type or of the system tells.
 const MOST_LABELS: u32 = 500;
 
-/// `GET [type]/[id]/$meta`: the `meta` of the resource as it stands for this viewer.
+/// `GET [type]/[id]/$meta`, `GET [type]/[id]/_history/[vid]/$meta`: the `meta` of the resource as it stands
+/// for this viewer, or of that version.
 pub(super) async fn get(
     session: &Session,
     type_id: TypeId,
     id: &str,
+    version: Option<&str>,
     pairs: &Pairs,
 ) -> Result<Reply, RestError> {
-    let stored = read::fetch(session, type_id, id, pairs).await?;
+    let stored = match version {
+        None => read::fetch(session, type_id, id, pairs).await?,
+        Some(version) => read::fetch_version(session, type_id, id, version, pairs).await?,
+    };
     let mut resource: Value =
         serde_json::from_slice(&stored.body).map_err(|_| RestError::Internal)?;
     let mut reply = Reply::ok(Content::Resource(json!({

@@ -1,5 +1,5 @@
 //! `$validate`: what a write would say about a resource's structure, without the write, and what
-//! R4's invariants say of it, which no write asks. Profiles are not checked; who asks for one is told
+//! R4's invariants and the targets of its references say of it, which no write asks. Profiles are not checked; who asks for one is told
 //! so.
 
 mod invariants;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::{Issue, operation_outcome};
-use crate::fhir::validate;
+use crate::fhir::validate::{self, references};
 use crate::rest::query::{self, Pairs};
 use crate::rest::reply::{Content, Reply};
 use crate::rest::session::Session;
@@ -22,6 +22,20 @@ pub(super) fn sent(
     body: Option<Value>,
 ) -> Result<Reply, RestError> {
     check(type_id, None, pairs, body)
+}
+
+/// The answer for XML that no resource could be read from: JSON of such a kind is answered with its issues too.
+pub(super) async fn unread(
+    session: &Session,
+    of: (TypeId, Option<&str>),
+    pairs: &Pairs,
+    issues: &[Issue],
+) -> Result<Reply, RestError> {
+    query::only(pairs, &["mode", "profile"])?;
+    if let (type_id, Some(id)) = of {
+        read::fetch(session, type_id, id, &Vec::new()).await?;
+    }
+    Ok(Reply::ok(Content::Resource(operation_outcome(issues))))
 }
 
 fn check(
@@ -105,8 +119,21 @@ fn check(
         ),
         _ => {}
     }
+    let base = format!("http://hl7.org/fhir/StructureDefinition/{type_name}");
+    let claimed = resource["meta"]["profile"].as_array();
+    for (at, profile) in claimed.into_iter().flatten().enumerate() {
+        let profile = profile.as_str().unwrap_or_default();
+        if profile != base && !profiles.iter().any(|named| named == profile) {
+            let words = format!(
+                "The resource claims the profile `{}`, which was not checked: this server validates the base \
+                 structure of R4.",
+                profile.chars().take(200).collect::<String>()
+            );
+            let place = format!("{type_name}.meta.profile[{at}]");
+            issues.push(Issue::error("not-supported", words).warning().at(place));
+        }
+    }
     for profile in profiles {
-        let base = format!("http://hl7.org/fhir/StructureDefinition/{type_name}");
         if profile != base {
             // "If a profile is nominated, and the server cannot validate against the nominated
             // profile, it SHALL return an error" (Resource-validate).
@@ -121,6 +148,7 @@ fn check(
     }
     // What is not built as FHIR says need not keep what holds for what is.
     if is_sound {
+        issues.extend(references::misdirected(&resource));
         issues.extend(invariants::broken(&resource));
     }
     Ok(Reply::ok(Content::Resource(operation_outcome(&issues))))

@@ -21,7 +21,7 @@ pub(super) async fn update(
     target: Target,
     mut resource: Value,
     if_match: Option<IfMatch>,
-    must_be_new: bool,
+    mut must_be_new: bool,
 ) -> Result<Op, RestError> {
     let session = lookup.session;
     let own = resource.get("id").map(|id| id.as_str().map(str::to_owned));
@@ -58,7 +58,19 @@ pub(super) async fn update(
                     "The criteria match a resource with another id than the one sent.",
                 ));
             }
-            (None, Some(own)) if route::is_id(&own) => (own, false),
+            (None, Some(own)) if route::is_id(&own) => {
+                if if_match.is_some() {
+                    return Err(StoreError::VersionConflict.into());
+                }
+                let writer = lookup.door.open().await?;
+                let there = standing(session, writer, type_id, &own, Access::Update).await?;
+                if there.is_some_and(|there| !there.deleted) {
+                    return Err(taken(type_name));
+                }
+                // Another writer may yet come first.
+                must_be_new = true;
+                (own, false)
+            }
             (None, Some(_)) => return Err(wrong_id("The id is not a FHIR id.")),
             (None, None) => {
                 if if_match.is_some() {
@@ -110,6 +122,22 @@ pub(super) async fn update(
         if_match,
         must_be_new,
     })
+}
+
+/// 409: nothing matches and the id that was sent is another resource's (R5 says 409; R4 that it creates,
+/// which it cannot).
+fn taken(type_name: &str) -> RestError {
+    RestError::Refused {
+        status: StatusCode::CONFLICT,
+        issues: vec![
+            Issue::error(
+                "conflict",
+                "The criteria match nothing, and the id that was sent is that of another resource. Leave the id \
+                 out to create one, or update that resource by its id.",
+            )
+            .at(format!("{type_name}.id")),
+        ],
+    }
 }
 
 fn set_id(resource: &mut Value, id: &str) {

@@ -19,7 +19,7 @@ pub fn read(
         "_count" => count(query, value),
         "_total" => total(query, value),
         "_summary" => summary(query, value),
-        "_elements" => elements(query, types, value),
+        "_elements" => elements(query, value),
         "_contained" => contained(query, value),
         "_containedType" => match value {
             "container" | "contained" => {
@@ -166,30 +166,17 @@ fn summary(query: &mut Query, value: &str) -> Result<(), Problem> {
     set_view(query, view)
 }
 
-fn elements(query: &mut Query, types: &Types, value: &str) -> Result<(), Problem> {
+fn elements(query: &mut Query, value: &str) -> Result<(), Problem> {
     let mut names = Vec::new();
     for name in value.split(',') {
-        // `Patient.name` is another way of writing `name`; parts of elements are not told apart.
-        let name = match name.split_once('.') {
-            Some((type_name, name)) if definitions().type_id(type_name).is_some() => {
-                if !types
-                    .as_slice()
-                    .iter()
-                    .any(|own| definitions().type_name(*own) == type_name)
-                {
-                    return Err(Problem::value(
-                        "_elements",
-                        name,
-                        "elements of the type searched",
-                    ));
-                }
-                name
-            }
+        // `Patient.name` is `name` of patients alone; parts of elements are not told apart.
+        let own = match name.split_once('.') {
+            Some((type_name, own)) if definitions().type_id(type_name).is_some() => own,
             _ => name,
         };
-        let is_name = !name.is_empty()
-            && name.len() <= 64
-            && name
+        let is_name = !own.is_empty()
+            && own.len() <= 64
+            && own
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !is_name {
@@ -206,6 +193,28 @@ fn elements(query: &mut Query, types: &Types, value: &str) -> Result<(), Problem
         return Ok(());
     }
     set_view(query, View::Elements(names))
+}
+
+/// Refuses elements of types that the answer cannot hold: neither searched nor, perhaps, included.
+pub(super) fn check_elements(query: &Query, types: &Types) -> Result<(), Problem> {
+    let View::Elements(names) = &query.view else {
+        return Ok(());
+    };
+    let is_searched = |type_name: &str| {
+        let mut all = types.as_slice().iter();
+        all.any(|own| definitions().type_name(*own) == type_name)
+    };
+    let stray = names
+        .iter()
+        .find(|name| matches!(name.split_once('.'), Some((of, _)) if !is_searched(of)));
+    match stray.filter(|_| query.includes.is_empty()) {
+        None => Ok(()),
+        Some(name) => Err(Problem::value(
+            "_elements",
+            name,
+            "elements of the type searched, or of what is included",
+        )),
+    }
 }
 
 fn contained(query: &mut Query, value: &str) -> Result<(), Problem> {

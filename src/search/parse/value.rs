@@ -25,14 +25,19 @@ pub fn condition(
         )));
     }
     if modifier == Some("missing") {
-        if matches!(name, "_id" | "_lastUpdated") {
-            return Err(Problem::modifier(name, "missing"));
-        }
         let missing = match raw {
             "true" => true,
             "false" => false,
             _ => return Err(Problem::value(name, raw, "true or false")),
         };
+        if matches!(name, "_id" | "_lastUpdated") {
+            // Every resource has both, and none has this id.
+            let none = Condition::Id(vec![String::new()]);
+            return Ok(match missing {
+                true => none,
+                false => Condition::Not(Box::new(none)),
+            });
+        }
         return Ok(Condition::Missing {
             param: Param(param),
             missing,
@@ -155,9 +160,13 @@ fn strings(param: Param, mode: StringMode, pieces: &[&str]) -> Result<Condition,
 }
 
 fn ids(modifier: Option<&str>, pieces: &[&str]) -> Result<Condition, Problem> {
-    no_modifier("_id", modifier)?;
     // What cannot be an id finds nothing; it is no error to ask.
-    Ok(Condition::Id(pieces.iter().map(|p| unescape(p)).collect()))
+    let one = Condition::Id(pieces.iter().map(|p| unescape(p)).collect());
+    match modifier {
+        None => Ok(one),
+        Some("not") => Ok(Condition::Not(Box::new(one))),
+        Some(other) => Err(Problem::modifier("_id", other)),
+    }
 }
 
 fn token_condition(

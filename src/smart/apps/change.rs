@@ -17,7 +17,7 @@ use crate::smart::pages::{Forms, Frame, PageError, page, see_other};
 use crate::smart::params::Params;
 use crate::smart::sessions::Session;
 use crate::smart::users::Role;
-use crate::smart::{SmartState, grants, sessions, users};
+use crate::smart::{SmartState, grants, representative, sessions};
 
 #[derive(Template)]
 #[template(path = "smart/apps_change.html")]
@@ -44,7 +44,7 @@ struct Filled {
     problem: &'static str,
 }
 
-/// A grant of whoever is signed in that still opens something.
+/// A grant of whoever is signed in that opens something now.
 async fn own(
     state: &SmartState,
     session: &Session,
@@ -52,9 +52,14 @@ async fn own(
 ) -> Result<Option<grant::Model>, PageError> {
     let reader = state.store().reader();
     let found = grants::find_standing(reader, id.unwrap_or_default()).await?;
-    Ok(found
+    let Some(grant) = found
         .filter(|grant| grant.account.as_ref() == Some(&session.account.id))
-        .filter(|grant| grant.used.is_some() && end(state, grant) > state.now()))
+        .filter(|grant| grant.used.is_some() && end(state, grant) > state.now())
+    else {
+        return Ok(None);
+    };
+    let may_give = representative::may_give(state, reader, &grant).await?;
+    Ok(may_give.then_some(grant))
 }
 
 fn offer(session: &Session, grant: &grant::Model) -> Offer {
@@ -102,8 +107,8 @@ async fn show(
     offer: &Offer,
     filled: &Filled,
 ) -> Result<Response, PageError> {
-    let records = users::records(state.store().reader(), &session.account.id).await?;
-    let Some(shown) = shown(state, session, &records, grant).await? else {
+    let records = representative::records(state, &session.account.id).await?;
+    let Some(shown) = shown(state, session, &records, &records, grant).await? else {
         return Ok(see_other(&state.path("/apps")));
     };
     let template = ChangePage {

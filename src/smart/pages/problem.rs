@@ -23,6 +23,8 @@ struct ProblemPage {
     detail: String,
     code: &'static str,
     reference: String,
+    /// Whether it has a way to where everybody begins.
+    leads_on: bool,
 }
 
 /// What the help desk calls a problem: the name of its heading without what all have.
@@ -87,6 +89,9 @@ pub(in crate::smart) enum PageError {
     Password(#[from] password::PasswordError),
     #[error("the signing keys could not be read")]
     Signing(#[from] signing::SigningError),
+    /// What no page of ours answered.
+    #[error("{0}")]
+    Unanswered(StatusCode),
 }
 
 impl From<sea_orm::DbErr> for PageError {
@@ -171,6 +176,18 @@ impl PageError {
                 "problem-ours",
                 "problem-ours-words",
             ),
+            Self::Unanswered(status) => {
+                let (title, words) = match *status {
+                    StatusCode::NOT_FOUND => ("problem-nowhere", "problem-nowhere-words"),
+                    StatusCode::METHOD_NOT_ALLOWED => ("problem-method", "problem-method-words"),
+                    StatusCode::PAYLOAD_TOO_LARGE => ("problem-large", "problem-large-words"),
+                    status if status.is_client_error() => {
+                        ("problem-unread", "problem-unread-words")
+                    }
+                    _ => ("problem-ours", "problem-ours-words"),
+                };
+                (*status, title, words)
+            }
         }
     }
 
@@ -202,7 +219,9 @@ impl PageError {
             tracing::info!(code, reference, error = %self, "page refused");
         }
         // What a provider said of somebody is nobody else's business.
-        let detail = if status.is_server_error() || matches!(self, Self::Upstream(_)) {
+        let is_unanswered = matches!(self, Self::Unanswered(_));
+        let is_silent = is_unanswered || matches!(self, Self::Upstream(_));
+        let detail = if status.is_server_error() || is_silent {
             String::new()
         } else {
             self.to_string()
@@ -220,6 +239,7 @@ impl PageError {
             detail,
             code,
             reference: reference.to_owned(),
+            leads_on: is_unanswered,
         };
         let mut response = page(state, status, Forms::Own, &template);
         if let Some(seconds) = seconds {

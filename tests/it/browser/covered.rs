@@ -106,6 +106,7 @@ const JUDGED: &[(&str, &[&str])] = &[
 
 /// Routes that answer with JSON, a file, or the way to another page.
 const NO_PAGE: &[&str] = &[
+    "/",
     "/apps/logo/{hash}",
     "/assets/candor.css",
     "/assets/candor.js",

@@ -11,13 +11,14 @@ const REGEX: &str = "http://hl7.org/fhir/StructureDefinition/regex";
 const MAX_VALUE_SET: &str = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet";
 const FHIR_TYPE: &str = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type";
 
-/// One element as written: name, `min..max`, types, required value set, flags.
+/// One element as written: name, `min..max`, types, required value set, flags, types that it refers to.
 struct Element {
     name: String,
     cardinality: String,
     types: Vec<String>,
     binding: String,
     flags: String,
+    targets: String,
 }
 
 /// A type, or the anonymous type of a backbone element named by its path.
@@ -82,7 +83,7 @@ impl Tables {
     }
 
     /// `name TAB base TAB kind TAB regex`, then one indented line for each element that the base
-    /// does not have: `TAB name TAB min..max TAB types TAB binding TAB flags`.
+    /// does not have: `TAB name TAB min..max TAB types TAB binding TAB flags TAB targets`.
     pub(super) fn write(&self) -> String {
         let mut out = String::new();
         for (name, one) in &self.types {
@@ -95,9 +96,10 @@ impl Tables {
                     types,
                     binding,
                     flags,
+                    targets,
                 } = element;
                 let line = format!(
-                    "\t{name}\t{cardinality}\t{}\t{binding}\t{flags}",
+                    "\t{name}\t{cardinality}\t{}\t{binding}\t{flags}\t{targets}",
                     types.join("|")
                 );
                 let _ = writeln!(out, "{}", line.trim_end());
@@ -175,6 +177,7 @@ fn read_type(
             types: kinds,
             binding: required_binding(element),
             flags,
+            targets: reference_targets(element),
         };
         let parent = types.get_mut(parent).ok_or_else(|| {
             DeriveError::Package(format!(
@@ -184,6 +187,20 @@ fn read_type(
         parent.elements.push(one);
     }
     Ok(())
+}
+
+/// The types that a Reference of an element may lead to, with commas; empty where it may be any.
+fn reference_targets(element: &Value) -> String {
+    let types: BTreeSet<&str> = list(element, "type")
+        .iter()
+        .filter(|one| text(one, "code") == "Reference")
+        .flat_map(|one| list(one, "targetProfile"))
+        .filter_map(|profile| profile.as_str()?.rsplit('/').next())
+        .collect();
+    if types.contains("Resource") {
+        return String::new();
+    }
+    types.into_iter().collect::<Vec<_>>().join(",")
 }
 
 fn read_targets(definition: &Value, targets: &mut BTreeMap<String, BTreeSet<String>>) {
