@@ -328,7 +328,7 @@ pub async fn count(
     }
 }
 
-/// The first two visible matches of a condition (`ifNoneExist`, conditional update, a conditional
+/// The first `most` visible matches of a condition (`ifNoneExist`, conditional update, a conditional
 /// reference): FHIR id and surrogate id of the document. Runs where the caller says, so that a
 /// write transaction sees its own state. Every parameter must be understood, and at least one
 /// must choose resources.
@@ -341,6 +341,7 @@ pub async fn find_ids<C: Select>(
     visibility: &Visibility,
     type_id: TypeId,
     pairs: &[(String, String)],
+    most: u32,
 ) -> Result<Vec<(String, i64)>, SearchError> {
     // The write that this is part of began with the parameters that stand.
     let custom = store.custom();
@@ -359,7 +360,7 @@ pub async fn find_ids<C: Select>(
     terminology::resolve(&context, connection, &mut query.conditions).await?;
     amounts::resolve(store.keys(), connection, &mut query.conditions).await?;
     let plan = context.plan(&types, query.conditions)?;
-    context.first(connection, &plan, 2).await
+    context.first(connection, &plan, most).await
 }
 
 /// Whether the narrowing query of a granular scope can be searched for on this type.

@@ -37,8 +37,18 @@ pub async fn set(app: AppState, body: Bytes) -> Response {
                 .parse::<Timestamp>()
                 .map_err(|error| error.to_string())
         });
+    let before = app.store.clock().now();
     match now {
-        Ok(now) if app.store.clock().set(now.as_millisecond()) => show(app).await,
+        Ok(now) if app.store.clock().set(now.as_millisecond()) => {
+            let now = now.as_millisecond();
+            if now < before
+                && let Err(error) = app.store.begin_ends_anew(now).await
+            {
+                tracing::error!(%error, "the ledger could not be told of the clock");
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            }
+            show(app).await
+        }
         Ok(_) => (
             StatusCode::CONFLICT,
             "This server runs on the machine's clock.\n",

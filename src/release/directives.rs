@@ -278,7 +278,8 @@ fn reference_of(reference: &Value) -> Option<&str> {
     local(text(reference, "reference")?)
 }
 
-/// Whether a later permit, at least as specific, gave the actor the target again.
+/// Whether a permit that is more specific, or later and as specific, gave the actor the target
+/// (release-policy.md 4.3).
 fn permitted_later(case: &Case<'_>, denied: &Value, actor: &Value, narrowed: usize) -> bool {
     let subject = Subject::of(case, false);
     let given = |consent: &Value| case.time(text(consent, "dateTime"), Edge::Start);
@@ -294,13 +295,12 @@ fn permitted_later(case: &Case<'_>, denied: &Value, actor: &Value, narrowed: usi
                 && by_the_patient(consent)
                 && text(provision, "type") == Some("permit")
                 && provision.get("period").is_none()
-                && given(consent) > given(denied)
                 && each(provision, "actor")
                     .filter_map(|one| one.get("reference"))
                     .any(|one| same(one, actor))
-                && subject
-                    .narrowing(provision)
-                    .is_some_and(|own| own >= narrowed)
+                && subject.narrowing(provision).is_some_and(|own| {
+                    own > narrowed || (own == narrowed && given(consent) > given(denied))
+                })
         })
 }
 

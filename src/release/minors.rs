@@ -144,6 +144,10 @@ fn causes(resource: &Value) -> Vec<&str> {
         ),
         "ChargeItem" => found.extend(references(resource, "service")),
         "Task" => found.extend(references(resource, "focus")),
+        // What was derived from it tells of it.
+        "MedicationStatement" | "Observation" => found.extend(references(resource, "derivedFrom")),
+        "DetectedIssue" => found.extend(references(resource, "implicated")),
+        "Goal" => found.extend(references(resource, "addresses")),
         _ => {}
     }
     if matches!(type_of(resource), "Claim" | "ExplanationOfBenefit") {

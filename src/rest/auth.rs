@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::RestError;
 use crate::store::Witness;
@@ -42,12 +42,22 @@ pub(super) async fn recall(
     authenticator: &Arc<dyn Authenticator>,
     headers: &HeaderMap,
 ) -> Recalled {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let value = only(headers).ok()??.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
     authenticator.recall(token.trim()).await
+}
+
+/// The one `Authorization` of a request. Of two, whoever stands before us may have looked at the other
+/// (RFC 9110 5.3: the field is not a list).
+fn only(headers: &HeaderMap) -> Result<Option<&HeaderValue>, RestError> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    match (all.next(), all.next()) {
+        (one, None) => Ok(one),
+        _ => Err(RestError::Unauthenticated { invalid: true }),
+    }
 }
 
 /// The viewer behind a request. A request without any token and one with a scheme other than
@@ -57,7 +67,7 @@ pub(super) async fn viewer(
     headers: &HeaderMap,
 ) -> Result<Viewer, RestError> {
     let nobody = RestError::Unauthenticated { invalid: false };
-    let Some(value) = headers.get(header::AUTHORIZATION) else {
+    let Some(value) = only(headers)? else {
         return Err(nobody);
     };
     let Some((scheme, token)) = value.to_str().ok().and_then(|text| text.split_once(' ')) else {

@@ -220,6 +220,7 @@ pub(super) async fn find_ids(
     session: &Session,
     type_id: TypeId,
     pairs: &Pairs,
+    most: usize,
 ) -> Result<Vec<String>, RestError> {
     let ids = search::find_ids(
         &session.store,
@@ -227,6 +228,7 @@ pub(super) async fn find_ids(
         &session.visibility,
         type_id,
         pairs,
+        u32::try_from(most).unwrap_or(u32::MAX),
     )
     .await?;
     Ok(ids.into_iter().map(|(id, _)| id).collect())

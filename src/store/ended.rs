@@ -126,6 +126,19 @@ impl Store {
         Ok(entered)
     }
 
+    /// A test clock was turned back to `now`: what ends from there on is yet to be entered.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begin_ends_anew(&self, now: Millis) -> Result<(), StoreError> {
+        let tx = self.begin().await?;
+        let on = tx.connection();
+        apply::lock_all(on, vec![self.keys().text(UNTIL)]).await?;
+        self.set_meta(on, UNTIL, &now.to_string()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     async fn ended_until(&self) -> Result<Option<Millis>, StoreError> {
         Ok(self.meta(UNTIL).await?.and_then(|text| text.parse().ok()))
     }

@@ -151,7 +151,10 @@ pub async fn choose(
             .secure(is_https)
             .same_site(SameSite::Lax)
             .build();
-        cookie.make_permanent();
+        // What an app asks for lasts until the browser is closed; nobody chose it.
+        if chosen.is_some() {
+            cookie.make_permanent();
+        }
         if let Ok(value) = HeaderValue::from_str(&cookie.to_string()) {
             response.headers_mut().append(header::SET_COOKIE, value);
         }

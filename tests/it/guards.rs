@@ -39,6 +39,17 @@ each_database! {
         }
         assert_eq!(read().await, json!({"now": "2026-11-13T05:00:00.000Z"}));
     }
+
+    async fn of_two_authorizations_none_is_believed(server: TestServer) {
+        let token = server.system_token().await;
+        for other in ["Bearer nobody", &format!("Bearer {token}")] {
+            let answer = server.client().get(server.fhir("Patient"))
+                .header("authorization", format!("Bearer {token}"))
+                .header("authorization", other)
+                .send().await.unwrap();
+            assert_eq!(answer.status(), 401);
+        }
+    }
 }
 
 /// RFC 6749 section 5.2: apps read `error`, whoever refuses.

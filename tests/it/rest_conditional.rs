@@ -209,6 +209,42 @@ each_api! {
         assert_eq!(found["total"], 1);
     }
 
+    async fn what_a_transaction_deletes_matches_no_condition_of_it(api: &Api) {
+        for id in ["y1", "y2", "y3"] {
+            let mut one = with_number("1");
+            one["id"] = json!(id);
+            api.put(SYSTEM, &one).await.is(201);
+        }
+        let delete = |id: &str| json!({"request": {"method": "DELETE", "url": format!("Patient/{id}")}});
+        let create = json!({
+            "request": {"method": "POST", "url": "Patient", "ifNoneExist": "identifier=urn:mrn|1"},
+            "resource": with_number("1"),
+        });
+        // Two are left, one is, none is.
+        for (deleted, status) in [
+            (vec!["y1"], None),
+            (vec!["y1", "y2"], Some("200 OK")),
+            (vec!["y3"], Some("201 Created")),
+        ] {
+            let mut entries: Vec<Value> = deleted.iter().map(|id| delete(id)).collect();
+            entries.push(create.clone());
+            let answer = api
+                .post(SYSTEM, "", &json!({"resourceType": "Bundle", "type": "transaction",
+                    "entry": entries}))
+                .await;
+            match status {
+                None => {
+                    let (code, ..) = answer.issue(412);
+                    assert_eq!(code, "multiple-matches");
+                }
+                Some(status) => {
+                    let answer = answer.is(200).json();
+                    assert_eq!(answer["entry"][deleted.len()]["response"]["status"], status);
+                }
+            }
+        }
+    }
+
     async fn two_updates_under_one_condition_are_refused(api: &Api) {
         let put = |criteria: &str| {
             json!({

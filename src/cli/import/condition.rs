@@ -34,7 +34,7 @@ pub(super) async fn find(
         .collect();
     let now = store.clock().now();
     let visibility = Visibility::of(&importer(), store.keys(), now, now);
-    let found = search::find_ids(store, store.reader(), &visibility, type_id, &pairs)
+    let found = search::find_ids(store, store.reader(), &visibility, type_id, &pairs, 2)
         .await
         .map_err(|error| unanswered(name, error))?;
     match &found[..] {

@@ -33,6 +33,9 @@ const CLASSES: [&[(&str, &str)]; 3] = [
     ],
 ];
 
+/// `class`, `code`, `securityLabel`, `dataPeriod`.
+const OTHER_WAYS: usize = 4;
+
 /// The target, seen by directives.
 pub(super) struct Subject<'a> {
     target: &'a Value,
@@ -61,7 +64,8 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// In how many ways a provision narrows, if the target is within all of them.
+    /// In how many ways a provision narrows, if the target is within all of them. To name the very
+    /// resource is more than all other ways together.
     pub(super) fn narrowing(&self, provision: &Value) -> Option<usize> {
         let target = self.target;
         let mut ways = 0;
@@ -83,6 +87,12 @@ impl<'a> Subject<'a> {
             })
             && within("data", &|data| self.is_named(data))
             && within("dataPeriod", &|_| true);
+        let is_named = each(provision, "data")
+            .flat_map(|data| references(data, "reference"))
+            .any(|named| named == self.reference);
+        if is_named {
+            ways += OTHER_WAYS;
+        }
         (all && self.is_dated(provision)).then_some(ways)
     }
 

@@ -166,6 +166,23 @@ fn an_exception_within_a_directive_and_a_later_permit_give_back() {
         specific.hidden(&proxy(), T0),
         "the specific wins over the general"
     );
+    // The same of permits, whenever they were given: to name the resource is more than to name its class.
+    let mut named = directive(json!({"type": "permit", "actor": actor("RelatedPerson/x"),
+        "data": [{"meaning": "instance", "reference": {"reference": "Observation/o"}}]}));
+    named["id"] = json!("named");
+    named["dateTime"] = json!("2026-11-10T13:00:00Z");
+    for denied in [
+        labs(),
+        json!({"type": "deny", "actor": actor("RelatedPerson/x")}),
+    ] {
+        let world = |target| {
+            World::federal(target)
+                .input(directive(denied.clone()))
+                .input(named.clone())
+        };
+        assert!(world(observation("o")).sees(&proxy(), T0), "{denied}");
+        assert!(world(observation("other")).hidden(&proxy(), T0), "{denied}");
+    }
 }
 
 #[test]

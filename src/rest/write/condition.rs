@@ -81,14 +81,16 @@ impl<'a> Lookup<'a, '_> {
         criteria: &str,
     ) -> Result<Option<String>, RestError> {
         let pairs = criteria_pairs(criteria)?;
-        let ids = search::find_ids(self.door.open().await?, self.session, type_id, &pairs).await?;
-        // Two are all that the search tells; with one of them deleted here there may be a third.
+        // What this transaction deletes may come first.
+        let deleted = self.deleted.iter().filter(|(own, _)| *own == type_id);
+        let most = 2 + deleted.count();
+        let writer = self.door.open().await?;
+        let mut ids = search::find_ids(writer, self.session, type_id, &pairs, most).await?;
+        ids.retain(|id| !self.deleted.contains(&(type_id, id.clone())));
         if ids.len() > 1 {
             return Err(StoreError::MultipleMatches.into());
         }
-        Ok(ids
-            .into_iter()
-            .find(|id| !self.deleted.contains(&(type_id, id.clone()))))
+        Ok(ids.pop())
     }
 
     /// All ids that match `criteria` for this viewer.
@@ -102,7 +104,8 @@ impl<'a> Lookup<'a, '_> {
     ) -> Result<Vec<String>, RestError> {
         let pairs = criteria_pairs(criteria)?;
         // The first two say whether there is anything to page through, and name what is unknown.
-        let some = search::find_ids(self.door.open().await?, self.session, type_id, &pairs).await?;
+        let some =
+            search::find_ids(self.door.open().await?, self.session, type_id, &pairs, 2).await?;
         let ids = if some.len() < 2 {
             some
         } else {

@@ -87,7 +87,7 @@ impl Steps<'_> {
                 continue;
             };
             self.session.require(type_id, Access::Search)?;
-            let ids = search::find_ids(&trial, self.session, type_id, &pairs).await?;
+            let ids = search::find_ids(&trial, self.session, type_id, &pairs, 2).await?;
             found.insert((*text).to_owned(), ids);
         }
         trial.undo().await?;

@@ -132,6 +132,7 @@ async fn conditions_for_conditional_writes() {
                 &visibility,
                 super::bed::type_id("Observation"),
                 &pairs(query),
+                2,
             )
             .await
         };

@@ -325,3 +325,20 @@ async fn the_ledger_says_who_still_waits_when_a_delay_is_over() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_is_turned_back_enters_what_ends_from_there() {
+    for fixture in fixtures().await {
+        fixture.govern("US-KY").await;
+        assert!(fixture.clock.set(super::T0 + 100 * 24 * 3_600_000));
+        fixture.store.record_ended().await.unwrap();
+        assert!(fixture.clock.set(super::T0));
+        fixture.store.begin_ends_anew(super::T0).await.unwrap();
+        fixture
+            .put(json!({"resourceType": "Patient", "id": "p"}))
+            .await;
+        fixture.put(waiting_report("r")).await;
+        assert!(fixture.clock.set(super::T0 + 73 * 3_600_000));
+        assert_eq!(fixture.store.record_ended().await.unwrap(), 1);
+    }
+}
