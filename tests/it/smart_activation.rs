@@ -189,7 +189,12 @@ async fn a_code_from_the_visit_papers_makes_an_account(server: Server) {
     let asked = letters.iter().find(|letter| letter.is_to("ana.private@example.com")).unwrap();
     assert!(asked.link().starts_with(&server.url("/confirm?token=")));
     for letter in &letters {
-        let text = format!("{}{}", letter.head, letter.body).replace("ana@", "").replace("ana.private@", "");
+        let mut text = format!("{}{}", letter.head, letter.body).replace("ana@", "").replace("ana.private@", "");
+        // The digits of a link are random: they may spell anything.
+        if let Some(at) = text.find("token=") {
+            let end = text[at..].find(char::is_whitespace).map_or(text.len(), |end| at + end);
+            text.replace_range(at..end, "");
+        }
         for secret in ["Ruiz", "Ana", "MRN", "1984", "ana.r", &code] {
             assert!(!text.contains(secret), "{secret}: {letter:?}");
         }
