@@ -64,6 +64,10 @@ pub fn needs(target: &Value, context: &PolicyContext) -> Needs {
         needs.referrers = Links::WithInputs;
         if context.looks_at_orders() {
             needs.references.extend(orders(target).map(str::to_owned));
+            // Results that it contains name orders of their own.
+            for one in each(target, "contained") {
+                needs.references.extend(orders(one).map(str::to_owned));
+            }
             needs.referrers = Links::Yes;
         }
         if type_name == "DiagnosticReport" {
