@@ -10,19 +10,16 @@ use serde_json::Value;
 use super::entities::{grant, record};
 use super::{SmartState, users};
 use crate::fhir::date;
-use crate::release;
 use crate::sql::Sql;
 use crate::store::{StoreError, packed};
 use crate::visibility::ViewerClass;
 use crate::visibility::level::Level;
 
-/// The rule that conceals everything from whoever is suspended.
-const SUSPENSION: &str = "R19-ABUSE";
-
 /// How far somebody's authority reaches now: everybody's who acts for themselves, wholly. None for a
 /// representative whose RelatedPerson is not in the store, was deleted, is about another patient, is
-/// inactive, or is outside its period now, for one who is suspended with its evidence (R19-ABUSE), and for
-/// one to whom a permit was given of which none is in force any more (R20-REP-SCOPE).
+/// inactive, or is outside its period now, and for one to whom a permit was given of which none is in
+/// force any more (R20-REP-SCOPE). One who is suspended (R19-ABUSE) keeps the token and finds nothing: who
+/// is feared should not learn of it.
 ///
 /// `connection`: the reader, or the transaction in whose course it is asked.
 pub(super) async fn authority(
@@ -52,9 +49,6 @@ pub(super) async fn authority(
     let related: Value =
         serde_json::from_slice(&body).map_err(|_| StoreError::Corrupt("RelatedPerson"))?;
     if !is_about(&related, patient, store.base()) || !is_in_force(&related, state.now()) {
-        return Ok(None);
-    }
-    if store.policy().has_rule(SUSPENSION) && release::suspended(&related) {
         return Ok(None);
     }
     if !store.policy().has_rule(permit::RULE) {

@@ -60,14 +60,6 @@ async fn authority_that_ended_opens_nothing(server: Server) {
     for ended in [
         json!({"active": false}),
         json!({"period": {"end": "2020"}}),
-        // Suspended with its evidence: nothing could be read (R19-ABUSE), so there is nothing to give.
-        json!({"extension": [{
-            "url": "https://candor.example/fhir/StructureDefinition/representative-suspended",
-            "extension": [
-                {"url": "decider", "valueReference": {"reference": "Practitioner/dr-lee"}},
-                {"url": "belief", "valueString": "abuse is suspected"},
-                {"url": "decidedAt", "valueDateTime": "2026-01-01T09:00:00Z"},
-            ]}]}),
         // The same person, about somebody else now.
         json!({"patient": {"reference": "Patient/ben"}}),
     ] {
