@@ -38,7 +38,6 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use abuse::suspended;
 pub use case::became_final;
 pub use decision::{
     Audience, Decision, Effect, HoldSpan, LedgerNote, Mode, NoteKind, Redaction, joint,

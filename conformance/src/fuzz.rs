@@ -184,15 +184,18 @@ async fn watch(world: &World, tally: Rc<RefCell<Tally>>, requests: u64) -> Resul
     let begun = Instant::now();
     let mut samples: Vec<u64> = Vec::new();
     loop {
-        let (asked, stopped) = {
+        let (asked, wrong) = {
             let tally = tally.borrow();
-            (tally.asked, tally.wrong.len() >= 40)
+            (tally.asked, tally.wrong.len())
         };
+        let stopped = wrong >= 40;
         let due = requests * (samples.len() as u64) / 20;
         if asked >= due {
             let resident = super::hostile::resident(world)?;
             let rate = asked as f64 / begun.elapsed().as_secs_f64().max(0.001);
-            println!("     {asked:>8} requests, {rate:>6.0}/s, {resident:>4} MB resident");
+            println!(
+                "     {asked:>8} requests, {rate:>6.0}/s, {resident:>4} MB resident, {wrong} wrong"
+            );
             samples.push(resident);
         }
         if asked >= requests || stopped {

@@ -10,13 +10,6 @@ use super::rules::Rule;
 use super::vocabulary::REPRESENTATIVE_SUSPENDED;
 use crate::clock::FOREVER;
 
-/// Whether a RelatedPerson is suspended as representative with its evidence: who decided, on what
-/// belief, and when. The visibility of everything through this person ends with it.
-#[must_use]
-pub fn suspended(related_person: &Value) -> bool {
-    extension(related_person, REPRESENTATIVE_SUSPENDED).is_some() && gaps(related_person).is_empty()
-}
-
 fn gaps(related_person: &Value) -> Vec<&'static str> {
     let Some(suspension) = extension(related_person, REPRESENTATIVE_SUSPENDED) else {
         return vec!["representative-suspended"];

@@ -39,7 +39,7 @@ use crate::keys::Keys;
 use crate::search::extract::finds_canonicals;
 use crate::sql::Sql;
 use crate::store::Method;
-use crate::visibility::{Access, Visibility, record_types};
+use crate::visibility::{Access, Visibility, access_log, record_types};
 
 /// Writes one statement.
 #[derive(Debug)]
@@ -97,17 +97,12 @@ impl Row {
         type_in(alias, self.types.as_slice())
     }
 
-    /// The type of the log.
-    pub(in crate::search) fn log() -> TypeId {
-        definitions().type_id("AuditEvent").unwrap_or(-1)
-    }
-
     /// Of several types that the log is none of, what the index of changes says of itself: it has all but the
     /// log, which may be most of what there is.
     pub(in crate::search) fn beside_the_log(&self, alias: &str) -> Option<String> {
         match &self.types {
-            Types::Many(types) if !types.contains(&Self::log()) => {
-                Some(format!("{alias}.type <> {}", Self::log()))
+            Types::Many(types) if !types.contains(&access_log()) => {
+                Some(format!("{alias}.type <> {}", access_log()))
             }
             _ => None,
         }
@@ -168,7 +163,7 @@ fn all_but_the_log(types: &[TypeId]) -> Option<TypeId> {
     if types.len() < 2 {
         return None;
     }
-    let log = Row::log();
+    let log = access_log();
     (types.len() == record_types().count() && !types.contains(&log)).then_some(log)
 }
 

@@ -52,7 +52,7 @@ impl Store {
         let mut sql = Sql::default();
         let (low, high) = (sql.bind(from), sql.bind(now));
         // The ledger tells what became of the record, not of who looked at it.
-        let log = definitions().type_id("AuditEvent").unwrap_or(-1);
+        let log = crate::visibility::access_log();
         sql.text = format!(
             "SELECT h.doc, h.ends, r.type, r.fhir_id, r.version, h.detail, h.audience \
              FROM hold h JOIN resource r ON r.id = h.doc \

@@ -12,7 +12,7 @@ use super::{Method, Narrow, Store, StoreError};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
-use crate::visibility::{Access, Visibility};
+use crate::visibility::{Access, Visibility, access_log};
 
 /// Resources that one page may bring along.
 const MOST_REFERENCED: usize = 1_000;
@@ -30,9 +30,8 @@ pub enum EverythingOf<'a> {
 /// asked for, the types before it and those after it, so that nobody walks through it.
 fn around_the_log<'t>(query: &EverythingQuery<'t>) -> impl Iterator<Item = &'t [TypeId]> + use<'t> {
     let types = query.types;
-    let log = definitions().type_id("AuditEvent");
-    let halves = match log.and_then(|log| types.binary_search(&log).err()) {
-        Some(place) if query.of.is_by_type() => types.split_at(place),
+    let halves = match types.binary_search(&access_log()) {
+        Err(place) if query.of.is_by_type() => types.split_at(place),
         _ => (types, &types[..0]),
     };
     let after = query.after.map_or(TypeId::MIN, |(type_id, _)| type_id);

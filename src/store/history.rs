@@ -7,7 +7,7 @@ use super::{Method, Narrow, Store, StoreError, packed};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::sql::Sql;
-use crate::visibility::{Access, Branch, Visibility, record_types};
+use crate::visibility::{Access, Branch, Visibility, access_log, record_types};
 
 /// Whose history.
 #[derive(Clone, Copy, Debug)]
@@ -218,13 +218,13 @@ impl Store {
                 || branches.iter().all(|branch| branch.patient.is_some())
         };
         let others = branches.iter().filter(|(_, own)| !is_record(own)).count();
-        let log = definitions().type_id("AuditEvent");
+        let log = access_log();
         // The same predicate for every type unless scopes differ: one OR over groups of types.
         let mut groups: Vec<(Branch, Along, Vec<TypeId>)> = Vec::new();
         for (type_id, branches) in branches {
             let along = if is_record(&branches) {
                 Along::Record
-            } else if others <= FEW_TYPES || Some(type_id) == log {
+            } else if others <= FEW_TYPES || type_id == log {
                 Along::Type(type_id)
             } else {
                 Along::Changes
@@ -297,10 +297,7 @@ impl Along {
         match self {
             Self::Record => (String::new(), String::new()),
             Self::Type(type_id) => (String::new(), format!(" AND v.type = {type_id}")),
-            Self::Changes => {
-                let log = definitions().type_id("AuditEvent").unwrap_or(-1);
-                (format!(" AND r.type <> {log}"), String::new())
-            }
+            Self::Changes => (format!(" AND r.type <> {}", access_log()), String::new()),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::search::run::{columns, page_sql};
 use crate::search::sort::{self, Key, KeyKind};
 use crate::search::sql::range::Halves;
 use crate::search::sql::{Lower, Row};
+use crate::visibility::access_log;
 
 /// A part of the order.
 enum Stretch<'s> {
@@ -218,8 +219,8 @@ impl Walk {
                 if matches!(row.types, Types::Many(_)) && row.beside_the_log(t).is_none() =>
             {
                 Some(Halves {
-                    near: format!("{t}.type = {}", Row::log()),
-                    far: format!("{t}.type <> {}", Row::log()),
+                    near: format!("{t}.type = {}", access_log()),
+                    far: format!("{t}.type <> {}", access_log()),
                 })
             }
             // Each of the two has the order, both together do not.

@@ -189,3 +189,11 @@ async fn ids_by_the_clock_that_a_sqlite_file_has_are_followed_by_greater_ones() 
         }
     }
 }
+
+/// The numbers of types are kept in databases, and one stands in the text of a step.
+#[test]
+fn the_index_of_changes_leaves_out_the_log_of_accesses() {
+    let step = include_str!("../../../migrations/sql/0100_changed.sql");
+    let own = format!("WHERE type <> {};", crate::visibility::access_log());
+    assert!(step.contains(&own), "{own}");
+}
