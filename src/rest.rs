@@ -377,7 +377,7 @@ impl Call<'_> {
             }
         };
         let mut session = Session::new(store, viewer, self.state.limits.clone(), Origin::Api);
-        session.audit = Some(self.state.audit.clone());
+        session.events = audit::Events::new(self.state.audit.clone());
         log.viewer = Some(session.viewer.clone());
         if self.state.audit.is_on() {
             if audit::what(self.route).is_none() {

@@ -29,6 +29,8 @@ const CONNECTIONS: u64 = 8;
 const SECRET: &str = "Qzxvheld";
 /// Megabytes that the server may grow by between a quarter of the way and the end.
 const GROWTH: u64 = 96;
+/// Of the slowest answers to each kind of asker so many are told.
+const SLOWEST: usize = 5;
 
 /// What came back so far.
 #[derive(Debug, Default)]
@@ -38,6 +40,19 @@ struct Tally {
     /// Connections ended without an answer: what was sent was no HTTP.
     unanswered: u64,
     wrong: Vec<String>,
+    /// The slowest answers to each kind of asker, slowest first, and what was asked.
+    slow: BTreeMap<Asker, Vec<(Duration, String)>>,
+}
+
+impl Tally {
+    fn took(&mut self, time: Duration, request: &Request) {
+        let slow = self.slow.entry(request.asker).or_default();
+        let at = slow.partition_point(|(other, _)| *other >= time);
+        if at < SLOWEST {
+            slow.insert(at, (time, request.told()));
+            slow.truncate(SLOWEST);
+        }
+    }
 }
 
 /// Runs so many requests.
@@ -88,8 +103,10 @@ async fn fuzz(worlds: &Worlds, requests: u64, seed: u64) -> Result<()> {
             let mut wire = Wire::new(&address);
             for _ in 0..share {
                 let request = random.next();
+                let begun = Instant::now();
                 let outcome = ask(&mut wire, &request, tokens.as_slice()).await;
                 let mut tally = tally.borrow_mut();
+                tally.took(begun.elapsed(), &request);
                 tally.asked += 1;
                 let complaint = match outcome {
                     Ok(Some(reply)) => {
@@ -211,6 +228,9 @@ fn judge(tally: &Tally, memory: &[u64], requests: u64) -> Result<()> {
         "     statuses {:?}, {} ended without an answer",
         tally.statuses, tally.unanswered
     );
+    for (time, told) in tally.slow.values().flatten() {
+        println!("     {:>6} ms: {told}", time.as_millis());
+    }
     ensure!(
         tally.wrong.is_empty(),
         "{} wrong answers of {}:\n     {}",

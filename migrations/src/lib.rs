@@ -56,6 +56,7 @@ impl MigratorTrait for Migrator {
             step!("0098_composite_units"),
             step!("0099_prompt"),
             step!("0100_changed"),
+            step!("0101_log"),
         ]
     }
 }

@@ -144,7 +144,9 @@ pub enum Affects {
     DependentsOnly,
     /// Those, and these.
     Targets(Vec<String>),
-    /// All of `input_of`.
+    /// The record of `input_of`. The log of accesses follows what it tells of.
+    Record,
+    /// The record and the log of accesses: it may be about everything there is.
     WholePatient,
 }
 
@@ -166,10 +168,10 @@ pub fn steers(resource: &Value) -> Steering {
                     Some(focus) if !focus.starts_with("ServiceRequest/") => {
                         input(Affects::Targets(vec![focus]))
                     }
-                    _ => input(Affects::WholePatient),
+                    _ => input(Affects::Record),
                 }
             }
-            Some("access-review") => input(Affects::WholePatient),
+            Some("access-review") => input(Affects::Record),
             _ => Steering::default(),
         },
         "Consent" => {
@@ -182,12 +184,12 @@ pub fn steers(resource: &Value) -> Steering {
                 Steering::default()
             }
         }
-        "ResearchSubject" => input(Affects::WholePatient),
+        "ResearchSubject" => input(Affects::Record),
         "RelatedPerson" if extension(resource, REPRESENTATIVE_SUSPENDED).is_some() => {
             input(Affects::WholePatient)
         }
         "Encounter" if extension(resource, MINOR_CONSENTED_SERVICE).is_some() => {
-            input(Affects::WholePatient)
+            input(Affects::Record)
         }
         "Practitioner" | "PractitionerRole" | "ServiceRequest" | "ResearchStudy" | "Encounter"
         | "CareTeam" | "DiagnosticReport" | "Observation" | "DocumentReference"

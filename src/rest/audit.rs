@@ -12,10 +12,12 @@
 mod event;
 mod make;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -29,8 +31,9 @@ use super::route::Route;
 use super::session::Session;
 use crate::clock::Millis;
 use crate::fhir::definitions::definitions;
+use crate::fhir::outcome::Issue;
 use crate::store::{Store, StoreError};
-use crate::visibility::{Access as Permission, Viewer};
+use crate::visibility::{Access as Permission, Viewer, access_log};
 
 /// Accesses that wait to be written.
 const QUEUE: usize = 65_536;
@@ -40,7 +43,7 @@ const ROW: usize = 50;
 pub const FLUSH: Duration = Duration::from_millis(500);
 /// With so many waiting they are written at once.
 const MANY: usize = 16_384;
-/// Whoever looks for events waits so long for them to be made; then they come back later.
+/// Whoever looks for events waits so long for them to be made; then they get what there is, and are told.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at whether somebody waits.
 const LOOK: Duration = Duration::from_secs(1);
@@ -349,37 +352,89 @@ pub(super) fn names_events(text: &str) -> bool {
     text.contains("AuditEvent")
 }
 
+/// What a request knows of the AuditEvents it may look at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Events {
+    /// Where they are made. None within an open write: there none can be.
+    log: Option<AuditLog>,
+    /// Whether all were there when this request asked; once for all entries of a batch.
+    are_all: Arc<OnceLock<bool>>,
+}
+
+impl Events {
+    pub(super) fn new(log: AuditLog) -> Self {
+        Self {
+            log: Some(log),
+            ..Self::default()
+        }
+    }
+
+    /// The same within an open write.
+    pub(super) fn within_a_write(&self) -> Self {
+        Self {
+            log: None,
+            are_all: self.are_all.clone(),
+        }
+    }
+}
+
 /// [`settle_events`] where a request may look at AuditEvents, which its address and parameters tell.
 ///
 /// # Errors
 /// As [`settle_events`].
 pub(super) async fn settle(session: &Session, path: &str, pairs: &Pairs) -> Result<(), RestError> {
-    let mut texts = pairs.iter().flat_map(|(name, value)| [name, value]);
-    if !names_events(path) && !texts.any(|text| names_events(text)) {
-        return Ok(());
+    if may_look(path, pairs) {
+        settle_events(session).await?;
     }
-    settle_events(session).await
+    Ok(())
+}
+
+/// Whether an address and its parameters name AuditEvents.
+fn may_look(path: &str, pairs: &Pairs) -> bool {
+    let mut texts = pairs.iter().flat_map(|(name, value)| [name, value]);
+    names_events(path) || texts.any(|text| names_events(text))
 }
 
 /// [`AuditLog::settle`] for whoever may look at AuditEvents.
 ///
 /// # Errors
-/// [`RestError::EventsNotYet`] where there are more than one can wait for; when the database fails.
+/// When the database fails.
 pub(super) async fn settle_events(session: &Session) -> Result<(), RestError> {
-    let Some(log) = &session.audit else {
+    let events = &session.events;
+    let Some(log) = events
+        .log
+        .as_ref()
+        .filter(|_| events.are_all.get().is_none())
+    else {
         return Ok(());
     };
-    let may = |access| {
-        definitions()
-            .type_id("AuditEvent")
-            .is_some_and(|type_id| session.visibility.allows(type_id, access))
-    };
+    let may = |access| session.visibility.allows(access_log(), access);
     let may = session.visibility.is_told_of_accesses()
         && (may(Permission::Search) || may(Permission::Read));
-    if may && !Box::pin(log.settle(&session.store)).await? {
-        return Err(RestError::EventsNotYet);
+    if may {
+        let are_all = Box::pin(log.settle(&session.store)).await?;
+        // Two entries of a batch that asked at once saw the same.
+        let _ = events.are_all.set(are_all);
     }
     Ok(())
+}
+
+/// What is said beside AuditEvents that are not all yet: whoever looked could not wait for the rest.
+pub(super) fn incomplete(session: &Session) -> Option<Issue> {
+    let are_all = session.events.are_all.get().copied().unwrap_or(true);
+    (!are_all).then(|| {
+        Issue::error(
+            "incomplete",
+            "There were many accesses since somebody last looked, and the latest of them are not AuditEvents \
+             yet. They are being made: ask again in a minute.",
+        )
+        .warning()
+    })
+}
+
+/// [`incomplete`] where a search may be about AuditEvents.
+pub(super) fn incomplete_search(session: &Session, path: &str, pairs: &Pairs) -> Option<Issue> {
+    incomplete(session).filter(|_| may_look(path, pairs))
 }
 
 /// What an address names that an event can name too: a type and an id.

@@ -14,6 +14,7 @@ use super::session::{ConditionalDelete, Limits};
 use crate::fhir::definitions::{ParamKind, SearchParam, TypeId, definitions};
 use crate::fhir::json;
 use crate::search::extract::custom::Custom;
+use crate::visibility::access_log;
 
 /// Where the authorization server lives, for the SMART oauth-uris extension.
 #[derive(Clone, Debug, Default)]
@@ -165,6 +166,16 @@ fn resources(limits: &Limits, custom: &Custom) -> Vec<Value> {
         "create",
         "search-type",
     ]);
+    // PUT makes an AuditEvent of one's own id, and changes none.
+    let kept = codes(&[
+        "read",
+        "vread",
+        "update",
+        "history-instance",
+        "history-type",
+        "create",
+        "search-type",
+    ]);
     all.types()
         .map(|(type_id, name)| {
             let mut resource = json!({
@@ -180,14 +191,24 @@ fn resources(limits: &Limits, custom: &Custom) -> Vec<Value> {
             if !profiles.is_empty() {
                 resource["supportedProfile"] = json!(profiles);
             }
-            resource["interaction"] = interactions.clone();
+            resource["interaction"] = if type_id == access_log() {
+                kept.clone()
+            } else {
+                interactions.clone()
+            };
+            if type_id == access_log() {
+                resource["documentation"] =
+                    "An AuditEvent stays as it was written: PUT creates one, and changes none."
+                        .into();
+            }
             resource["versioning"] = "versioned".into();
             resource["readHistory"] = true.into();
             resource["updateCreate"] = true.into();
             resource["conditionalCreate"] = true.into();
             resource["conditionalRead"] = "full-support".into();
-            resource["conditionalUpdate"] = true.into();
+            resource["conditionalUpdate"] = (type_id != access_log()).into();
             resource["conditionalDelete"] = match limits.conditional_delete {
+                _ if type_id == access_log() => "not-supported",
                 ConditionalDelete::Single => "single",
                 ConditionalDelete::Multiple => "multiple",
             }

@@ -70,9 +70,6 @@ pub enum RestError {
     /// 503: the database failed; nothing is known about the resource.
     #[error("the database is unavailable")]
     Unavailable,
-    /// 503: more accesses are in the journal than could be made into AuditEvents while the client waited.
-    #[error("AuditEvents are still being made")]
-    EventsNotYet,
     /// 500: a defect of this server.
     #[error("internal error")]
     Internal,
@@ -122,7 +119,7 @@ impl RestError {
             Self::Refused { status, .. } => *status,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::Unavailable | Self::EventsNotYet => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Entry { error, .. } => match error.status() {
                 // 405 would speak of the bundle's own address.
@@ -177,11 +174,6 @@ impl RestError {
                 "transient",
                 "The record cannot be reached right now. Try again later.",
             ),
-            Self::EventsNotYet => one(
-                "transient",
-                "Many accesses have become AuditEvents since somebody last looked for them, and it goes \
-                 on. Try again in 15 seconds.",
-            ),
             Self::Internal => one("exception", "The server failed on this request."),
             Self::Entry { index, error } => error
                 .issues()
@@ -222,9 +214,6 @@ impl RestError {
             }
             Self::Unavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(5_u16));
-            }
-            Self::EventsNotYet => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from(15_u16));
             }
             Self::Entry { error, .. } => {
                 headers = error.headers();

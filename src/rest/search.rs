@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 
-use super::RestError;
 use super::bundle::writer::BundleWriter;
 use super::negotiate::Prefer;
 use super::query::{self, Pairs};
@@ -11,6 +10,7 @@ use super::reply::{Content, Reply};
 use super::route;
 use super::session::Session;
 use super::view::View;
+use super::{RestError, audit};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::json;
 use crate::fhir::outcome::{Issue, operation_outcome};
@@ -154,20 +154,27 @@ pub(super) async fn search_with(
     }
     let mut issues = result.issues;
     issues.extend(more);
+    issues.extend(audit::incomplete_search(session, &path, all));
     if prefer.withheld_notice && session.viewer.class.is_patient_side() {
         let notices = session.store.notices(&session.visibility).await?;
         if !notices.is_empty() {
             issues.push(withheld_notice(&notices));
         }
     }
-    if !issues.is_empty() {
-        let outcome = Bytes::from(json::to_bytes(&operation_outcome(&issues)));
-        bundle.entry(|out| {
-            out.raw("resource", &outcome);
-            out.object("search", |out| out.text("mode", "outcome"));
-        });
-    }
+    tell(&mut bundle, &issues);
     Ok(Reply::ok(Content::Json(bundle.finish())))
+}
+
+/// Adds what else there is to say, as the last entry of a searchset.
+pub(super) fn tell(bundle: &mut BundleWriter, issues: &[Issue]) {
+    if issues.is_empty() {
+        return;
+    }
+    let outcome = Bytes::from(json::to_bytes(&operation_outcome(issues)));
+    bundle.entry(|out| {
+        out.raw("resource", &outcome);
+        out.object("search", |out| out.text("mode", "outcome"));
+    });
 }
 
 /// What a patient who asks is told: on what grounds something is held back for now, and whom to

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::RestError;
-use super::audit::{AuditLog, Touched};
+use super::audit::{Events, Touched};
 use crate::clock::Millis;
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::store::{Origin, Store};
@@ -61,8 +61,8 @@ pub struct Session {
     pub origin: Origin,
     /// What the audit log is to know of this request; none where there is no log.
     pub touched: Option<Touched>,
-    /// Where AuditEvents are made that are to be looked for. None within an open write.
-    pub(super) audit: Option<AuditLog>,
+    /// The AuditEvents that may be looked for.
+    pub(super) events: Events,
     /// `X-Provenance`, checked.
     pub provenance: Option<Arc<Value>>,
 }
@@ -86,7 +86,7 @@ impl Session {
             limits,
             origin,
             touched: None,
-            audit: None,
+            events: Events::default(),
             provenance: None,
         }
     }

@@ -22,7 +22,7 @@ use super::{RestError, incoming};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::Issue;
 use crate::store::{IfMatch, Method, Outcome, Standing, StoreError, Writer};
-use crate::visibility::Access;
+use crate::visibility::{Access, access_log};
 
 /// Whom an update or a deletion is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +145,20 @@ impl Action {
         if searches {
             session.require(type_id, Access::Search)?;
         }
+        if type_id == access_log() && matches!(self, Self::Delete { .. } | Self::Patch { .. }) {
+            return Err(kept_as_it_is());
+        }
         Ok(())
+    }
+}
+
+/// 405: an AuditEvent stays as it was written (R4 AuditEvent 6.4.1; 45 CFR 170.315(d)(2) and (d)(3): an audit
+/// log is not changed, overwritten or deleted).
+fn kept_as_it_is() -> RestError {
+    RestError::MethodNotAllowed {
+        allow: "GET, HEAD, OPTIONS",
+        text: "AuditEvents are kept as they were written: they can be created, not changed or deleted."
+            .to_owned(),
     }
 }
 
@@ -180,6 +193,7 @@ impl Written<'_> {
         Session {
             touched: session.touched.clone(),
             provenance: session.provenance.clone(),
+            events: session.events.within_a_write(),
             ..Session::new(
                 self.writer.store(),
                 session.viewer.clone(),

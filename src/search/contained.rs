@@ -12,6 +12,7 @@ use super::parse::limit;
 use super::plan::Plan;
 use super::query::{CodeTest, Condition, Contained, Param, Query, SystemTest, TokenTest, Types};
 use super::run::{Context, Found};
+use super::sound::sound;
 use super::{Entry, SearchError};
 use crate::fhir::definitions::{ParamKind, Rules, SearchParam, TypeId, definitions};
 use crate::fhir::json;
@@ -146,6 +147,10 @@ impl Search<'_> {
             count: Some(BATCH),
             ..Query::default()
         };
+        let reader = self.store.reader();
+        let plan = sound(&self.context, reader, &plan, &batch)
+            .await?
+            .unwrap_or(plan);
         let mut looked_at = 0;
         // Surrogate ids are above 0.
         let mut at = after.unwrap_or(0);

@@ -162,19 +162,22 @@ pub fn key(
         }
         _ => String::new(),
     };
-    let by_id = matches!(table, "idx_string" | "idx_uri");
+    let is_log = row.is_log();
+    let by_id = matches!(table, "idx_string" | "idx_uri") || (is_log && table == "idx_date");
     // Without an index by id: all values of the type (of the known patient), joined; for a few
-    // candidates the rows of each one's own patient.
-    let by_patient =
-        row.pin.is_none() && rank >= super::plan::driver::SELECTIVE && table != "idx_number";
+    // candidates the rows of each one's own patient, which are few but for accesses.
+    let by_patient = row.pin.is_none()
+        && !is_log
+        && rank >= super::plan::driver::SELECTIVE
+        && table != "idx_number";
     if by_id || by_patient {
-        let reach = if by_id {
-            String::new()
-        } else {
-            format!(
+        let reach = match (by_id, is_log) {
+            (true, true) => format!("{} AND ", row.any_type(&alias)),
+            (true, false) => String::new(),
+            (false, _) => format!(
                 "{alias}.patient = c.patient AND {} AND ",
                 row.any_type(&alias)
-            )
+            ),
         };
         let expression = format!(
             "COALESCE((SELECT {best}({alias}.{column}) FROM {table} {alias} WHERE {reach}\

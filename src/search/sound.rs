@@ -11,7 +11,9 @@ use super::SearchError;
 use super::extract::is_single;
 use super::plan::driver::{self, SELECTIVE};
 use super::plan::{Forbidden, Plan, Sounding};
-use super::query::{CodeTest, Condition, Prefix, Query, SpanTest, StringMode, TokenTest, Types};
+use super::query::{
+    CodeTest, Condition, Prefix, Query, SpanTest, StringMode, TokenTest, Types, UriMode,
+};
 use super::run::Context;
 use super::sql::{Lower, Row, Source, composite};
 use super::walk;
@@ -123,41 +125,75 @@ fn can_lead(types: &Types, condition: &Condition) -> bool {
     driver::rank(condition, false) > 0 || driver::is_exception(types, condition)
 }
 
-/// Over several types only the time of change has an index: for polling, where it finds few.
+/// Over several types the resources are walked in the order of their ids, unless a condition finds few: the
+/// time of change, for polling, a tag, a profile, what a `_has` begins with, the mark of a container.
 async fn several_types<C: ConnectionTrait>(
     context: &Context<'_>,
     connection: &C,
     plan: &Plan,
     by_id: bool,
 ) -> Result<Option<Plan>, SearchError> {
-    let at = plan
-        .conditions
-        .iter()
-        .position(|condition| matches!(condition, Condition::LastUpdated(_)));
-    let (Some(at), None, true) = (at, &plan.driver, by_id) else {
+    if plan.driver.is_some() || !by_id {
+        return Ok(None);
+    }
+    let mut lower = Lower::new(context.keys, context.visibility, Access::Search);
+    let (mut counts, mut asked) = (Vec::new(), Vec::new());
+    for (at, condition) in plan.conditions.iter().enumerate() {
+        if counts.len() == MOST {
+            break;
+        }
+        let row = new_row(&mut lower, plan.types.clone());
+        let selects = match condition {
+            Condition::LastUpdated(_) => {
+                // Its index does not begin with the type.
+                let row = Row {
+                    types: Types::Many(Vec::new()),
+                    ..row
+                };
+                let source = lower.source(condition, &row)?;
+                source.map(|source| {
+                    let all = source.conditions.join(" AND ");
+                    vec![format!(
+                        "SELECT 1 FROM {} {} WHERE {all}",
+                        source.table, row.alias
+                    )]
+                })
+            }
+            Condition::Token {
+                values, not: false, ..
+            } if values.iter().all(|value| value.code.is_some()) => lower
+                .source(condition, &row)?
+                .map(|found| vec![select(found, &row)]),
+            Condition::Uri {
+                mode: UriMode::Exact,
+                ..
+            } => lower
+                .source(condition, &row)?
+                .map(|found| vec![select(found, &row)]),
+            Condition::Has { source, .. } => bottom(context, &mut lower, *source, condition, HOPS)?,
+            _ => None,
+        };
+        if let Some(selects) = selects.filter(|selects| !selects.is_empty()) {
+            asked.push(at);
+            counts.push(counted(&selects));
+        }
+    }
+    if counts.is_empty() {
+        return Ok(None);
+    }
+    let wanted = counts.len();
+    lower.sql.text = format!("SELECT {}", counts.join(", "));
+    let rows = ask(connection, lower, wanted).await?;
+    let few = rows
+        .into_iter()
+        .zip(asked)
+        .filter(|(rows, _)| *rows < MANY)
+        .min();
+    let Some((_, at)) = few else {
         return Ok(None);
     };
     let mut led = plan.clone();
-    let condition = led.conditions.remove(at);
-    let mut lower = Lower::new(context.keys, context.visibility, Access::Search);
-    let row = new_row(&mut lower, Types::Many(Vec::new()));
-    let Some(source) = lower.source(&condition, &row)? else {
-        return Ok(None);
-    };
-    lower.sql.text = format!(
-        "SELECT {}",
-        counted(&[format!(
-            "SELECT 1 FROM {} {} WHERE {}",
-            source.table,
-            row.alias,
-            source.conditions.join(" AND ")
-        )])
-    );
-    let rows = ask(connection, lower, 1).await?;
-    if rows.first().is_none_or(|rows| *rows >= MANY) {
-        return Ok(None);
-    }
-    led.driver = Some(condition);
+    led.driver = Some(led.conditions.remove(at));
     led.sounding = Sounding::Few;
     Ok(Some(led))
 }
@@ -296,6 +332,10 @@ fn bottom(
             Some(patient) => vec![(patient, on.as_ref())],
             None => return Ok(None),
         },
+        Condition::Compartment(of) => {
+            let row = new_row(lower, Types::One(type_id));
+            return Ok(Some(lower.compartment_selects(of, &row)));
+        }
         own if is_counted(type_id, own) => return leaf(lower, type_id, own),
         _ => return Ok(None),
     };
@@ -326,7 +366,7 @@ fn is_counted(type_id: TypeId, condition: &Condition) -> bool {
         Condition::Token { not: true, .. } => driver::is_exception(&Types::One(type_id), condition),
         Condition::Token { values, .. } => values.iter().all(|value| value.code.is_some()),
         Condition::Composite { values, .. } => composite::is_counted(values),
-        Condition::Reference { .. } | Condition::LastUpdated(_) => true,
+        Condition::Id(_) | Condition::Reference { .. } | Condition::LastUpdated(_) => true,
         Condition::String { mode, .. } => {
             matches!(
                 mode,

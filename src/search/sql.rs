@@ -39,7 +39,7 @@ use crate::keys::Keys;
 use crate::search::extract::finds_canonicals;
 use crate::sql::Sql;
 use crate::store::Method;
-use crate::visibility::{Access, Visibility, access_log, record_types};
+use crate::visibility::{Access, Visibility, access_log, is_about_nobody, record_types};
 
 /// Writes one statement.
 #[derive(Debug)]
@@ -84,6 +84,17 @@ impl Row {
         }
     }
 
+    /// Whether this is a row of the log of accesses, whose dates have an index by id.
+    pub(in crate::search) fn is_log(&self) -> bool {
+        matches!(self.types, Types::One(one) if one == access_log())
+    }
+
+    /// Whether a patient, or nobody, has so few resources of the type that one of them is found by reading
+    /// all. Of accesses there may be any number.
+    pub(in crate::search) fn has_few_of_its_patient(&self) -> bool {
+        matches!(self.types, Types::One(one) if !is_about_nobody(one)) && !self.is_log()
+    }
+
     /// The type column of `alias` is this row's.
     fn same_type(&self, alias: &str) -> String {
         match self.types {
@@ -95,6 +106,11 @@ impl Row {
     /// The type column of `alias` is one that this row may have.
     pub(super) fn any_type(&self, alias: &str) -> String {
         type_in(alias, self.types.as_slice())
+    }
+
+    /// The same as a list, for an index that begins with the type: it is asked for one after the other.
+    fn each_type(&self) -> String {
+        list_of(&self.alias, self.types.as_slice())
     }
 
     /// Of several types that the log is none of, what the index of changes says of itself: it has all but the
@@ -172,6 +188,10 @@ fn type_in(alias: &str, types: &[TypeId]) -> String {
         // A list of a hundred and more would be gone through for each row.
         return format!("{alias}.type <> {log}");
     }
+    list_of(alias, types)
+}
+
+fn list_of(alias: &str, types: &[TypeId]) -> String {
     match types {
         [one] => format!("{alias}.type = {one}"),
         many => {

@@ -26,6 +26,7 @@ use crate::fhir::definitions::{TypeId, definitions};
 use crate::release::{self, Affects, Decision, Facts, Links};
 use crate::search::extract::IndexRows;
 use crate::sql::Sql;
+use crate::visibility::access_log;
 
 /// A resource that this transaction wrote.
 #[derive(Debug)]
@@ -251,9 +252,17 @@ impl<'t> Decider<'t> {
                         let found = current::load(self.on, &keys, false).await?;
                         self.work.extend(found.values().map(|current| current.doc));
                     }
+                    Affects::Record => {
+                        if let Some(patient) = about {
+                            let log = access_log();
+                            let ranges =
+                                [format!(" AND type < {log}"), format!(" AND type > {log}")];
+                            self.whole_patient(patient, &ranges).await?;
+                        }
+                    }
                     Affects::WholePatient => {
                         if let Some(patient) = about {
-                            self.whole_patient(patient).await?;
+                            self.whole_patient(patient, &[String::new()]).await?;
                         }
                     }
                 }
@@ -352,12 +361,20 @@ impl<'t> Decider<'t> {
         Ok(())
     }
 
-    async fn whole_patient(&mut self, patient: i64) -> Result<(), StoreError> {
+    /// Adds all of a patient's resources whose types are in one of the ranges.
+    async fn whole_patient(&mut self, patient: i64, ranges: &[String]) -> Result<(), StoreError> {
         let mut sql = Sql::default();
         let patient = sql.bind(patient);
-        sql.text = format!(
-            "SELECT id FROM resource WHERE patient = {patient} AND rendition = 0 AND deleted = 0"
-        );
+        let selects: Vec<String> = ranges
+            .iter()
+            .map(|range| {
+                format!(
+                    "SELECT id FROM resource WHERE patient = {patient}{range} AND rendition = 0 \
+                     AND deleted = 0"
+                )
+            })
+            .collect();
+        sql.text = selects.join(" UNION ALL ");
         for row in self
             .on
             .query_all_raw(sql.statement(self.store.backend()))
@@ -374,6 +391,9 @@ impl<'t> Decider<'t> {
         self.inherit(&mut current, value).await?;
         if current.patient != 0 {
             self.load_patients(&[current.patient], &[]).await?;
+        }
+        if current.type_id == access_log() {
+            self.load_own(&current).await?;
         }
         let type_name = definitions().type_name(current.type_id);
         let reference = format!("{type_name}/{}", current.id);

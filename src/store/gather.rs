@@ -269,6 +269,15 @@ impl Decider<'_> {
         Ok(())
     }
 
+    /// Holds of a resource that come with no patient, unless this transaction wrote it.
+    pub(super) async fn load_own(&mut self, current: &Current) -> Result<(), StoreError> {
+        if self.gathered.asked.insert(current.key) {
+            let rows = holds::load(self.on, &[], &[current.doc], &[]).await?;
+            self.gathered.holds.insert(current.key, rows);
+        }
+        Ok(())
+    }
+
     /// Looks who of those that ordered an early release treats the patient or ordered for them.
     pub(super) async fn load_treating(
         &mut self,

@@ -1,6 +1,6 @@
 //! Hold rows and renditions: what a decision leaves in the database.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::{ConnectionTrait, QueryResult};
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use crate::fhir::json;
 use crate::keys::Keys;
 use crate::release::{Audience, Effect, HoldSpan, Mode, Redaction, redact};
 use crate::sql::Sql;
+use crate::visibility::access_log;
 
 /// A hold row, with the resource that it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub(super) struct HoldRow {
     pub(super) key: i64,
 }
 
-/// All hold rows of these patients' resources, and of these resources (surrogate ids, and keys), which
-/// may be about nobody.
+/// All hold rows of these patients' resources but the log of accesses, which has any number of them and nothing
+/// depends on; and of these resources (surrogate ids, and keys), which may be about nobody.
 pub(super) async fn load(
     on: &impl ConnectionTrait,
     patients: &[i64],
@@ -43,25 +44,46 @@ pub(super) async fn load(
     keys: &[i64],
 ) -> Result<Vec<HoldRow>, StoreError> {
     let mut found: Vec<HoldRow> = Vec::new();
-    for (column, values) in [("h.patient", patients), ("h.doc", docs), ("r.key", keys)] {
+    // A resource that one way led to has all its rows by it.
+    let mut known: HashSet<i64> = HashSet::new();
+    let log = access_log();
+    let (before, after) = (
+        format!(" AND h.type < {log}"),
+        format!(" AND h.type > {log}"),
+    );
+    let ways = [
+        ("h.patient", patients, vec![before.as_str(), after.as_str()]),
+        ("h.doc", docs, vec![""]),
+        ("r.key", keys, vec![""]),
+    ];
+    for (column, values, ranges) in ways {
         if values.is_empty() {
             continue;
         }
         let mut sql = Sql::default();
         let list = in_list(&mut sql, on.get_database_backend(), values);
-        sql.text = format!(
-            "SELECT h.doc, h.audience, h.starts, h.ends, h.shown, h.mode, h.detail, \
-             r.type, r.fhir_id, r.key FROM hold h JOIN resource r ON r.id = h.doc WHERE {column} {list}"
-        );
+        let selects: Vec<String> = ranges
+            .into_iter()
+            .map(|range| {
+                format!(
+                    "SELECT h.doc, h.audience, h.starts, h.ends, h.shown, h.mode, h.detail, \
+                     r.type, r.fhir_id, r.key FROM hold h JOIN resource r ON r.id = h.doc \
+                     WHERE {column} {list}{range}"
+                )
+            })
+            .collect();
+        sql.text = selects.join(" UNION ALL ");
+        let before = found.len();
         for row in on
             .query_all_raw(sql.statement(on.get_database_backend()))
             .await?
         {
             let row = hold_row(&row)?;
-            if !found.contains(&row) {
+            if !known.contains(&row.doc) {
                 found.push(row);
             }
         }
+        known.extend(found.iter().skip(before).map(|row| row.doc));
     }
     Ok(found)
 }
@@ -237,10 +259,13 @@ pub(super) async fn replace_rows(
             ("mode", Kind::Small),
             ("patient", Kind::Big),
             ("detail", Kind::Text),
+            ("type", Kind::Small),
         ],
         "",
     );
     for row in rows {
+        let type_id = row.reference.split('/').next();
+        let type_id = type_id.and_then(|name| definitions().type_id(name));
         let mut detail = json!({"rules": row.rules});
         if let Audience::One(reference) = &row.audience {
             detail["audience"] = json!(reference);
@@ -258,6 +283,7 @@ pub(super) async fn replace_rows(
             (row.mode as i16).into(),
             patient.into(),
             detail.to_string().into(),
+            type_id.unwrap_or_default().into(),
         ]);
     }
     Ok(insert.run(on).await?)

@@ -41,11 +41,13 @@ impl Store {
         };
         let list: Vec<String> = types.iter().map(ToString::to_string).collect();
         let most = sql.bind(i64::from(most));
+        // Joined, SQLite would first go through all resources for a Bloom filter.
         sql.text = format!(
             "SELECT r.type, r.fhir_id, r.id, r.body FROM (\
-             SELECT MIN(t.id) AS id FROM {table} t CROSS JOIN resource r \
-             WHERE t.type IN ({}) AND t.param = {param} AND r.id = t.id AND r.deleted = 0 \
-             AND {ways} AND {holds} GROUP BY {value} LIMIT {most}) p \
+             SELECT MIN(t.id) AS id FROM {table} t \
+             WHERE t.type IN ({}) AND t.param = {param} AND EXISTS (SELECT 1 FROM resource r \
+             WHERE r.id = t.id AND r.deleted = 0 AND {ways} AND {holds} LIMIT 1 OFFSET 0) \
+             GROUP BY {value} LIMIT {most}) p \
              CROSS JOIN resource r WHERE r.id = p.id",
             list.join(", ")
         );

@@ -364,6 +364,124 @@ async fn a_graphql_query_waits_for_the_events_that_it_names() {
     server.stop().await;
 }
 
+/// An access log that can be changed is none (45 CFR 170.315(d)(3)).
+async fn as_it_was_written(database: Database) {
+    let server = TestServer::start_with(database, |config| config.fhir.audit = true).await;
+    let system = server.system_token().await;
+    put(&server, &system, &a_patient("p")).await;
+    server.get(&system, "Patient/p").await;
+    let made = events(&server, &system, "subtype=read", 1).await.remove(0);
+    let id = made["id"].as_str().unwrap().to_owned();
+    let mut own = made.clone();
+    own["id"] = json!("ours");
+    own["outcome"] = json!("4");
+    let mut changed = own.clone();
+    changed["id"] = json!(id);
+    // One of their own may be written, by PUT only where there is none.
+    put(&server, &system, &own).await;
+    let ask = async |method: &str, path: &str, kind: &str, body: String| {
+        let answer = server
+            .client()
+            .request(method.parse().unwrap(), server.fhir(path))
+            .bearer_auth(&system)
+            .header("content-type", kind)
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        let allow = answer.headers().get("allow").cloned();
+        let allow = allow.map(|allow| allow.to_str().unwrap().to_owned());
+        (
+            answer.status().as_u16(),
+            allow,
+            answer.text().await.unwrap(),
+        )
+    };
+    let (json_kind, patch) = ("application/fhir+json", "application/json-patch+json");
+    let patched = r#"[{"op": "replace", "path": "/outcome", "value": "8"}]"#;
+    let labels = json!({"resourceType": "Parameters", "parameter": [
+        {"name": "meta", "valueMeta": {"tag": [{"code": "seen"}]}}]});
+    for (method, path, kind, body) in [
+        (
+            "PUT",
+            format!("AuditEvent/{id}"),
+            json_kind,
+            changed.to_string(),
+        ),
+        (
+            "PUT",
+            "AuditEvent/ours".to_owned(),
+            json_kind,
+            own.to_string(),
+        ),
+        (
+            "PUT",
+            format!("AuditEvent?_id={id}"),
+            json_kind,
+            changed.to_string(),
+        ),
+        (
+            "PATCH",
+            format!("AuditEvent/{id}"),
+            patch,
+            patched.to_owned(),
+        ),
+        (
+            "PATCH",
+            format!("AuditEvent?_id={id}"),
+            patch,
+            patched.to_owned(),
+        ),
+        (
+            "DELETE",
+            format!("AuditEvent/{id}"),
+            json_kind,
+            String::new(),
+        ),
+        (
+            "DELETE",
+            "AuditEvent?outcome=0".to_owned(),
+            json_kind,
+            String::new(),
+        ),
+        (
+            "POST",
+            format!("AuditEvent/{id}/$meta-add"),
+            json_kind,
+            labels.to_string(),
+        ),
+    ] {
+        let (status, allow, answer) = ask(method, &path, kind, body).await;
+        assert_eq!(status, 405, "{method} {path}: {answer}");
+        assert!(
+            allow.is_some_and(|allow| !allow.contains("PUT")),
+            "{method} {path}"
+        );
+    }
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+        {"resource": a_patient("q"), "request": {"method": "PUT", "url": "Patient/q"}},
+        {"request": {"method": "DELETE", "url": format!("AuditEvent/{id}")}}]});
+    // 405 would speak of the bundle's own address.
+    let (status, _, answer) = ask("POST", "", json_kind, bundle.to_string()).await;
+    assert_eq!(status, 403, "{answer}");
+    assert!(answer.contains("Bundle.entry[1]"), "{answer}");
+    let (_, still) = server.get(&system, &format!("AuditEvent/{id}")).await;
+    assert_eq!(still, made);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_stays_as_it_was_written_sqlite() {
+    as_it_was_written(Database::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_stays_as_it_was_written_postgres() {
+    if Database::Postgres.is_there() {
+        as_it_was_written(Database::Postgres).await;
+    }
+}
+
 /// Accesses through one server are told of by the other, each once, however many ask at a time; and
 /// what is older than is kept goes, with its index.
 async fn journal(database: Database) {

@@ -6,7 +6,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::bodies;
 
 /// Who asks. The tokens are the runner's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asker {
     Feed,
     Patient,

@@ -498,7 +498,7 @@ fn what_steers_says_what_to_decide_again() {
         Affects::Targets(vec!["DiagnosticReport/r".to_owned()])
     );
     let review = task("review", "access-review", "Task/hold");
-    assert_eq!(steers(&review).affects, Affects::WholePatient);
+    assert_eq!(steers(&review).affects, Affects::Record);
     let specimen = json!({"resourceType": "Specimen", "id": "s"});
     assert_eq!(steers(&specimen).affects, Affects::Nothing);
     assert_eq!(steers(&observation("o")).affects, Affects::DependentsOnly);

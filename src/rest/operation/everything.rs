@@ -13,7 +13,7 @@ use crate::rest::query::{self, Pairs};
 use crate::rest::reply::{Content, Reply};
 use crate::rest::session::Session;
 use crate::rest::view::View;
-use crate::rest::{RestError, read, search};
+use crate::rest::{RestError, audit, read, search};
 use crate::store::{EverythingOf, EverythingQuery, RecordEntry};
 use crate::visibility::{Access, record_types};
 
@@ -146,6 +146,8 @@ pub(super) async fn page(
     let matches = head.into_iter().chain(found.entries);
     write(&mut bundle, base, &view, "match", matches)?;
     write(&mut bundle, base, &view, "include", found.referenced)?;
+    let incomplete = audit::incomplete_search(session, &path, pairs);
+    search::tell(&mut bundle, incomplete.as_slice());
     Ok(Reply::ok(Content::Json(bundle.finish())))
 }
 

@@ -27,8 +27,9 @@ use serde_json::{Value, json};
 use self::run::Run;
 use crate::fhir::definitions::TypeId;
 use crate::fhir::json;
+use crate::fhir::outcome::Issue;
 use crate::rest::RestError;
-use crate::rest::audit::names_events;
+use crate::rest::audit::{self, names_events};
 use crate::rest::negotiate::{Format, Sent};
 use crate::rest::query::{self, Pairs};
 use crate::rest::reply::{Content, Reply};
@@ -170,22 +171,25 @@ pub(in crate::rest) async fn answer(
         Some((type_id, id)) => run.instance(type_id, id, operation.selections).await?,
         None => run.system(operation.selections).await?,
     };
-    let body = run.described.envelope(&data)?;
+    let errors: Vec<Value> = match audit::incomplete(session) {
+        Some(issue) if names_events(&request.query) => vec![error_of(issue)],
+        _ => Vec::new(),
+    };
+    let body = run.described.envelope(&data, &errors)?;
     Ok(Reply::ok(Content::Plain(body.into())))
 }
 
 /// The body of an error: GraphQL's form with an OperationOutcome in it.
 pub(in crate::rest) fn error_body(error: &RestError) -> Bytes {
-    let errors: Vec<Value> = error
-        .issues()
-        .into_iter()
-        .map(|issue| {
-            let message = issue.diagnostics.clone();
-            let resource = crate::fhir::outcome::operation_outcome(&[issue]);
-            json!({"message": message, "extensions": {"resource": resource}})
-        })
-        .collect();
+    let errors: Vec<Value> = error.issues().into_iter().map(error_of).collect();
     json::to_bytes(&json!({"data": null, "errors": errors})).into()
+}
+
+/// An issue in GraphQL's form.
+fn error_of(issue: Issue) -> Value {
+    let message = issue.diagnostics.clone();
+    let resource = crate::fhir::outcome::operation_outcome(&[issue]);
+    json!({"message": message, "extensions": {"resource": resource}})
 }
 
 fn parse(text: &str) -> Result<Document<'static, String>, RestError> {

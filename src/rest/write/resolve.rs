@@ -4,15 +4,15 @@ use axum::http::StatusCode;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Target;
 use super::condition::Lookup;
+use super::{Target, kept_as_it_is};
 use crate::fhir::definitions::{TypeId, definitions};
 use crate::fhir::outcome::Issue;
 use crate::rest::patch::Patch;
 use crate::rest::session::{ConditionalDelete, Session};
 use crate::rest::{RestError, incoming, route, search};
 use crate::store::{IfMatch, Method, Op, Standing, StoreError, Writer};
-use crate::visibility::Access;
+use crate::visibility::{Access, access_log};
 
 /// Resolves an update to its operation.
 pub(super) async fn update(
@@ -90,6 +90,14 @@ pub(super) async fn update(
         },
     };
     set_id(&mut resource, &id);
+    if type_id == access_log() {
+        let writer = lookup.door.open().await?;
+        let there = standing(session, writer, type_id, &id, Access::Update).await?;
+        if there.is_some_and(|there| !there.deleted) {
+            return Err(kept_as_it_is());
+        }
+        must_be_new = true;
+    }
     let is_open = session.may_choose_ids(type_id);
     // A condition is met through what may be searched; the write needs what may be updated.
     if !is_open || (is_found && !session.is_unlimited(type_id, Access::Update)) {

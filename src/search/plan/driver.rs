@@ -5,6 +5,7 @@
 use super::Plan;
 use crate::search::extract::is_required_code;
 use crate::search::query::{Condition, Prefix, SpanTest, StringMode, SystemTest, Types, UriMode};
+use crate::visibility::access_log;
 
 /// From here on a condition is expected to leave a handful of rows.
 pub const SELECTIVE: u32 = 600;
@@ -14,6 +15,9 @@ const WORTHWHILE: u32 = 20;
 
 /// Codes whose neighbourhoods are read one by one.
 const MOST_EXCEPTED: usize = 10;
+
+/// What many resources may share.
+const HUB: u32 = 350;
 
 /// Exceptions to a code that every resource has lead only where nothing else does.
 const EXCEPTION: u32 = 30;
@@ -41,6 +45,12 @@ pub fn choose(plan: &mut Plan, pinned: bool) {
         .rev()
         .map(|(at, condition)| {
             let rank = match condition {
+                // A patient may have any number of accesses.
+                Condition::Reference { .. } | Condition::Compartment(_)
+                    if plan.types == Types::One(access_log()) =>
+                {
+                    rank(condition, pinned).min(HUB)
+                }
                 // What is not as usual: nobody knows how many, but an index finds them.
                 Condition::Token { not: true, .. } if is_exception(&plan.types, condition) => {
                     if pinned {
@@ -96,7 +106,7 @@ pub fn rank(condition: &Condition, pinned: bool) -> u32 {
         Condition::Compartment(_) => unless_pinned(SELECTIVE + 50),
         Condition::Reference { param, values } => {
             let rank = if HUBS.contains(&param.code.as_str()) {
-                unless_pinned(350)
+                unless_pinned(HUB)
             } else {
                 800
             };

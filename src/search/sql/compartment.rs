@@ -35,6 +35,25 @@ impl Lower<'_> {
 
     /// Everything in the compartment, found by the indexes that lead to it.
     pub(super) fn compartment_source(&mut self, of: &Compartment, row: &Row) -> Source {
+        let found = self.compartment_selects(of, row);
+        let test = if found.is_empty() {
+            NEVER.to_owned()
+        } else {
+            format!("{}.id IN ({})", row.alias, found.join(" UNION "))
+        };
+        Source {
+            table: "resource".into(),
+            conditions: vec![test],
+            repeats: false,
+        }
+    }
+
+    /// The ids of what is in the compartment, by each index; one may be in several.
+    pub(in crate::search) fn compartment_selects(
+        &mut self,
+        of: &Compartment,
+        row: &Row,
+    ) -> Vec<String> {
         let key = self.sql.bind(self.compartment_key(of));
         let mut found = Vec::new();
         let m = self.alias();
@@ -60,16 +79,7 @@ impl Lower<'_> {
                 )
             }));
         }
-        let test = if found.is_empty() {
-            NEVER.to_owned()
-        } else {
-            format!("{}.id IN ({})", row.alias, found.join(" UNION "))
-        };
-        Source {
-            table: "resource".into(),
-            conditions: vec![test],
-            repeats: false,
-        }
+        found
     }
 
     fn compartment_key(&self, of: &Compartment) -> i64 {

@@ -5,8 +5,7 @@ use sea_orm::Value;
 use super::{Lower, Row, Source, either};
 use crate::fhir::definitions::SearchParam;
 use crate::search::parse::date::approximately;
-use crate::search::query::{Prefix, SpanTest, Types};
-use crate::visibility::is_about_nobody;
+use crate::search::query::{Prefix, SpanTest};
 
 impl Lower<'_> {
     pub(super) fn date_probe(
@@ -29,8 +28,8 @@ impl Lower<'_> {
         self.date_range_source(param, &[values], row)
     }
 
-    /// A probe of a table that no index serves by id. With a known patient: a small set, computed
-    /// once. Else the few rows of the row's own patient.
+    /// A probe of a table that no index serves by id, but for the log's dates. With a known patient: a small
+    /// set, computed once. Else the few rows of the row's own patient.
     pub(super) fn range_probe(
         &self,
         table: &str,
@@ -40,11 +39,16 @@ impl Lower<'_> {
         row: &Row,
     ) -> String {
         let d = &row.alias;
-        let about_patients = match row.types {
-            Types::One(type_id) => !is_about_nobody(type_id),
-            Types::Many(_) => false,
-        };
-        if row.pin.is_some() || !about_patients {
+        if row.is_log() && table == "idx_date" {
+            return format!(
+                "EXISTS (SELECT 1 FROM {table} {t} WHERE {t}.id = {d}.id AND {} AND {t}.param = {} \
+                 AND {tests}{})",
+                row.same_type(t),
+                param.id,
+                row.fence()
+            );
+        }
+        if row.pin.is_some() || !row.has_few_of_its_patient() {
             return format!(
                 "{d}.id IN (SELECT {t}.id FROM {table} {t} WHERE {} AND {t}.param = {}{} AND {tests})",
                 row.any_type(t),

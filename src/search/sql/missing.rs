@@ -2,8 +2,6 @@
 
 use super::{Lower, Row};
 use crate::fhir::definitions::{ParamKind, SearchParam};
-use crate::search::query::Types;
-use crate::visibility::is_about_nobody;
 
 impl Lower<'_> {
     pub(super) fn missing_probe(
@@ -61,22 +59,24 @@ impl Lower<'_> {
             .iter()
             .map(|table| {
                 let t = self.alias();
-                if matches!(
-                    *table,
-                    "idx_string" | "idx_uri" | "idx_reference" | "idx_composite"
-                ) {
+                let has_index = match *table {
+                    "idx_string" | "idx_uri" | "idx_reference" | "idx_composite" => true,
+                    "idx_date" => row.is_log(),
+                    _ => false,
+                };
+                if has_index {
+                    let log = match *table {
+                        "idx_date" => format!(" AND {}", row.same_type(&t)),
+                        _ => String::new(),
+                    };
                     return format!(
                         "{negation}EXISTS (SELECT 1 FROM {table} {t} WHERE {t}.id = {}.id \
-                         AND {t}.param = {})",
+                         AND {t}.param = {}{log})",
                         row.alias, param.id
                     );
                 }
                 // A row at a time by its own patient, where there is an index for that.
-                let about_patients = match row.types {
-                    Types::One(type_id) => !is_about_nobody(type_id),
-                    Types::Many(_) => false,
-                };
-                if row.pin.is_none() && about_patients && *table != "idx_number" {
+                if row.pin.is_none() && row.has_few_of_its_patient() && *table != "idx_number" {
                     return format!(
                         "{negation}EXISTS (SELECT 1 FROM {table} {t} WHERE {t}.patient = {}.patient \
                          AND {} AND {t}.param = {} AND {t}.id = {}.id{})",

@@ -143,8 +143,10 @@ impl Lower<'_> {
             let types = row.any_type(&row.alias);
             conditions.push(if by_key { format!("+{types}") } else { types });
         }
-        if matches!(plan.driver, Some(Condition::LastUpdated(_))) {
-            conditions.extend(row.beside_the_log(&row.alias));
+        // What nothing else leads is walked in the order of ids, beside the log.
+        if matches!(plan.driver, None | Some(Condition::LastUpdated(_))) {
+            let beside = row.beside_the_log(&row.alias);
+            conditions.extend(beside.filter(|one| !conditions.contains(one)));
         }
         conditions.push(format!("{}.deleted = 0", row.alias));
         conditions

@@ -57,7 +57,7 @@ impl Lower<'_> {
         Source {
             table: "idx_token".into(),
             conditions: vec![
-                row.any_type(&row.alias),
+                row.each_type(),
                 format!("{}.param = {}", row.alias, param.id),
                 tests,
             ],

@@ -33,7 +33,7 @@ impl Lower<'_> {
         Source {
             table: "idx_uri".into(),
             conditions: vec![
-                row.any_type(&row.alias),
+                row.each_type(),
                 format!("{}.param = {}", row.alias, param.id),
                 tests,
             ],

@@ -3,11 +3,12 @@
 
 use sea_orm::{ConnectionTrait, DbBackend};
 
-use super::bed::{Bed, Doc, NOW, Rows, pairs, system, type_id};
+use super::bed::{Bed, Doc, NOW, Rows, pairs, system, type_id, viewer};
 use crate::fhir::definitions::definitions;
 use crate::search::SearchRequest;
 use crate::search::explain::explain;
 use crate::search::sql::range::LONG;
+use crate::visibility::{Viewer, ViewerClass};
 
 const DAY: i64 = 86_400_000;
 /// A Monday of 2020.
@@ -106,6 +107,10 @@ async fn hospital(bed: &Bed) {
 
 /// The plan of a search, its steps in one text.
 async fn plan(bed: &Bed, type_name: &str, query: &str) -> String {
+    plan_for(bed, &system(), type_name, query).await
+}
+
+async fn plan_for(bed: &Bed, who: &Viewer, type_name: &str, query: &str) -> String {
     let pairs = pairs(query);
     let request = SearchRequest {
         type_id: definitions().type_id(type_name),
@@ -113,7 +118,7 @@ async fn plan(bed: &Bed, type_name: &str, query: &str) -> String {
         compartment: None,
         strict: true,
     };
-    let plan = explain(&bed.store, &system(), &request).await.unwrap();
+    let plan = explain(&bed.store, who, &request).await.unwrap();
     plan.to_string()
 }
 
@@ -244,6 +249,106 @@ async fn several_types_of_one_patient_are_found_by_the_patient() {
             assert!(text.contains("resource_changed"), "{text}");
         }
         assert_eq!(bed.ids(&system(), "", query).await, ["e29", "p29", "e28"]);
+    }
+}
+
+/// A patient may have any number of accesses: one of them is not looked for among all.
+#[tokio::test]
+async fn the_accesses_of_a_patient_are_found_one_by_one() {
+    for bed in Bed::all().await {
+        let keys = bed.store.keys();
+        let mut docs = Vec::new();
+        for (number, patient) in ["p", "q", "p", "p", "p", "p", "p", "p"].iter().enumerate() {
+            let number = i64::try_from(number).unwrap() + 1;
+            let at = START + number * 37 % 8 * DAY;
+            let mut rows = Rows::new(keys, "AuditEvent")
+                .reference("patient", "Patient", patient)
+                .token("outcome", "urn:o", "0");
+            if number != 4 {
+                rows = rows.date("date", at, at + 1);
+            }
+            docs.push(Doc {
+                id: number * 16,
+                type_id: type_id("AuditEvent"),
+                fhir_id: format!("a{number}"),
+                patient: Some((*patient).to_owned()),
+                updated: NOW - 1_000_000 + number,
+                rows: rows.rows,
+            });
+        }
+        bed.insert(&docs, &[]).await;
+        let ids = async |query: &str| all(&bed, "AuditEvent", query).await;
+        let sorted = ["a8", "a5", "a7", "a1", "a6", "a3", "a4"];
+        assert_eq!(ids("patient=p&_sort=date").await, sorted);
+        let mut downs = ids("patient=p&_sort=-date").await;
+        assert_eq!(downs.pop().as_deref(), Some("a4"));
+        downs.reverse();
+        assert_eq!(downs, sorted[..6]);
+        assert_eq!(ids("patient=q&_sort=-date").await, ["a2"]);
+        assert_eq!(ids("patient=p&date:missing=true").await, ["a4"]);
+        assert_eq!(ids("patient=p&outcome:missing=true").await.len(), 0);
+        assert_eq!(ids("patient=p&date=ge2020-02-07").await, ["a1", "a3", "a6"]);
+        assert_eq!(ids("patient=p&_sort=outcome,date").await, sorted);
+        assert_eq!(ids("patient=p&_sort=outcome,-date").await.len(), 7);
+        // Of many the dates are walked.
+        let text = plan(&bed, "AuditEvent", "patient=p&_sort=-date").await;
+        assert!(text.contains("FROM idx_date t1"), "{text}");
+        if bed.store.backend() == DbBackend::Sqlite {
+            for query in [
+                "patient=q&_sort=-date",
+                "patient=q&date=ge2020-01-01",
+                "patient=p&date:missing=true",
+            ] {
+                let text = plan(&bed, "AuditEvent", query).await;
+                assert!(text.contains("idx_date_log"), "{query}: {text}");
+                assert!(!text.contains("idx_date_patient"), "{query}: {text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_few_of_all_types_have_leads_to_them() {
+    for bed in Bed::all().await {
+        hospital(&bed).await;
+        let tagged = |number: i64, kind: &str, tag: &str| Doc {
+            id: (200_000 + number) * 16,
+            type_id: type_id(kind),
+            fhir_id: format!("{tag}{number}"),
+            patient: Some("p01".to_owned()),
+            updated: NOW,
+            rows: bed
+                .rows(kind)
+                .token("_tag", "urn:t", tag)
+                .uri("_profile", &format!("urn:{tag}"))
+                .rows,
+        };
+        let mut docs = vec![tagged(1, "Encounter", "rare"), tagged(2, "Patient", "rare")];
+        docs.extend((3..13).map(|number| tagged(number, "Observation", "usual")));
+        bed.insert(&docs, &[]).await;
+        for query in ["_tag=urn:t|rare", "_tag=rare", "_profile=urn:rare"] {
+            assert_eq!(all(&bed, "", query).await, ["rare1", "rare2"], "{query}");
+            let text = plan(&bed, "", query).await;
+            assert!(!text.contains("FROM resource t1"), "{query}: {text}");
+        }
+        assert_eq!(all(&bed, "", "_tag=usual").await.len(), 10);
+        let text = plan(&bed, "", "_tag=usual").await;
+        assert!(text.contains("FROM resource t1"), "{text}");
+        // Nobody has it.
+        let query = "_has:Observation:patient:code=urn:c|none";
+        assert_eq!(all(&bed, "", query).await.len(), 0);
+        let text = plan(&bed, "", query).await;
+        assert!(!text.contains("SCAN t1"), "{text}");
+        let query = "_has:Observation:patient:code=urn:c|rare";
+        assert_eq!(all(&bed, "", query).await, ["p03"]);
+        // All that anybody may see of all types is read beside the log of accesses.
+        if bed.store.backend() == DbBackend::Sqlite {
+            let hers = viewer(ViewerClass::Patient, Some("p01"), "patient/*.rs");
+            for who in [system(), hers] {
+                let text = plan_for(&bed, &who, "", "_total=none").await;
+                assert!(text.contains("resource_record"), "{text}");
+            }
+        }
     }
 }
 

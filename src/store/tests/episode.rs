@@ -47,6 +47,17 @@ fn visit(confidential: bool) -> Value {
     visit
 }
 
+/// That somebody looked at something of the record.
+fn access(id: &str, to: &str) -> Value {
+    of(
+        "AuditEvent",
+        id,
+        json!({"type": {"code": "rest"}, "recorded": "2026-11-10T15:00:00Z",
+            "agent": [{"requestor": true}], "source": {"observer": {"display": "x"}},
+            "entity": [{"what": link(to)}, {"what": subject()}]}),
+    )
+}
+
 /// What came of the visit, without naming it.
 fn episode() -> Vec<Value> {
     let money = || json!({"coding": [{"code": "x"}]});
@@ -128,6 +139,8 @@ fn episode() -> Vec<Value> {
             "new",
             json!({"subject": subject(), "recordedDate": "2026-11-09"}),
         ),
+        access("of-visit", "Encounter/ev"),
+        access("of-result", "Observation/result"),
     ]
 }
 
@@ -164,6 +177,7 @@ async fn the_whole_episode_is_concealed_in_any_order_and_comes_back() {
                 "checkup",
                 json!({"status": "finished", "class": {"code": "AMB"}, "subject": subject()}),
             ),
+            access("of-ordinary", "Observation/ordinary"),
         ];
         fixture
             .put(of("Patient", "p", json!({"birthDate": "2011-01-01"})))
@@ -188,7 +202,7 @@ async fn the_whole_episode_is_concealed_in_any_order_and_comes_back() {
         let none: [String; 0] = [];
         assert_eq!(shown(&fixture, &mother, &parts).await, none);
         assert_eq!(shown(&fixture, &minor, &parts).await.len(), parts.len());
-        assert_eq!(shown(&fixture, &mother, &ordinary).await.len(), 3);
+        assert_eq!(shown(&fixture, &mother, &ordinary).await.len(), 4);
         // The minor lets her know after all.
         fixture.put(visit(false)).await;
         assert_eq!(shown(&fixture, &mother, &parts).await.len(), parts.len());

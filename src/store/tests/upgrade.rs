@@ -17,7 +17,13 @@ struct Earlier;
 impl MigratorTrait for Earlier {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         let mut steps = Migrator::migrations();
-        let later = ["0043_narrow", "0047_ranges", "0048_orders", "0100_changed"];
+        let later = [
+            "0043_narrow",
+            "0047_ranges",
+            "0048_orders",
+            "0100_changed",
+            "0101_log",
+        ];
         steps.retain(|step| !later.contains(&step.name()));
         steps
     }
@@ -192,8 +198,12 @@ async fn ids_by_the_clock_that_a_sqlite_file_has_are_followed_by_greater_ones() 
 
 /// The numbers of types are kept in databases, and one stands in the text of a step.
 #[test]
-fn the_index_of_changes_leaves_out_the_log_of_accesses() {
+fn the_indexes_beside_the_log_and_of_it_know_its_type() {
+    let log = crate::visibility::access_log();
+    let beside = format!("WHERE type <> {log};");
+    let of_it = format!("WHERE type = {log};");
     let step = include_str!("../../../migrations/sql/0100_changed.sql");
-    let own = format!("WHERE type <> {};", crate::visibility::access_log());
-    assert!(step.contains(&own), "{own}");
+    assert!(step.contains(&beside), "{beside}");
+    let step = include_str!("../../../migrations/sql/0101_log.sql");
+    assert!(step.contains(&beside) && step.contains(&of_it), "{beside}");
 }

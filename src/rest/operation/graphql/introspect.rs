@@ -31,8 +31,12 @@ pub(super) struct Described {
 }
 
 impl Described {
-    /// `{"data": …}`, with what has been described in its place.
-    pub(super) fn envelope(&mut self, data: &Value) -> Result<Vec<u8>, RestError> {
+    /// `{"data": …}`, with what has been described in its place; and the errors, if there are any.
+    pub(super) fn envelope(
+        &mut self,
+        data: &Value,
+        errors: &[Value],
+    ) -> Result<Vec<u8>, RestError> {
         let mut out = b"{\"data\":".to_vec();
         match data {
             Value::Object(object) if !self.parts.is_empty() => {
@@ -53,6 +57,10 @@ impl Described {
                 out.push(b'}');
             }
             data => json(&mut out, data)?,
+        }
+        if !errors.is_empty() {
+            out.extend_from_slice(b",\"errors\":");
+            json(&mut out, errors)?;
         }
         out.push(b'}');
         Ok(out)
