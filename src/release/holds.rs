@@ -76,9 +76,15 @@ fn one<'a>(case: &mut Case<'a>, rule: &Rule, task_ref: &'a str, task: &'a Value)
                       (45 CFR 171.201(b))";
         case.note(NoteKind::Segmentation, rule, &[task_ref], detail);
     }
+    // What the Task itself says is held back as soon as it is there.
+    let starts = match hold.starts {
+        Some(starts) if !std::ptr::eq(task, case.facts.target) => starts,
+        _ => 0,
+    };
     for audience in within_record(case, patient_of(task), &hold.audiences) {
         let claim = Claim {
             effect: effect.clone(),
+            starts,
             ..Claim::withhold(ends)
         };
         let evidence: Vec<&str> = [Some(task_ref), hold.determiner]

@@ -63,7 +63,7 @@ fn follow(case: &mut Case<'_>, rule: &Rule) {
 }
 
 /// Whether a visit names the target as the appointment it was made by, or as a diagnosis or reason
-/// that was not known before it.
+/// that was not known before it, or as an episode of care or an account that began with it.
 fn is_of_visit(case: &Case<'_>, visit: &Value, visit_ref: &str) -> bool {
     let facts = case.facts;
     let named = |key| references(visit, key).any(|one| one == facts.target_ref);
@@ -75,6 +75,8 @@ fn is_of_visit(case: &Case<'_>, visit: &Value, visit_ref: &str) -> bool {
                 .any(|one| one == facts.target_ref);
             (diagnosed || named("reasonReference")) && !is_older(case, visit, visit_ref)
         }
+        "EpisodeOfCare" => named("episodeOfCare") && !is_older(case, visit, visit_ref),
+        "Account" => named("account") && !is_older(case, visit, visit_ref),
         _ => false,
     }
 }
@@ -86,9 +88,14 @@ fn is_older(case: &Case<'_>, visit: &Value, visit_ref: &str) -> bool {
     let elsewhere = references(target, "encounter").any(|one| one != visit_ref);
     let began = visit.get("period").and_then(|period| text(period, "start"));
     let began = case.time(began, Edge::Start);
+    let since = ["period", "servicePeriod"]
+        .iter()
+        .find_map(|key| text(target.get(*key)?, "start"));
     let recorded = ["recordedDate", "performedDateTime"]
         .iter()
-        .find_map(|key| case.time(text(target, key), Edge::End));
+        .map(|key| text(target, key))
+        .chain([since])
+        .find_map(|time| case.time(time, Edge::End));
     elsewhere
         || recorded
             .zip(began)

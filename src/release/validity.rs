@@ -35,6 +35,8 @@ pub(crate) struct Hold<'a> {
     pub(crate) rule: Option<&'a Rule>,
     /// Who determined it: `Practitioner/x`.
     pub(crate) determiner: Option<&'a str>,
+    /// When it begins, if that is said: not before.
+    pub(crate) starts: Option<Millis>,
     /// First instant after it.
     pub(crate) ends: Option<Millis>,
     pub(crate) audiences: Vec<Audience>,
@@ -331,6 +333,7 @@ pub(crate) fn examine<'a>(
         zone,
     };
     let ends = expiry(task, authored, context, &mut gaps);
+    let starts = beginning(task, ends, context, &mut gaps);
     let (audiences, groups) = recipients(task, patient, rule, &mut gaps);
     let requester = reference(task, "requester").filter(|who| who.starts_with("Practitioner"));
     if requester.is_none() {
@@ -358,6 +361,7 @@ pub(crate) fn examine<'a>(
     Hold {
         rule,
         determiner,
+        starts,
         ends,
         audiences,
         paths,
@@ -398,6 +402,26 @@ fn expiry(
         }
     }
     Some(ends)
+}
+
+/// When a hold begins. A hold is placed when it is written; it can say that it begins later.
+fn beginning(
+    task: &Value,
+    ends: Option<Millis>,
+    context: &PolicyContext,
+    gaps: &mut Vec<Issue>,
+) -> Option<Millis> {
+    const AT: &str = "Task.restriction.period.start";
+    let period = task.get("restriction").and_then(|one| one.get("period"));
+    let written = period.and_then(|period| text(period, "start"))?;
+    let Some(starts) = millis(written, context.zone(), Edge::Start) else {
+        gaps.push(wrong(AT, "the beginning is no dateTime"));
+        return None;
+    };
+    if ends.is_some_and(|ends| ends <= starts) {
+        gaps.push(wrong(AT, "the beginning is not before the expiry"));
+    }
+    Some(starts)
 }
 
 /// Which classes of requester a hold is against.

@@ -171,7 +171,7 @@ impl Store {
         let (reader, writer) = if is_sqlite {
             let writer = Database::connect(sqlite_options(&options.url, 1, "-65536")).await?;
             let reader =
-                Database::connect(sqlite_options(&options.url, options.connections, "-8192"))
+                Database::connect(sqlite_options(&options.url, options.connections, "-4096"))
                     .await?;
             (reader, writer)
         } else {

@@ -71,7 +71,7 @@ const AT_HAND: Room = Room {
 };
 /// Of one whose statements take long anyway.
 const SLOW: Room = Room {
-    cache_kib: 8 << 10,
+    cache_kib: 4 << 10,
     mapped_bytes: 0,
 };
 

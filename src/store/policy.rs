@@ -20,7 +20,7 @@ use crate::visibility::Visibility;
 
 /// Raised when the engine decides otherwise than before under the same policy: then everything is decided
 /// again at the next start.
-const ENGINE: u32 = 4;
+const ENGINE: u32 = 5;
 
 /// `[release]` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

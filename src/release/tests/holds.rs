@@ -489,6 +489,25 @@ fn a_hold_for_another_patient_holds_nothing() {
 }
 
 #[test]
+fn a_hold_that_begins_later_holds_from_then() {
+    let mut task = hold("harm-self");
+    task["restriction"]["period"]["start"] = json!("2026-11-12T15:00:00Z");
+    assert_eq!(refusal(&task), "");
+    let world = world(task.clone());
+    let day = |days: i64| T0 + days * DAY;
+    assert_eq!(world.decide(T0).holds[0].starts, day(2));
+    assert!(world.sees(&Audience::Patient, day(1)));
+    assert!(!world.sees(&Audience::Patient, day(2)));
+    // One that began is as one that does not say so.
+    task["restriction"]["period"]["start"] = json!("2026-11-01");
+    assert!(!self::world(task.clone()).sees(&Audience::Patient, T0));
+    for (start, says) in [("2027-11-12", "not before"), ("soon", "no dateTime")] {
+        task["restriction"]["period"]["start"] = json!(start);
+        assert!(refusal(&task).contains(says), "{start}");
+    }
+}
+
+#[test]
 fn what_steers_says_what_to_decide_again() {
     use crate::release::{Affects, steers};
     let steering = steers(&hold("harm-self"));

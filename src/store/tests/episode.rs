@@ -37,6 +37,8 @@ fn visit(confidential: bool) -> Value {
         json!({"status": "finished", "class": {"code": "AMB"}, "subject": subject(),
             "period": {"start": "2026-11-09T15:00:00Z"},
             "appointment": [link("Appointment/a")],
+            "episodeOfCare": [link("EpisodeOfCare/program"), link("EpisodeOfCare/asthma")],
+            "account": [link("Account/bills")],
             "diagnosis": [{"condition": link("Condition/new")}, {"condition": link("Condition/old")}]}),
     );
     if confidential {
@@ -45,6 +47,14 @@ fn visit(confidential: bool) -> Value {
                 {"url": "notShareWithRepresentative", "valueBoolean": true}]}]);
     }
     visit
+}
+
+fn care(id: &str, since: &str) -> Value {
+    of(
+        "EpisodeOfCare",
+        id,
+        json!({"status": "active", "patient": subject(), "period": {"start": since}}),
+    )
 }
 
 /// That somebody looked at something of the record.
@@ -139,6 +149,12 @@ fn episode() -> Vec<Value> {
             "new",
             json!({"subject": subject(), "recordedDate": "2026-11-09"}),
         ),
+        care("program", "2026-11-09"),
+        of(
+            "Account",
+            "bills",
+            json!({"status": "active", "subject": [subject()], "servicePeriod": {"start": "2026-11-09"}}),
+        ),
         access("of-visit", "Encounter/ev"),
         access("of-result", "Observation/result"),
     ]
@@ -178,6 +194,7 @@ async fn the_whole_episode_is_concealed_in_any_order_and_comes_back() {
                 json!({"status": "finished", "class": {"code": "AMB"}, "subject": subject()}),
             ),
             access("of-ordinary", "Observation/ordinary"),
+            care("asthma", "2019-03-01"),
         ];
         fixture
             .put(of("Patient", "p", json!({"birthDate": "2011-01-01"})))
@@ -202,7 +219,7 @@ async fn the_whole_episode_is_concealed_in_any_order_and_comes_back() {
         let none: [String; 0] = [];
         assert_eq!(shown(&fixture, &mother, &parts).await, none);
         assert_eq!(shown(&fixture, &minor, &parts).await.len(), parts.len());
-        assert_eq!(shown(&fixture, &mother, &ordinary).await.len(), 4);
+        assert_eq!(shown(&fixture, &mother, &ordinary).await.len(), 5);
         // The minor lets her know after all.
         fixture.put(visit(false)).await;
         assert_eq!(shown(&fixture, &mother, &parts).await.len(), parts.len());
