@@ -3,8 +3,10 @@
 CREATE INDEX idx_date_log ON idx_date (id, param, low, high) WHERE type = 7;
 {only sqlite}INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES ('idx_date', 'idx_date_log', '1000000 1 1 1 1');
 -- All resources but those, in the order of their ids: what is asked of all types passes the log by, which may
--- be most of what there is, and reads no bodies.
-CREATE INDEX resource_record ON resource (id, type, deleted, method, patient, key) WHERE type <> 7;
+-- be most of what there is, and on SQLite, whose rows have their bodies beside them,
+-- reads no bodies.
+{only sqlite}CREATE INDEX resource_record ON resource (id, type, deleted, method, patient, key) WHERE type <> 7;
+{only postgres}CREATE INDEX resource_record ON resource (id) WHERE type <> 7;
 {only sqlite}INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES ('resource', 'resource_record', '1000000 1 1 1 1 1 1');
 -- What type a hold is on: whoever asks what is held back in a record passes the log by here too.
 ALTER TABLE hold ADD COLUMN type SMALLINT NOT NULL DEFAULT 0;
