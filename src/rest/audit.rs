@@ -3,7 +3,7 @@
 //!
 //! A request hands over a few ids and goes on. A task appends them to a journal, many in one row, a
 //! few times a second; AuditEvents are made of it ([`make`]) before anybody looks for AuditEvents
-//! ([`AuditLog::settle`]), so that nobody who may see them misses one. Until somebody looks an access takes
+//! ([`AuditLog::settle`]), so that nobody who may see them misses one unless told that there are more. Until somebody looks an access takes
 //! some twenty bytes, an AuditEvent five thousand. The queue is bounded: when it is full requests wait,
 //! so nothing is lost, and at the end what is queued is written before the database closes; what a killed process had not yet written is
 //! lost, [`FLUSH`] at most. Events about a patient are in the patient's record, who may see them; an

@@ -152,7 +152,7 @@ impl Action {
     }
 }
 
-/// 405: an AuditEvent stays as it was written (R4 AuditEvent 6.4.1; 45 CFR 170.315(d)(2) and (d)(3): an audit
+/// 405: an AuditEvent stays as it was written (R4 AuditEvent; 45 CFR 170.315(d)(2) and (d)(3): an audit
 /// log is not changed, overwritten or deleted).
 fn kept_as_it_is() -> RestError {
     RestError::MethodNotAllowed {
